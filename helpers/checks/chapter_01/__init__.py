@@ -1,0 +1,20 @@
+"""Checks of the exercises of chapter 01, biological data: one module per exercise."""
+
+from helpers.checks.chapter_01.censoring import censored_log_likelihood
+from helpers.checks.chapter_01.elapsed_time import deltas
+from helpers.checks.chapter_01.filling import carry_forward
+from helpers.checks.chapter_01.limit import detection_limit
+from helpers.checks.chapter_01.overdispersion import dispersion
+from helpers.checks.chapter_01.reading import mean_variance_figure, three_assays
+from helpers.checks.chapter_01.scaling import standardise
+
+__all__ = [
+    "carry_forward",
+    "censored_log_likelihood",
+    "deltas",
+    "detection_limit",
+    "dispersion",
+    "mean_variance_figure",
+    "standardise",
+    "three_assays",
+]

@@ -1,0 +1,78 @@
+"""Exercise 7: standardising without leakage."""
+
+import torch
+from torch import Tensor
+
+from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.verdict import Verdict
+from helpers.series import IrregularBatch, Standardiser
+
+MISCONCEPTIONS = (
+    Misconception(
+        "zeros that stand for missing values enter your mean and standard deviation; use what was observed",
+        lambda values, mask, train: _scaled(values, mask, train[:, None, None].expand_as(mask)),
+    ),
+    Misconception(
+        "the test series enter your mean and standard deviation: in a study that is leakage, since the model "
+        "has then seen the data it is judged on",
+        lambda values, mask, train: _scaled(values, mask, mask),
+    ),
+    Misconception(
+        "zeros that stand for missing values and the test series both enter your mean and standard deviation",
+        lambda values, mask, train: _scaled(values, mask, torch.ones_like(mask)),
+    ),
+    Misconception(
+        "unobserved entries must be 0 after standardising, which is the mean; yours hold a transformed zero",
+        lambda values, mask, train: _scaled(values, torch.ones_like(mask), mask & train[:, None, None]),
+    ),
+    Misconception(
+        "you share one mean and standard deviation between the features; each has its own unit",
+        lambda values, mask, train: _pooled(values, mask, train),
+    ),
+    Misconception(
+        "your standard deviation divides by n - 1; the exercise asks for n",
+        lambda values, mask, train: _scaled(values, mask, mask & train[:, None, None], correction=1),
+    ),
+)
+
+
+def standardise(answer, seed: int = 1) -> Verdict:
+    """Exercise 7: ``answer(values (B, T, D), mask (B, T, D), train (B,)) -> (B, T, D)``."""
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.tensor([80.0, 7.0])
+    measured = level + torch.tensor([15.0, 0.5]) * torch.randn(6, 5, 2, generator=generator)
+    train = torch.tensor([True, True, False, True, False, True])
+    shifted = torch.where(train[:, None, None], measured, measured + 2 * level)
+    mask = torch.rand(6, 5, 2, generator=generator) < 0.6
+    mask[train, 0] = True
+    every = torch.ones_like(mask)
+    cases = (
+        Case("everything observed, all for training", _standard(measured, every, torch.ones_like(train))),
+        Case("test series that lie elsewhere", _standard(shifted, every, train)),
+        Case("gaps, stored as zeros", _standard(measured * mask, mask, torch.ones_like(train))),
+        Case("gaps and test series", _standard(shifted * mask, mask, train)),
+    )
+    return examine("standardise", answer, cases, _standardised, MISCONCEPTIONS)
+
+
+def _standard(values: Tensor, mask: Tensor, train: Tensor) -> dict[str, Tensor]:
+    return {"values": values, "mask": mask, "train": train}
+
+
+def _standardised(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
+    times = torch.arange(values.shape[1], dtype=values.dtype).expand(values.shape[:2])
+    batch = IrregularBatch(times, values, mask, torch.full((len(values),), values.shape[1]))
+    return Standardiser.fit(batch[train]).transform(batch).values
+
+
+def _scaled(values: Tensor, mask: Tensor, fitted: Tensor, correction: int = 0) -> Tensor:
+    """Standardised by the entries ``fitted`` (B, T, D), and 0 where ``mask`` is False."""
+    number = fitted.sum((0, 1))
+    mean = (values * fitted).sum((0, 1)) / number
+    variance = ((values - mean).square() * fitted).sum((0, 1)) / (number - correction)
+    return (values - mean) / variance.sqrt() * mask
+
+
+def _pooled(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
+    fitted = values[mask & train[:, None, None]]
+    return (values - fitted.mean()) / fitted.std(correction=0) * mask

@@ -1,0 +1,159 @@
+"""When patients come: visit times whose intensity may follow their state."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from helpers.series.validation import refuse_where
+
+
+@dataclass(frozen=True, eq=False)
+class Visits:
+    """Visit times, padded with the horizon, so that `IrregularBatch` takes times and lengths as they are.
+
+    Parameters
+    ----------
+    times : Tensor, shape (B, T)
+        Strictly increasing within each series, from 0 to the horizon.
+    mask : Tensor of bool, shape (B, T)
+        True for a visit, False for padding.
+    lengths : Tensor of integers, shape (B,)
+        Number of visits of each series.
+    intensity : Tensor, shape (B, T)
+        The true intensity at each visit, per unit of time; 0 in padding.
+    """
+
+    times: Tensor
+    mask: Tensor
+    lengths: Tensor
+    intensity: Tensor
+
+
+def visit_times(
+    horizon: float,
+    intensity: float | Callable[[Tensor], Tensor],
+    *,
+    batch: int,
+    generator: torch.Generator,
+    bound: float | None = None,
+    dtype: torch.dtype | None = None,
+) -> Visits:
+    """Draw visit times from a Poisson process whose intensity is a number or a function of time.
+
+    Lewis and Shedler's thinning draws candidates at the constant rate ``bound`` and keeps each
+    with its share of it::
+
+        n ~ Poisson(bound · horizon),   t[1] < … < t[n] uniform on [0, horizon]
+        P(keep t[i]) = intensity(t[i]) / bound
+
+    An intensity that follows a patient's state is a function that looks the state up. With
+    ``severity`` (B, G) at the times ``grid`` (G,), between 0 and 1::
+
+        def intensity(times):  # (B, K), per hour
+            latest = torch.searchsorted(grid, times, right=True) - 1
+            return 0.1 + 0.9 * severity.gather(1, latest)
+
+        visits = visit_times(48.0, intensity, batch=len(severity), generator=generator, bound=1.0)
+
+    Parameters
+    ----------
+    horizon : float
+        End of observation; it starts at 0.
+    intensity : float or function
+        Expected visits per unit of time; a function maps times (B, K) to intensities (B, K).
+    batch : int
+        Number of series, B.
+    generator : torch.Generator
+        The visits are on its device.
+    bound : float
+        With a function only: a number that the intensity never exceeds.
+    dtype : torch.dtype, optional
+        Of the times; PyTorch's default dtype if left out. Visits closer than it resolves count as one.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the intensity at a candidate is negative, not finite,
+        or above ``bound``.
+
+    Source: Lewis & Shedler (1979), Simulation of nonhomogeneous Poisson processes by thinning, Naval
+    Research Logistics Quarterly 26:403-413.
+    """
+    _check_range("horizon", horizon, positive=True)
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+    function, bound = _as_function(intensity, bound)
+    candidates, real = _candidates(horizon, bound, batch, generator, dtype or torch.get_default_dtype())
+    intensities = function(candidates)  # (B, K)
+    _check_intensities(intensities, candidates, real, bound)
+    draws = torch.rand(
+        candidates.shape, generator=generator, dtype=candidates.dtype, device=candidates.device
+    )
+    return _keep(candidates, intensities, real & (draws * bound < intensities), horizon)
+
+
+def _as_function(
+    intensity: float | Callable[[Tensor], Tensor], bound: float | None
+) -> tuple[Callable[[Tensor], Tensor], float]:
+    """Return the intensity as a function, with its bound: a constant is its own."""
+    if callable(intensity):
+        if bound is None:
+            raise ValueError("bound must be given with an intensity function: a number that it never exceeds")
+        _check_range("bound", bound)
+        return intensity, bound
+    if bound is not None:
+        raise ValueError(f"bound must be left out with a constant intensity, got {bound}")
+    _check_range("intensity", intensity)
+    return lambda times: torch.full_like(times, intensity), intensity
+
+
+def _candidates(
+    horizon: float, bound: float, batch: int, generator: torch.Generator, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Sorted candidate times (B, K), padded with the horizon, and which of them are real and distinct."""
+    device = generator.device
+    expected = torch.full((batch, 1), bound * horizon, dtype=torch.float64, device=device)
+    counts = torch.poisson(expected, generator=generator)  # (B, 1)
+    number = int(counts.max())
+    real = torch.arange(number, device=device) < counts
+    uniform = torch.rand(batch, number, generator=generator, dtype=torch.float64, device=device)
+    times = torch.where(real, horizon * uniform, horizon).to(dtype).sort(dim=1).values
+    distinct = times.diff(dim=1, prepend=torch.full_like(times[:, :1], -1)) > 0
+    return times, real & distinct
+
+
+def _keep(candidates: Tensor, intensities: Tensor, kept: Tensor, horizon: float) -> Visits:
+    """Move the kept candidates to the front and cut the rest."""
+    lengths = kept.sum(1)
+    times, order = torch.where(kept, candidates, horizon).sort(dim=1, stable=True)
+    mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(-1)  # (B, T)
+    visits = mask.shape[1]
+    return Visits(
+        times=times[:, :visits],
+        mask=mask,
+        lengths=lengths,
+        intensity=torch.where(mask, intensities.gather(1, order)[:, :visits], 0.0),
+    )
+
+
+def _check_range(name: str, number: float, *, positive: bool = False) -> None:
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        expected = "positive" if positive else "at least 0"
+        raise ValueError(f"{name} must be finite and {expected}, got {number}")
+
+
+def _check_intensities(intensities: Tensor, times: Tensor, real: Tensor, bound: float) -> None:
+    if intensities.shape != times.shape:
+        raise ValueError(
+            f"intensity must return shape (B, K) = {tuple(times.shape)}, got {tuple(intensities.shape)}"
+        )
+    refuse_where(
+        real & ~((intensities >= 0) & (intensities <= bound)),
+        lambda b, k: (
+            f"intensity must lie between 0 and bound = {bound}: "
+            f"series {b} has intensity {intensities[b, k]} at time {times[b, k]}"
+        ),
+    )

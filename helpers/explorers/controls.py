@@ -1,0 +1,134 @@
+"""What a reader can change: sliders and choices, each with its words, symbol and unit."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import product
+
+import ipywidgets
+
+_STYLE = {"description_width": "19em"}
+_WIDTH = "40em"
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A number between two bounds.
+
+    Parameters
+    ----------
+    name : str
+        The model's argument that it sets; read aloud with its underscores as spaces.
+    symbol, unit : str
+        How the equations write it, and what it is measured in.
+    low, high, value, step : float
+        Its bounds, its default, and what one press of an arrow key adds.
+    meaning : str
+        One sentence, shown when the pointer rests on the control.
+
+    Raises
+    ------
+    ValueError
+        If the bounds are not ordered, or the default is not one of the slider's stops.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    low: float
+    high: float
+    value: float
+    step: float
+    meaning: str
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"{self.name}: low must be below high: got low = {self.low}, high = {self.high}")
+        if not 0 < self.step <= self.high - self.low:
+            raise ValueError(f"{self.name}: step must be above 0 and fit between the bounds: got {self.step}")
+        for bound, position in (("value", self.value), ("high", self.high)):
+            stops = (position - self.low) / self.step
+            if not self.low <= position <= self.high or abs(stops - round(stops)) > 1e-6:
+                raise ValueError(
+                    f"{self.name}: {bound} must be one of the stops "
+                    f"{self.low}, {self.low + self.step:.6g}, … {self.high}: got {position}"
+                )
+
+    @property
+    def label(self) -> str:
+        """Words, symbol and unit: ``absorption rate kₐ [1/h]``."""
+        return f"{self.name.replace('_', ' ')} {self.symbol} [{self.unit}]"
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """Both ends."""
+        return self.low, self.high
+
+    def widget(self) -> ipywidgets.FloatSlider:
+        """The control on the page."""
+        return ipywidgets.FloatSlider(
+            value=self.value,
+            min=self.low,
+            max=self.high,
+            step=self.step,
+            readout_format=f".{_decimals(self.step)}f",
+            description=self.label,
+            tooltip=self.meaning,
+            style=_STYLE,
+            layout={"width": _WIDTH},
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few named possibilities; the parameters are those of `Slider` where they share a name.
+
+    Raises
+    ------
+    ValueError
+        If the default is not among the options.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    value: str
+    meaning: str
+
+    def __post_init__(self):
+        if self.value not in self.options:
+            raise ValueError(f"{self.name}: value must be one of {self.options}: got {self.value!r}")
+
+    @property
+    def label(self) -> str:
+        """The name, as words."""
+        return self.name.replace("_", " ")
+
+    @property
+    def extremes(self) -> tuple[str, ...]:
+        """Every option."""
+        return self.options
+
+    def widget(self) -> ipywidgets.Dropdown:
+        """The control on the page."""
+        return ipywidgets.Dropdown(
+            options=self.options,
+            value=self.value,
+            description=self.label,
+            tooltip=self.meaning,
+            style=_STYLE,
+            layout={"width": _WIDTH},
+        )
+
+
+def _decimals(step: float) -> int:
+    return max(0, -Decimal(str(step)).normalize().as_tuple().exponent)
+
+
+Control = Slider | Choice
+
+
+def extreme_settings(controls: Sequence[Control]) -> Iterator[dict[str, float | str]]:
+    """Every combination of the controls' extremes: the corners in which a model must still make sense."""
+    names = [control.name for control in controls]
+    for values in product(*(control.extremes for control in controls)):
+        yield dict(zip(names, values, strict=True))

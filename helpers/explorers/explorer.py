@@ -1,0 +1,136 @@
+"""The engine behind every slider: a model, a picture of its result, and the controls of its parameters."""
+
+import html
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ipywidgets
+from IPython.display import display
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from helpers.explorers.controls import Control
+from helpers.explorers.latest import LatestWins
+from helpers.explorers.lifetime import close_with_cell
+from helpers.explorers.picture import Blitted
+from helpers.figures import image_bundle
+
+Settings = Mapping[str, float | str]
+
+
+class Picture(Protocol):
+    """What an explorer asks of a picture: it is built once, and then only its moving artists' data change."""
+
+    figure: Figure
+    moving: tuple[Artist, ...]
+
+    def draw(self, result: Any) -> None:
+        """Give the artists the data of a result."""
+
+    def describe(self, result: Any) -> str:
+        """Say in words what the picture of a result shows."""
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A model that a reader can turn.
+
+    Parameters
+    ----------
+    model : callable
+        Parameters, by keyword, to a result. Pure: the same parameters give the same result.
+    picture : callable
+        Builds a `Picture`.
+    controls : tuple of Control
+        One for each parameter of the model.
+    """
+
+    model: Callable[..., Any]
+    picture: Callable[[], Picture]
+    controls: tuple[Control, ...]
+
+    def show(self) -> None:
+        """Display the controls and, below them, the picture of their values, from now on.
+
+        The picture is an ordinary output of the cell, so a stored notebook shows it without a kernel. A new
+        run of the cell retires what its last run displayed.
+        """
+        close_with_cell(_Shown(self).close)
+
+
+class _Shown:
+    """One explorer on one page."""
+
+    def __init__(self, explorer: Explorer):
+        self._model = explorer.model
+        self._picture = explorer.picture()
+        self._blitted = Blitted(self._picture.figure, self._picture.moving)
+        self._widgets = {control.name: control.widget() for control in explorer.controls}
+        self._defaults = self._settings()
+        self._drawing = threading.Lock()
+        data, metadata = self._bundle(self._defaults)
+        self._panel = self._display_controls(explorer.controls)
+        self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        redraw = LatestWins(self._redraw)
+        for widget in self._widgets.values():
+            widget.observe(lambda _: redraw.request(), "value")
+
+    def close(self) -> None:
+        """Withdraw the controls from the page and forget them."""
+        for widget in (*self._panel.children, self._panel):
+            widget.unobserve_all()
+            for part in (getattr(widget, "style", None), widget.layout, widget):
+                if part is not None:
+                    part.close()
+
+    def _display_controls(self, controls: tuple[Control, ...]) -> ipywidgets.VBox:
+        reset = ipywidgets.Button(description="Reset", tooltip="Back to the values at the start", icon="undo")
+        reset.on_click(lambda _: self._reset())
+        panel = ipywidgets.VBox([*self._widgets.values(), reset])
+        bundle = panel._repr_mimebundle_() | _without_kernel(controls)
+        display(bundle, raw=True)
+        return panel
+
+    def _settings(self) -> Settings:
+        return {name: widget.value for name, widget in self._widgets.items()}
+
+    def _reset(self) -> None:
+        for name, value in self._defaults.items():
+            self._widgets[name].value = value
+
+    def _bundle(self, settings: Settings) -> tuple[dict, dict]:
+        result = self._model(**settings)
+        self._picture.draw(result)
+        return image_bundle(self._blitted.png(), self._picture.describe(result), self._blitted.width)
+
+    def _redraw(self) -> None:
+        with self._drawing:
+            settings = self._settings()
+            try:
+                data, metadata = self._bundle(settings)
+            except Exception as error:
+                data, metadata = _failure(settings, error), {}
+            self._handle.update(data, metadata=metadata, raw=True)
+
+
+def _without_kernel(controls: tuple[Control, ...]) -> dict[str, str]:
+    """What stands in the controls' place where no kernel runs."""
+    names = [control.label for control in controls]
+    return {
+        "text/plain": f"Controls: {', '.join(names)}. Run this cell to move them.",
+        "text/html": f"<p><em>Controls: {html.escape(', '.join(names))}. Run this cell to move them.</em></p>",
+    }
+
+
+def _failure(settings: Settings, error: Exception) -> dict[str, str]:
+    """What stands in the picture's place where the model or its picture fails."""
+    where = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    what = f"No picture at {where}: {type(error).__name__}: {error}"
+    steps = "".join(traceback.format_exception(error))
+    return {
+        "text/plain": f"{what}\n\n{steps}",
+        "text/html": f'<p role="alert"><strong>{html.escape(what)}</strong></p><pre>{html.escape(steps)}</pre>',
+    }

@@ -1,0 +1,146 @@
+"""Noise of counts: Poisson, and the negative binomial that scatters more."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from helpers.observation.arguments import (
+    broadcast_shape,
+    check_count,
+    check_entries,
+    check_parameters,
+    check_positive,
+    check_probability,
+)
+from helpers.observation.count_cdf import count_cdf, count_quantile
+from helpers.observation.count_likelihood import count_log_probability
+from helpers.observation.intervals import Interval, central_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson:
+    """Counts of independent events: the variance equals the mean.
+
+    k ~ Poisson(μ),   log p(k) = k log μ - μ - log k!
+
+    Parameters
+    ----------
+    mean : Tensor (...)
+        μ > 0, in counts.
+
+    Raises
+    ------
+    ValueError
+        If μ is not a floating-point tensor of positive finite entries.
+    """
+
+    mean: Tensor
+
+    def __post_init__(self):
+        check_parameters({"mean": self.mean})
+        check_positive("mean", self.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        """μ, in counts squared."""
+        return self.mean
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of each count, elementwise, in nats."""
+        value = check_count("value", value, self.mean)
+        return count_log_probability(value, self.mean, torch.zeros_like(self.mean))
+
+    @torch.no_grad()
+    def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw counts of shape ``sample_shape + (...)`` in the dtype of μ, without gradient."""
+        return torch.poisson(self.mean.expand(*sample_shape, *self.mean.shape), generator=generator)
+
+    @torch.no_grad()
+    def cdf(self, value: Tensor) -> Tensor:
+        """P(k ≤ value), elementwise, without gradient."""
+        value = check_count("value", value, self.mean)
+        return torch.special.gammaincc(value + 1, self.mean)
+
+    @torch.no_grad()
+    def quantile(self, probability: float) -> Tensor:
+        """The smallest count with at least ``probability`` at or below it."""
+        check_probability("probability", probability)
+        return count_quantile(self.cdf, self.mean, self.variance, probability)
+
+    def interval(self, level: float) -> Interval:
+        """The central interval; it holds at least ``level`` of the probability."""
+        return central_interval(self.quantile, level)
+
+
+@dataclass(frozen=True, eq=False)
+class NegativeBinomial:
+    """Counts whose rate itself varies: the variance grows with the square of the mean.
+
+    k ~ Poisson(Λ),  Λ ~ Gamma with mean μ and variance α μ²;   E k = μ,  Var k = μ + α μ²
+
+    log p(k) = log Γ(k + 1/α) - log Γ(1/α) - log k! + k log(αμ / (1 + αμ)) - log(1 + αμ) / α
+
+    As α → 0 this becomes Poisson(μ), smoothly, and α = 0 is allowed.
+
+    Parameters
+    ----------
+    mean : Tensor
+        μ > 0, in counts.
+    dispersion : Tensor
+        α ≥ 0, without unit; broadcasts with ``mean``. SciPy's nbinom(n, p) has n = 1/α, p = 1/(1 + αμ).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not a floating-point tensor, dtypes, devices or shapes disagree, μ is not positive
+        and finite, or α is negative or not finite.
+
+    Source: Hilbe (2011), Negative Binomial Regression, 2nd edition, Cambridge University Press (NB2 model).
+    """
+
+    mean: Tensor
+    dispersion: Tensor
+
+    def __post_init__(self):
+        check_parameters({"mean": self.mean, "dispersion": self.dispersion})
+        check_positive("mean", self.mean)
+        legal = self.dispersion.isfinite() & (self.dispersion >= 0)
+        check_entries("dispersion", self.dispersion, legal, "be finite and zero or more")
+
+    @property
+    def variance(self) -> Tensor:
+        """μ + α μ², in counts squared."""
+        return self.mean + self.dispersion * self.mean.square()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of each count, elementwise, in nats."""
+        value = check_count("value", value, self.mean)
+        return count_log_probability(value, self.mean, self.dispersion)
+
+    @torch.no_grad()
+    def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw counts of shape ``sample_shape`` + parameters' shape in the dtype of μ, without gradient."""
+        shape = (*sample_shape, *broadcast_shape(self.mean, self.dispersion))
+        dispersion = self.dispersion.expand(shape)
+        overdispersed = dispersion > 0
+        shape_parameter = 1 / torch.where(overdispersed, dispersion, 1)
+        gamma = torch._standard_gamma(shape_parameter, generator=generator)
+        rate = self.mean * torch.where(overdispersed, gamma / shape_parameter, 1)
+        return torch.poisson(rate, generator=generator)
+
+    @torch.no_grad()
+    def cdf(self, value: Tensor) -> Tensor:
+        """P(k ≤ value), elementwise, without gradient."""
+        value = check_count("value", value, self.mean)
+        return count_cdf(value, self.mean, self.dispersion)
+
+    @torch.no_grad()
+    def quantile(self, probability: float) -> Tensor:
+        """The smallest count with at least ``probability`` at or below it."""
+        check_probability("probability", probability)
+        return count_quantile(self.cdf, self.mean, self.variance, probability)
+
+    def interval(self, level: float) -> Interval:
+        """The central interval; it holds at least ``level`` of the probability."""
+        return central_interval(self.quantile, level)

@@ -1,0 +1,157 @@
+"""The one container for irregular data: what was measured, when, and what was not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from .grid import cell_means, grid_cells
+from .validation import check_kinds, check_lengths, check_observations, check_times, refuse_where
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class IrregularBatch:
+    """Several irregularly sampled series, padded to a common number of steps.
+
+    A value whose mask is False was not observed. Whatever stands in its place, NaN included, is never read,
+    so neither results nor gradients depend on it. The same holds for times beyond a series' length.
+
+    ``batch[i]`` is a batch of one series; a slice, list, bool tensor or index tensor selects several, and
+    ``for series in batch`` visits each in turn. A batch is therefore also a PyTorch data set:
+    ``DataLoader(batch, batch_size=32, shuffle=True, collate_fn=collate)``.
+
+    Parameters
+    ----------
+    times : Tensor, shape (B, T)
+        Time of each step, strictly increasing and finite within each series' length.
+    values : Tensor, shape (B, T, D)
+        What was measured, finite where observed.
+    mask : Tensor of bool, shape (B, T, D)
+        True where the value was observed; False beyond a series' length.
+    lengths : Tensor of integers, shape (B,)
+        Number of real steps of each series, 0 to T; the rest is padding.
+
+    Raises
+    ------
+    ValueError
+        Naming the first series, step and feature that break one of these rules.
+    """
+
+    times: Tensor
+    values: Tensor
+    mask: Tensor
+    lengths: Tensor
+
+    def __post_init__(self) -> None:
+        check_kinds(self.times, self.values, self.mask, self.lengths)
+        check_lengths(self.lengths, self.times.shape[1])
+        check_times(self.times, self.valid)
+        check_observations(self.values, self.mask, self.lengths, self.valid)
+
+    def __len__(self) -> int:
+        """Count the series."""
+        return len(self.lengths)
+
+    def __getitem__(self, index: int | slice | list[int] | Tensor) -> "IrregularBatch":
+        """Select series; the batch axis stays."""
+        chosen = torch.arange(len(self), device=self.lengths.device)[index].reshape(-1)
+        return self._map(lambda tensor: tensor[chosen])
+
+    def __repr__(self) -> str:
+        series, steps, features = self.values.shape
+        return (
+            f"IrregularBatch({series} series, {steps} steps, {features} features, "
+            f"{int(self.mask.sum())} observations, {self.values.dtype}, {self.values.device})"
+        )
+
+    def to(self, device: torch.device | str) -> "IrregularBatch":
+        """Return this batch on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    @property
+    def valid(self) -> Tensor:
+        """True for real steps, False for padding, shape (B, T)."""
+        steps = torch.arange(self.times.shape[1], device=self.lengths.device)
+        return steps < self.lengths.unsqueeze(-1)
+
+    def deltas(self) -> Tensor:
+        """Time since each feature was last observed, shape (B, T, D); 0 in padding.
+
+        With ``s`` the times and ``m`` the mask::
+
+            δ[0] = 0
+            δ[k] = s[k] - s[k-1]            where m[k-1] is True
+            δ[k] = s[k] - s[k-1] + δ[k-1]   where m[k-1] is False
+
+        so that δ[k] is the time since the latest observation *before* step k, or since the series began.
+
+        Source: Che et al. (2018), Recurrent neural networks for multivariate time series with missing
+        values, Scientific Reports 8:6085, eq. 1.
+        """
+        times = self.times.unsqueeze(-1)  # (B, T, 1)
+        first = times[:, :1].expand_as(self.values[:, :1])  # (B, 1, D)
+        latest = torch.where(self.mask, times, first).cummax(dim=1).values  # (B, T, D)
+        latest_before = torch.cat([first, latest[:, :-1]], dim=1)
+        return torch.where(self.valid.unsqueeze(-1), times - latest_before, 0.0)
+
+    def last_observed(self, mean: Tensor) -> Tensor:
+        """Latest value observed at or before each step, shape (B, T, D); padding repeats the last one.
+
+        ::
+
+            x̂[k] = x[j],  j = max{i ≤ k : m[i] is True},  or the mean where there is no such i
+
+        It never looks ahead: before a feature's first observation it is ``mean``.
+
+        Parameters
+        ----------
+        mean : Tensor, shape (D,)
+            What stands before a feature's first observation; take it from the training set.
+
+        Raises
+        ------
+        ValueError
+            If ``mean`` has another shape or is not finite.
+        """
+        features = self.values.shape[2]
+        if mean.shape != (features,):
+            raise ValueError(f"mean must have shape (D,) = ({features},), got {tuple(mean.shape)}")
+        refuse_where(~mean.isfinite(), lambda d: f"mean must be finite: feature {d} has mean {mean[d]}")
+        steps = torch.arange(self.times.shape[1], device=self.mask.device).reshape(-1, 1)
+        latest = torch.where(self.mask, steps, -1).cummax(dim=1).values  # (B, T, D); -1 before the first
+        return torch.where(latest >= 0, self.values.gather(1, latest.clamp(min=0)), mean.to(self.values))
+
+    def to_grid(self, step: float, start: float = 0.0) -> "IrregularBatch":
+        """Average the observations onto the regular grid ``start + k * step``.
+
+        ::
+
+            t[k] = start + k · step,   x̄[k] = mean of the observations in (t[k-1], t[k]]
+
+        Cell k closes at its own time, so that it never holds a value from its future. An observation
+        that lies on a grid time, up to round-off, stays there. A cell without observations is unobserved.
+        Each series' grid ends with the cell that holds its last step.
+
+        Parameters
+        ----------
+        step : float
+            Width of a cell, in the unit of the times.
+        start : float
+            Time of the first grid point.
+
+        Raises
+        ------
+        ValueError
+            If ``step`` is not positive and finite, or a step lies before ``start``.
+        """
+        cells = grid_cells(self.times, self.valid, step, start)  # (B, T)
+        lengths = pad(torch.where(self.valid, cells + 1, 0), (1, 0)).amax(1)  # 0 for a series without steps
+        steps = max(lengths.tolist(), default=0)
+        means, counts = cell_means(cells, self.values, self.mask, steps)  # (B, K, D)
+        times = start + step * torch.arange(steps, dtype=torch.float64, device=self.times.device)
+        return IrregularBatch(times.to(self.times.dtype).expand(len(self), -1), means, counts > 0, lengths)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "IrregularBatch":
+        return IrregularBatch(*map(function, (self.times, self.values, self.mask, self.lengths)))

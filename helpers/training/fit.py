@@ -1,0 +1,152 @@
+"""The one training loop."""
+
+import os
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import checkpoint as checkpoints
+from .history import History, reason_to_stop, summarise
+from .progress import ProgressBar
+from .run import Batches, Run
+from .surroundings import denormals_flushed, modes_kept, own_noise
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[nn.Module, Any], Tensor],
+    batches: Batches,
+    *,
+    epochs: int,
+    optimiser: torch.optim.Optimizer | None = None,
+    learning_rate: float | None = None,
+    validation: Batches | None = None,
+    patience: int | None = None,
+    clip: float | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    flush_denormal: bool = False,
+    progress: bool = True,
+    generator: torch.Generator | None = None,
+) -> History:
+    """Train a model by gradient descent on the loss of one batch after another.
+
+    ::
+
+        θ ← θ - η · step(∇ loss(model_θ, batch)),   one step per batch, every batch once per epoch
+
+    However the run ends, by an error or an interruption too, the model leaves with the weights of its lowest
+    validation loss (without validation: with the latest), and in the training or evaluation mode it came in.
+    During the run it is in training mode for steps, in evaluation mode for validation.
+
+    The same generator state gives the same result: layers such as dropout draw from a stream of their own
+    that is seeded by ``generator``, and PyTorch's global stream is left as it was.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Trained in place.
+    loss : function (model, batch) -> Tensor, scalar
+        What to minimise; batches weigh the same in an epoch's mean.
+    batches : iterable, or function (generator) -> iterable
+        Passed over once per epoch; a function is called at the start of each, to shuffle by ``generator``.
+    epochs : int
+        The most passes to make.
+    optimiser : torch.optim.Optimizer, optional
+        Left out, Adam on all of the model's parameters.
+    learning_rate : float, optional
+        Of that Adam; 1e-3 where left out. An optimiser of your own brings its own.
+    validation : as ``batches``, optional
+        What the weights are judged by after each epoch, with the same loss and without gradients.
+    patience : int, optional
+        Stop after this many epochs without a lower validation loss.
+    clip : float, optional
+        Shrink the whole gradient to this norm where it is larger.
+    checkpoint : path, optional
+        Written after each epoch. If the file is there at the start, the run goes on from it, with exactly the
+        numbers of a run that was never interrupted; delete it to start afresh. A batch source with a random
+        state of its own (a DataLoader with its own generator) is not part of it.
+    flush_denormal : bool
+        Let the CPU round denormal numbers to zero during the run; on this thread, as PyTorch offers it.
+    progress : bool
+        Show a bar, and at the end one line that sums up.
+    generator : torch.Generator, optional
+        For shuffling and noise; left out, one seeded by a single draw from PyTorch's global stream.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not make sense; if there are no batches; if the loss is no scalar or no gradient
+        flows from it; if the checkpoint is damaged or belongs to another model.
+    FloatingPointError
+        If a loss or gradient is not finite, before that step is taken: saying in which epoch and batch, and
+        which parameters and gradients are affected.
+    """
+    _check_numbers(epochs, learning_rate, patience, clip)
+    _check_combinations(validation, patience, optimiser, learning_rate)
+    path = _path(checkpoint)
+    optimiser = optimiser or torch.optim.Adam(_trainable(model), lr=learning_rate or 1e-3)
+    run = Run(model, loss, optimiser, generator or _seeded_by_global_stream(), clip)
+    with own_noise(model, run.generator), modes_kept(model), denormals_flushed(flush_denormal):
+        if path is not None and path.exists():
+            checkpoints.resume(path, run, epochs, validated=validation is not None)
+        try:
+            with ProgressBar(epochs, len(run.done), progress) as bar:
+                while not (reason := reason_to_stop(run.done, epochs, patience)):
+                    bar.advance(run.epoch(batches, validation))
+                    if path is not None:
+                        checkpoints.save(path, run)
+                history = summarise(run.done, reason)
+                bar.finish(history)
+            return history
+        finally:
+            run.restore_best()
+
+
+def _check_numbers(
+    epochs: int, learning_rate: float | None, patience: int | None, clip: float | None
+) -> None:
+    for name, number in {"epochs": epochs, "patience": patience}.items():
+        whole = isinstance(number, int) and not isinstance(number, bool) and number >= 1
+        if not whole and not (name == "patience" and number is None):
+            raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+    for name, number in {"learning_rate": learning_rate, "clip": clip}.items():
+        if number is not None and not 0 < number < inf:
+            raise ValueError(f"{name} must be positive and finite, got {number!r}")
+
+
+def _check_combinations(
+    validation: Batches | None,
+    patience: int | None,
+    optimiser: torch.optim.Optimizer | None,
+    learning_rate: float | None,
+) -> None:
+    if patience is not None and validation is None:
+        raise ValueError(f"patience={patience} needs validation batches to judge by, got validation=None")
+    if optimiser is not None and learning_rate is not None:
+        raise ValueError(
+            f"learning_rate={learning_rate} is for the default Adam: set it in your own optimiser"
+        )
+
+
+def _path(checkpoint: str | os.PathLike | None) -> Path | None:
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    if not path.parent.is_dir():
+        raise ValueError(f"checkpoint must lie in a folder that exists, got {path}")
+    return path
+
+
+def _trainable(model: nn.Module) -> list[Tensor]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("model has no parameters to train")
+    return parameters
+
+
+def _seeded_by_global_stream() -> torch.Generator:
+    return torch.Generator().manual_seed(int(torch.randint(2**63 - 1, ())))

@@ -1,0 +1,108 @@
+"""Joining series: nothing is lost, nothing is added, and padding stays padding."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.series import IrregularBatch, collate, one_series
+
+
+def test_one_series_observes_everything_unless_told():
+    series = one_series(torch.arange(3.0), torch.ones(3, 2))
+    assert series.mask.all()
+    assert series.lengths.tolist() == [3]
+
+
+def test_one_series_refuses_a_nan_that_is_called_observed():
+    with pytest.raises(
+        ValueError, match=r"observed values must be finite: series 0 has values\[1, 0\] = nan"
+    ):
+        one_series(torch.arange(2.0), torch.tensor([[1.0], [torch.nan]]))
+
+
+def test_padding_by_hand():
+    short = one_series(torch.tensor([0.5]), torch.tensor([[7.0]]))
+    long = one_series(
+        torch.tensor([1.0, 2.0]), torch.tensor([[torch.nan], [8.0]]), torch.tensor([[False], [True]])
+    )
+    none = one_series(torch.zeros(0), torch.zeros(0, 1))
+    batch = collate([short, long, none])
+    assert batch.times.tolist() == [[0.5, 0.5], [1.0, 2.0], [0.0, 0.0]]
+    assert batch.values[..., 0].tolist() == [[7.0, 0.0], [0.0, 8.0], [0.0, 0.0]]
+    assert batch.mask[..., 0].tolist() == [[True, False], [False, True], [False, False]]
+    assert batch.lengths.tolist() == [1, 2, 0]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(0, 3))
+def test_every_series_survives_with_any_padding(lengths, extra):
+    generator = torch.Generator().manual_seed(len(lengths))
+    pieces = [
+        one_series(
+            torch.rand(n, generator=generator).cumsum(0) + torch.arange(n),
+            torch.randn(n, 2, generator=generator),
+        )
+        for n in lengths
+    ]
+    batch = collate(pieces)
+    assert batch.times.shape == (len(lengths), max(lengths))
+    padded = IrregularBatch(
+        torch.nn.functional.pad(batch.times, (0, extra), value=torch.nan),
+        torch.nn.functional.pad(batch.values, (0, 0, 0, extra), value=torch.nan),
+        torch.nn.functional.pad(batch.mask, (0, 0, 0, extra)),
+        batch.lengths,
+    )
+    for again in (collate(list(batch)), collate([padded]), collate([padded[:1], padded[1:]])):
+        for piece, series, n in zip(pieces, again, lengths, strict=True):
+            assert series.lengths.tolist() == [n]
+            assert torch.equal(series.times[:, :n], piece.times)
+            assert torch.equal(series.values[:, :n], piece.values)
+            assert not series.mask[:, n:].any()
+
+
+def test_gradients_flow_through_to_observed_values_only(make_batch):
+    batch = make_batch(0)
+    values = batch.values.clone().requires_grad_()
+    pieces = [IrregularBatch(batch.times, values, batch.mask, batch.lengths)] * 2
+    collate(pieces).values.sum().backward()
+    assert torch.equal(values.grad, 2.0 * batch.mask)
+
+
+def test_keeps_dtype_and_device(batch):
+    joined = collate([batch, batch])
+    assert joined.values.dtype == joined.times.dtype == batch.values.dtype
+    assert joined.values.device == batch.values.device
+
+
+def one(dtype=torch.float32, times_dtype=torch.float32, features=1):
+    return one_series(torch.zeros(1, dtype=times_dtype), torch.zeros(1, features, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [
+        ([], "series must hold at least one batch, got none"),
+        ([one(), one(), one(features=2)], "series must agree in features: series[2] has 2, series[0] has 1"),
+        (
+            [one(), one(dtype=torch.float64)],
+            "series must agree in dtype of values: series[1] has torch.float64, series[0] has torch.float32",
+        ),
+        (
+            [one(), one(times_dtype=torch.float64)],
+            "series must agree in dtype of times: series[1] has torch.float64, series[0] has torch.float32",
+        ),
+    ],
+)
+def test_refuses_what_does_not_fit(series, message):
+    with pytest.raises(ValueError) as error:
+        collate(series)
+    assert str(error.value) == message
+
+
+def test_refuses_two_devices(device):
+    if device.type == "cpu":
+        pytest.skip("needs a second device")
+    with pytest.raises(
+        ValueError, match=r"series must agree in device: series\[1\] has cuda:0, series\[0\] has cpu"
+    ):
+        collate([one(), one().to(device)])
