@@ -84,8 +84,12 @@ def wrong_form(returned: object, expected: Tensor) -> str | None:
 
 def is_blank(answer: object) -> bool:
     """Whether an answer is still the stub: `...`, None, or a function whose body does nothing."""
+    if answer is None or answer is ...:
+        return True
     code = getattr(answer, "__code__", None)
-    return answer is None or answer is ... or (code is not None and code.co_code in _EMPTY_BODIES)
+    return (
+        code is not None and code.co_code in _EMPTY_BODIES and set(code.co_consts) <= {None, answer.__doc__}
+    )
 
 
 def as_number(answer: object) -> float | None:

@@ -25,7 +25,7 @@ made: dict[str, Claim] = {}
 """The claims that held in this kernel, by their text; a cell that runs again replaces its own."""
 
 
-def claim(text, measured, expected=None, *, within=None, at_least=None, at_most=None) -> Claim:
+def claim(text, measured, expected=None, *, within=None, at_least=None, at_most=None) -> None:
     """Check one sentence of the text against a measurement, and print a line that says so.
 
     Four forms::
@@ -60,13 +60,11 @@ def claim(text, measured, expected=None, *, within=None, at_least=None, at_most=
     _refuse_literal_true(inspect.currentframe().f_back)
     _refuse_ambiguous_form(measured, expected, within, at_least, at_most)
     holds, requirement = _judge(_array(measured), expected, within, at_least, at_most)
-    result = Claim(text, _show(measured), requirement)
+    comparison = f"{text}: measured {_show(measured)}, expected {requirement}"
     if not holds:
-        raise ClaimFailed(f"{text}: measured {result.measured}, expected {result.expected}")
-    made[text] = result
-    number = list(made).index(text) + 1
-    print(f"Claim {number} holds. {text}: measured {result.measured}, expected {result.expected}")
-    return result
+        raise ClaimFailed(comparison)
+    made[text] = Claim(text, _show(measured), requirement)
+    print(f"Claim {list(made).index(text) + 1} holds. {comparison}")
 
 
 def _judge(measured, expected, within, at_least, at_most) -> tuple[bool, str]:

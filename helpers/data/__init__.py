@@ -1,6 +1,7 @@
 """Real data, and the ways in which data go missing."""
 
 from .missingness import DetectionLimit, DropOut, Incomplete, Logistic, mar, mcar, mnar
+from .physionet2012 import PhysioNet2012, physionet2012
 from .tables import Indomethacin, LynxHare, Theophylline, indomethacin, lynx_hare, theophylline
 from .visits import Visits, visit_times
 
@@ -11,6 +12,7 @@ __all__ = [
     "Indomethacin",
     "Logistic",
     "LynxHare",
+    "PhysioNet2012",
     "Theophylline",
     "Visits",
     "indomethacin",
@@ -18,6 +20,7 @@ __all__ = [
     "mar",
     "mcar",
     "mnar",
+    "physionet2012",
     "theophylline",
     "visit_times",
 ]

@@ -202,9 +202,7 @@ def mar(
     """
     _check_values("values", values)
     _check_values("driver", driver)
-    if torch.broadcast_shapes(driver.shape, values.shape) != values.shape:
-        raise ValueError(f"driver must broadcast to {tuple(values.shape)}, got {tuple(driver.shape)}")
-    probability = mechanism.probability(driver.expand_as(values))
+    probability = mechanism.probability(_expand(driver, values))
     return _observe(values, probability, mechanism.draw_shape(values.shape), generator)
 
 
@@ -239,6 +237,15 @@ def _observe(
 ) -> Incomplete:
     draws = torch.rand(draw_shape, generator=generator, dtype=values.dtype, device=values.device)
     return Incomplete(values, draws < probability, probability)
+
+
+def _expand(driver: Tensor, values: Tensor) -> Tensor:
+    try:
+        return driver.expand_as(values)
+    except RuntimeError:
+        raise ValueError(
+            f"driver must broadcast to {tuple(values.shape)}, the shape of values, got {tuple(driver.shape)}"
+        ) from None
 
 
 def _check_values(name: str, values: Tensor) -> None:

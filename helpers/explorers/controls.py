@@ -1,6 +1,6 @@
 """What a reader can change: sliders and choices, each with its words, symbol and unit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
@@ -127,8 +127,8 @@ def _decimals(step: float) -> int:
 Control = Slider | Choice
 
 
-def extreme_settings(controls: Sequence[Control]) -> Iterator[dict[str, float | str]]:
+def extreme_settings(controls: Sequence[Control]) -> list[dict[str, float | str]]:
     """Every combination of the controls' extremes: the corners in which a model must still make sense."""
     names = [control.name for control in controls]
-    for values in product(*(control.extremes for control in controls)):
-        yield dict(zip(names, values, strict=True))
+    corners = product(*(control.extremes for control in controls))
+    return [dict(zip(names, values, strict=True)) for values in corners]

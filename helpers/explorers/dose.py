@@ -92,7 +92,7 @@ def model(absorption_rate: float, elimination_rate: float, dose: float) -> DoseC
 
 
 class Picture:
-    """The curve, its peak, and the half-life in words."""
+    """The curve and its peak."""
 
     def __init__(self):
         with theme():
@@ -103,25 +103,21 @@ class Picture:
             (self._curve,) = axes.plot([], [], color=PALETTE["blue"])
             (self._drop,) = axes.plot([], [], color=PALETTE["grey"], linestyle=LINE_STYLES[3])
             (self._peak,) = axes.plot([], [], "o", color=PALETTE["vermilion"], markersize=8)
-            self._words = axes.text(0.98, 0.96, "", transform=axes.transAxes, ha="right", va="top")
-        self.moving = self._curve, self._drop, self._peak, self._words
+        self.moving = self._curve, self._drop, self._peak
 
     def draw(self, result: DoseCurve) -> None:
         """Move the curve and the mark of its peak."""
         self._curve.set_data(result.hours, result.concentration)
         self._drop.set_data([result.peak_hour] * 2, [0, result.peak_concentration])
         self._peak.set_data([result.peak_hour], [result.peak_concentration])
-        self._words.set_text(
-            f"peak {result.peak_concentration:.1f} mg/L at {result.peak_hour:.1f} h\n"
-            f"half-life {result.half_life:.1f} h"
-        )
 
     def describe(self, result: DoseCurve) -> str:
         """The curve in words."""
         return (
-            f"Drug concentration over 24 hours after one oral dose: it rises to a peak of "
-            f"{result.peak_concentration:.1f} mg/L at {result.peak_hour:.1f} h, then falls with a half-life of "
-            f"{result.half_life:.1f} h, to {result.concentration[-1]:.1f} mg/L at 24 h."
+            f"Drug concentration over 24 hours after one oral dose: "
+            f"it rises to a peak of {result.peak_concentration:.1f} mg/L at {result.peak_hour:.1f} h, "
+            f"then falls with a half-life of {result.half_life:.1f} h, "
+            f"to {result.concentration[-1]:.1f} mg/L at 24 h."
         )
 
 

@@ -31,7 +31,10 @@ class Picture(Protocol):
         """Give the artists the data of a result."""
 
     def describe(self, result: Any) -> str:
-        """Say in words what the picture of a result shows."""
+        """Say in words and numbers what the picture of a result shows: its caption and its alternative text.
+
+        Numbers belong here rather than on the figure, where each letter costs 0.3 ms per redraw.
+        """
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,11 @@ class _Shown:
     def _bundle(self, settings: Settings) -> tuple[dict, dict]:
         result = self._model(**settings)
         self._picture.draw(result)
-        return image_bundle(self._blitted.png(), self._picture.describe(result), self._blitted.width)
+        words = self._picture.describe(result)
+        data, metadata = image_bundle(self._blitted.png(), words, self._blitted.width)
+        return data | {
+            "text/html": f'{data["text/html"]}<p aria-hidden="true">{html.escape(words)}</p>'
+        }, metadata
 
     def _redraw(self) -> None:
         with self._drawing:
@@ -118,11 +125,8 @@ class _Shown:
 
 def _without_kernel(controls: tuple[Control, ...]) -> dict[str, str]:
     """What stands in the controls' place where no kernel runs."""
-    names = [control.label for control in controls]
-    return {
-        "text/plain": f"Controls: {', '.join(names)}. Run this cell to move them.",
-        "text/html": f"<p><em>Controls: {html.escape(', '.join(names))}. Run this cell to move them.</em></p>",
-    }
+    words = f"Controls: {', '.join(control.label for control in controls)}. Run this cell to move them."
+    return {"text/plain": words, "text/html": f"<p><em>{html.escape(words)}</em></p>"}
 
 
 def _failure(settings: Settings, error: Exception) -> dict[str, str]:
@@ -130,7 +134,5 @@ def _failure(settings: Settings, error: Exception) -> dict[str, str]:
     where = ", ".join(f"{name} = {value}" for name, value in settings.items())
     what = f"No picture at {where}: {type(error).__name__}: {error}"
     steps = "".join(traceback.format_exception(error))
-    return {
-        "text/plain": f"{what}\n\n{steps}",
-        "text/html": f'<p role="alert"><strong>{html.escape(what)}</strong></p><pre>{html.escape(steps)}</pre>',
-    }
+    shown = f'<p role="alert"><strong>{html.escape(what)}</strong></p><pre>{html.escape(steps)}</pre>'
+    return {"text/plain": f"{what}\n\n{steps}", "text/html": shown}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 class LatestWins:
     """Serves once for all requests that arrive while it waits for its turn on the event loop.
 
-    A kernel receives a slider's moves one by one. A redraw per move would fall behind a fast hand and replay
-    it long after it has stopped. Here a move only asks for a redraw; the redraw takes its turn after the moves
-    that have already arrived, and reads the newest values.
+    A kernel receives a slider's moves one by one. A redraw per move would fall behind a fast hand, and replay
+    it long after it has stopped. Here a move only asks for a redraw; the redraw takes its turn after the
+    moves that have already arrived, and reads the newest values.
 
     Parameters
     ----------

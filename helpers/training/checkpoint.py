@@ -53,6 +53,7 @@ def resume(path: Path, run: Run, epochs: int, validated: bool) -> None:
         run.generator.set_state(content["generator"])
         restore_noise(run.model, content["noise"])
     except (RuntimeError, ValueError, KeyError) as error:
+        run.model.load_state_dict(before)
         raise ValueError(
             f"checkpoint {path} belongs to another model, optimiser or device: {error}"
         ) from error
@@ -64,7 +65,7 @@ def _read(path: Path) -> dict:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"checkpoint {path} cannot be read ({error}): delete it to start afresh") from error
     if damaged:
         raise ValueError(

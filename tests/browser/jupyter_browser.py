@@ -36,7 +36,9 @@ SETTINGS = {
 }
 """Every cell stays on the page, also those out of view; nothing asks for news."""
 
-KERNEL_IS_IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+KERNEL_IS_IDLE = (
+    "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+)
 RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
 STORED = "() => jupyterapp.shell.currentWidget.content.model.toJSON()"
 
@@ -46,6 +48,23 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+WATCH = """cell => {
+    const seen = new WeakSet(cell.querySelectorAll('img'));
+    Object.assign(window, {pictures: [], lastKey: performance.now(), lastMove: performance.now()});
+    const look = () => cell.querySelectorAll('.jp-OutputArea-output img').forEach(image => {
+        if (seen.has(image)) return;
+        seen.add(image);
+        window.lastMove = performance.now();
+        image.decode().then(() => window.pictures.push(performance.now()), () => {});
+    });
+    new MutationObserver(look).observe(cell, {subtree: true, childList: true, attributes: true});
+    const note = () => { window.lastKey = window.lastMove = performance.now(); };
+    cell.addEventListener('keydown', note, true);
+    cell.addEventListener('click', note, true);
+}"""
+"""Notes when a key or a click reaches the cell, and when each new picture in it has been decoded."""
+
+
 @contextmanager
 def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
     """The address of a JupyterLab that serves a folder, with its own home, settings and token, while in use.
@@ -53,7 +72,14 @@ def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
     Its log is ``workplace/lab.log``.
     """
     port, token = _free_port(), secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", *LAB_FLAGS, f"--port={port}", f"--notebook-dir={notebooks}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *LAB_FLAGS,
+        f"--port={port}",
+        f"--notebook-dir={notebooks}",
+    ]
     with (workplace / "lab.log").open("w") as log:
         server = subprocess.Popen(
             [*command, f"--IdentityProvider.token={token}"],
@@ -89,32 +115,54 @@ def run_notebook(page: Page, address: str) -> list[dict]:
     return [cell for cell in page.evaluate(STORED)["cells"] if cell["cell_type"] == "code"]
 
 
-class Shown:
-    """An explorer on the page: one slider of it, and its picture."""
+class ShownExplorer:
+    """An explorer on the page, and one of its sliders.
 
-    def __init__(self, page: Page, words: str):
-        """Find the explorer by the words with which a label of its sliders begins."""
-        self._cell = page.locator(".jp-CodeCell", has=page.locator(".widget-slider", has_text=words)).last
-        slider = self._cell.locator(".widget-slider", has_text=words)
-        self.handle = slider.locator("[role=slider]")
-        self.value = slider.locator(".widget-readout")
-        self.reset = self._cell.get_by_role("button", name="Reset")
-        self.image = self._cell.locator("img")
+    Parameters
+    ----------
+    page : Page
+        A page with the notebook open and run.
+    label : str
+        The words with which the slider's label begins.
+    """
 
-    def picture(self) -> str:
-        """The bytes of the picture, as the page holds them."""
+    def __init__(self, page: Page, label: str):
+        self.cell = page.locator(".jp-CodeCell", has=page.locator(".widget-slider", has_text=label)).last
+        self.slider = self.cell.locator(".widget-slider", has_text=label)
+        self.image = self.cell.locator(".jp-OutputArea-output img")
+        self._page = page
+        self.slider.wait_for()
+        self.cell.scroll_into_view_if_needed()
+        self.cell.evaluate(WATCH)
+
+    def press(self, key: str, times: int = 1, seconds_apart: float = 0.0) -> None:
+        """Press a key on the slider, again and again."""
+        self.slider.locator("[role=slider]").focus()
+        start = time.perf_counter()
+        for count in range(1, times + 1):
+            self._page.keyboard.press(key)
+            time.sleep(max(0.0, start + count * seconds_apart - time.perf_counter()))
+
+    def reset(self) -> None:
+        """Press the button that brings the defaults back."""
+        self.cell.get_by_role("button", name="Reset").click()
+
+    def readout(self) -> str:
+        """The slider's value as the page shows it."""
+        return self.slider.locator(".widget-readout").inner_text()
+
+    def settled_picture(self) -> str:
+        """The picture's source, once no new one has come for half a second."""
+        self._page.wait_for_function("() => performance.now() - window.lastMove > 500")
         return self.image.get_attribute("src")
 
-    def press(self, key: str, times: int = 1) -> None:
-        """Press a key on the slider, as fast as the browser takes it."""
-        self.handle.focus()
-        for _ in range(times):
-            self.handle.press(key)
+    def pictures(self) -> list[float]:
+        """When each new picture since the last call could be seen, in milliseconds of the page's clock."""
+        return self._page.evaluate("window.pictures.splice(0)")
 
-    def settled_picture(self, page: Page) -> str:
-        """The picture once it has stood still for half a second."""
-        page.evaluate(STAND_STILL, self.image.element_handle())
-        return self.picture()
+    def time_of_key(self) -> float:
+        """When the last key reached the page."""
+        return self._page.evaluate("window.lastKey")
 
 
 def _free_port() -> int:
@@ -139,7 +187,9 @@ def _isolated_environment(workplace: Path) -> dict[str, str]:
     return os.environ | {name: str(workplace / folder) for name, folder in folders.items()}
 
 
-def _wait_until_it_answers(address: str, server: subprocess.Popen, workplace: Path, seconds: float = 60) -> None:
+def _wait_until_it_answers(
+    address: str, server: subprocess.Popen, workplace: Path, seconds: float = 60
+) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
         try:

@@ -1,7 +1,6 @@
 """Running students' functions: every way to go wrong is caught and said in words."""
 
 import sys
-import warnings
 
 import pytest
 import torch
@@ -83,7 +82,7 @@ def changes_its_input(table):
         (lambda table: table.sum(), "returns shape () instead of"),
         (lambda table: (2 * table).long(), "returns dtype torch.int64 instead of"),
         (lambda table: 0 / (table * 0), "returns nan at [0, 0]; 0 is expected"),
-        (lambda table: 2 * table + (table == 5), "returns 11 at [2, 1]; 10 is expected"),
+        (lambda table: 2 * table + (table == table.max()), "returns 11 at [2, 1]; 10 is expected"),
         (lambda table: 3 * table, "you tripled it"),
     ],
 )
@@ -106,7 +105,7 @@ def test_a_message_is_given_once():
 
 def test_the_misconception_that_explains_most_is_named():
     ideas = (Misconception("rare", lambda table: torch.zeros_like(table) if table.max() < 6 else table),)
-    ideas += (Misconception("common", torch.zeros_like),)
+    ideas += (Misconception("common", lambda table: torch.zeros_like(table)),)
     messages = [item.message for item in examine("double", torch.zeros_like, CASES, double, ideas).items]
     assert messages == ["a table: common", "its double: the same again"]
 
@@ -118,15 +117,12 @@ def test_a_change_in_place_is_told_and_costs_a_part():
     assert torch.equal(COLUMN, torch.arange(6.0).reshape(3, 2))
 
 
-def test_stderr_and_warnings_become_ordinary_output(capsys):
+def test_stderr_becomes_ordinary_output(capsys):
     def noisy(table):
         print("to stderr", file=sys.stderr)
-        warnings.warn("careful", stacklevel=1)
         return 2 * table
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        assert check(noisy).passed
+    assert check(noisy).passed
     captured = capsys.readouterr()
     assert captured.err == ""
     assert "to stderr" in captured.out

@@ -114,9 +114,9 @@ def test_refuses_a_training_set_that_contains_test_series(make_batch, dtype, dev
     )
 
 
-def test_finds_a_test_series_behind_other_padding_and_hidden_values(batch, make_batch):
-    longest = make_batch(9, series=1, steps=20, dtype=batch.values.dtype, device=batch.values.device)
-    disguised = collate([longest[:0], batch[3]])
+def test_finds_a_test_series_behind_other_padding_and_hidden_values(make_batch):
+    batch, longest = make_batch(0, observed=0.8), make_batch(9, steps=20)
+    disguised = collate([longest, batch[3]])[-1]
     disguised = dataclasses.replace(disguised, values=torch.where(disguised.mask, disguised.values, -7.0))
     with pytest.raises(ValueError, match="test series 0 is train series 3$"):
         Standardiser.fit(batch, test=disguised)

@@ -24,7 +24,7 @@ def load_set(archive: Path, outcomes: Path) -> Stays:
     if kept.is_file():
         try:
             return _read(kept)
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, RuntimeError, OSError) as error:
             warnings.warn(f"{kept} is damaged ({error}): reading {archive} again", stacklevel=2)
     stays = parse_set(archive, outcomes)
     try:
@@ -42,7 +42,7 @@ def _kept_path(archive: Path, outcomes: Path) -> Path:
 
 
 def _read(path: Path) -> Stays:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return Stays(**{field.name: arrays[field.name] for field in fields(Stays)})
 
 

@@ -20,6 +20,7 @@ MINUTE_OF = {f"{minute // 60:02d}:{minute % 60:02d}": minute for minute in range
 ONCE = ("RecordID", "Age", "Gender", "Height", "ICUType")  # rows that a stay has once, at 00:00
 CODE_OF = {name: code for code, name in enumerate([*VARIABLES, *ONCE])}
 HEADER = "Time,Parameter,Value"
+END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,8 @@ def members(archive: Path) -> Iterator[tuple[str, str]]:
         content = gzip.decompress(archive.read_bytes())
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             files = [(entry.name, tar.extractfile(entry).read()) for entry in tar if entry.isfile()]
+        if not content.endswith(END_OF_TAR):
+            raise tarfile.ReadError("its end is missing")
     except (EOFError, OSError, zlib.error, tarfile.TarError) as error:
         raise ValueError(f"{archive} is truncated or damaged ({error}): fetch it again") from error
     if not files:
@@ -95,9 +98,10 @@ def _columns(place: str, lines: list[str]) -> tuple[np.ndarray, np.ndarray, np.n
             values.append(float(value))
     except (KeyError, ValueError):
         raise _first_fault(place, lines) from None
-    if not np.isfinite(values).all():
+    value = np.array(values)
+    if not np.isfinite(value).all():
         raise _first_fault(place, lines)
-    return np.array(minutes), np.array(codes), np.array(values)
+    return np.array(minutes), np.array(codes), value
 
 
 def _first_fault(place: str, lines: list[str]) -> ValueError:

@@ -1,0 +1,59 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import norm
+
+from helpers.explorers.censored_fit import fit_censored_gaussian
+from helpers.observation import CensoredGaussian
+
+LIMIT = 0.7
+
+
+def measured(share_below, count=400):
+    generator = torch.Generator().manual_seed(5)
+    values = torch.randn(count, generator=generator, dtype=torch.float64)
+    return values - values.quantile(share_below) + LIMIT
+
+
+@pytest.mark.parametrize("share_below", [0.01, 0.3, 0.9, 0.99])
+def test_no_other_mean_and_spread_are_more_likely(share_below):
+    values = measured(share_below)
+    detected = values[values > LIMIT]
+    below = len(values) - len(detected)
+
+    def negative_log_likelihood(parameters):
+        mean, spread = parameters[0], math.exp(parameters[1])
+        return -norm.logpdf(detected, mean, spread).sum() - below * norm.logcdf(LIMIT, mean, spread)
+
+    search = minimize(
+        negative_log_likelihood, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}
+    )
+    assert fit_censored_gaussian(detected, below, LIMIT)[0] == pytest.approx(search.x[0], abs=1e-5)
+
+
+def test_standard_error_is_the_curvature_of_the_books_own_likelihood():
+    values = measured(0.4)
+    detected = values[values > LIMIT]
+    recorded = values.clamp(min=LIMIT)
+    limit = torch.tensor(LIMIT, dtype=torch.float64)
+    mean, standard_error = fit_censored_gaussian(detected, len(values) - len(detected), LIMIT)
+
+    def log_likelihood(mean, spread):
+        return CensoredGaussian(mean, spread, limit).log_prob(recorded).sum()
+
+    spreads = torch.linspace(0.5, 2.0, 3001, dtype=torch.float64)
+    at_mean = torch.tensor(mean, dtype=torch.float64)
+    best = spreads[torch.stack([log_likelihood(at_mean, spread) for spread in spreads]).argmax()]
+    hessian = torch.autograd.functional.hessian(log_likelihood, (at_mean, best))
+    information = -np.array([[float(entry) for entry in row] for row in hessian])
+    assert standard_error == pytest.approx(math.sqrt(np.linalg.inv(information)[0, 0]), rel=1e-3)
+
+
+def test_without_censoring_it_is_the_ordinary_mean():
+    values = measured(0.5)
+    mean, standard_error = fit_censored_gaussian(values, 0, LIMIT)
+    assert mean == pytest.approx(float(values.mean()))
+    assert standard_error == pytest.approx(float(values.std(correction=0)) / math.sqrt(len(values)))

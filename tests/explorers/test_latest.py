@@ -1,0 +1,50 @@
+import asyncio
+
+from helpers.explorers.latest import LatestWins
+
+
+def test_without_an_event_loop_each_request_is_served_at_once():
+    served = []
+    latest = LatestWins(lambda: served.append(len(served)))
+    latest.request()
+    latest.request()
+    assert served == [0, 1]
+
+
+def test_requests_before_a_turn_share_it_and_the_newest_is_served():
+    served = []
+
+    async def drag():
+        moves = []
+        latest = LatestWins(lambda: served.append(moves[-1]))
+        for move in range(1, 41):
+            moves.append(move)
+            latest.request()
+        await asyncio.sleep(0)
+        moves.append(41)
+        latest.request()
+        await asyncio.sleep(0)
+
+    asyncio.run(drag())
+    assert served == [40, 41]
+
+
+def test_a_failing_turn_does_not_block_the_next():
+    served, failures = [], []
+
+    def serve():
+        served.append(True)
+        if len(served) == 1:
+            raise ArithmeticError
+
+    async def two_turns():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        latest = LatestWins(serve)
+        latest.request()
+        await asyncio.sleep(0)
+        latest.request()
+        await asyncio.sleep(0)
+
+    asyncio.run(two_turns())
+    assert len(served) == 2
+    assert isinstance(failures[0]["exception"], ArithmeticError)

@@ -1,0 +1,65 @@
+import gc
+import io
+import weakref
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from helpers.explorers import dose, missingness
+from helpers.explorers.picture import Blitted
+from helpers.explorers.png import encode_png
+
+EXPLORERS = [dose, missingness]
+
+
+def pixels_of(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+
+
+def defaults_of(explorer):
+    return {control.name: control.value for control in explorer.CONTROLS}
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(4))))
+def test_another_library_reads_back_every_pixel(pixels):
+    picture = Image.open(io.BytesIO(encode_png(pixels)))
+    picture.verify()
+    np.testing.assert_array_equal(pixels_of(encode_png(pixels)), pixels)
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS)
+def test_blitted_picture_is_the_one_that_a_full_draw_gives(explorer):
+    picture = explorer.Picture()
+    blitted = Blitted(picture.figure, picture.moving)
+    corner = {control.name: control.extremes[-1] for control in explorer.CONTROLS}
+    picture.draw(explorer.model(**corner))
+    blitted.png()
+    picture.draw(explorer.model(**defaults_of(explorer)))
+    moved_back = pixels_of(blitted.png()).astype(int)
+    for artist in picture.moving:
+        artist.set_animated(False)
+    canvas = FigureCanvasAgg(picture.figure)
+    canvas.draw()
+    redrawn = np.asarray(canvas.buffer_rgba()).astype(int)
+    differing = (np.abs(moved_back - redrawn).max(axis=2) > 64).mean()
+    assert differing < 0.005  # the axes' frame now lies below the moving artists rather than above them
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS)
+def test_pictures_leave_nothing_behind(explorer):
+    settings = dict(mpl.rcParams)
+    picture = explorer.Picture()
+    Blitted(picture.figure, picture.moving).png()
+    figure = weakref.ref(picture.figure)
+    del picture
+    gc.collect()
+    assert figure() is None
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == settings

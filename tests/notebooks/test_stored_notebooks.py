@@ -1,0 +1,147 @@
+"""The notebooks as they lie in the repository: what a reader meets on GitHub, before any kernel runs."""
+
+import html
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+
+from helpers.book import run_seconds
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+EXECUTED = CHAPTERS + sorted((ROOT / "solutions").glob("*.ipynb"))
+ALL = EXECUTED + sorted((ROOT / "exercises").glob("*.ipynb"))
+ANATOMY = ("You will be able to", "## Summary", "Key terms", "References", "Predict.", "Explain")
+LONGEST_CELL = 20
+LONGEST_RUN = 60.0
+
+
+def by_name(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def prose(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def pictures(notebook):
+    return [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+
+
+@pytest.mark.parametrize("path", EXECUTED, ids=by_name)
+def test_executed_from_top_to_bottom(path):
+    counts = [cell.execution_count for cell in read(path).cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@pytest.mark.parametrize("path", EXECUTED, ids=by_name)
+def test_no_stored_error_and_nothing_on_stderr(path):
+    kinds = {(output.output_type, output.get("name")) for output in outputs(read(path))}
+    assert not {("error", None), ("stream", "stderr")} & kinds
+
+
+@pytest.mark.parametrize("path", ALL, ids=by_name)
+def test_first_cell_is_the_title(path):
+    assert read(path).cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("path", ALL, ids=by_name)
+def test_cells_are_short(path):
+    too_long = {
+        cell.source.splitlines()[0]: len(cell.source.splitlines())
+        for cell in read(path).cells
+        if cell.cell_type == "code"
+        and len([line for line in cell.source.splitlines() if line.strip()]) > LONGEST_CELL
+    }
+    assert too_long == {}
+
+
+@pytest.mark.parametrize("path", ALL, ids=by_name)
+def test_no_silenced_warnings_installs_or_magics(path):
+    code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    assert re.findall(r"filterwarnings|simplefilter|^\s*[!%]", code, flags=re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=by_name)
+def test_links_lead_somewhere(path):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", prose(read(path)))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=by_name)
+def test_prose_has_no_markup_that_jupyterlab_leaves_raw(path):
+    assert re.findall(r"\{(?:term|cite|ref|eq|numref|doc)[:}p`]|\{run_seconds\}", prose(read(path))) == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_chapter_has_its_parts(path):
+    text = prose(read(path))
+    assert [part for part in ANATOMY if part not in text] == []
+    assert any("claims_table()" in cell.source for cell in read(path).cells)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_every_picture_has_words(path):
+    notebook = read(path)
+    assert pictures(notebook)
+    assert all(len(picture.metadata["image/png"]["alt"].split()) >= 8 for picture in pictures(notebook))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_run_time_is_short_and_as_stated(path):
+    notebook = read(path)
+    stated = float(re.search(r"Run All takes about (\d+) s", prose(notebook))[1])
+    measured = run_seconds(notebook)
+    assert measured <= LONGEST_RUN
+    assert stated / 2 <= measured <= stated * 1.5
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_html_without_network_shows_every_figure(path):
+    """nbconvert's page stands for GitHub's: figures are inside it, with their words, not fetched."""
+    notebook = read(path)
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
+    images = re.findall(r"<img\b[^>]*>", page)
+    assert len(images) == len(pictures(notebook))
+    assert all('src="data:image/png;base64,' in image for image in images)
+    words = {html.escape(picture.metadata["image/png"]["alt"], quote=False) for picture in pictures(notebook)}
+    assert {re.search('alt="([^"]+)"', image)[1] for image in images} == words
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_controls_have_words_where_no_kernel_runs(path):
+    widgets = [
+        o.data for o in outputs(read(path)) if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
+    ]
+    assert widgets
+    assert all(data["text/plain"].startswith("Controls: ") for data in widgets)
+    assert all("Run this cell to move them" in data["text/html"] for data in widgets)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_key_terms_stand_in_the_glossary(path):
+    glossary = (ROOT / "chapters" / "glossary.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", glossary, flags=re.MULTILINE))
+    line = re.search(r"\*\*Key terms\*\* · (.+?)\. The \[glossary\]", prose(read(path)), flags=re.DOTALL)[1]
+    terms = [re.fullmatch(r"(.+?) (\S+)", term.strip()) for term in line.replace("\n", " ").split("·")]
+    assert {term[1]: term[2] for term in terms} == {term[1]: listed.get(term[1]) for term in terms}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_name)
+def test_references_stand_in_the_bibliography(path):
+    bibliography = (ROOT / "chapters" / "references.bib").read_text(encoding="utf-8")
+    text = re.search(r"\*\*References\*\*(.+?)\n\n", prose(read(path)) + "\n\n", flags=re.DOTALL)[1]
+    cited = re.findall(r"([A-Z][a-z]+)(?: (?:et al\.|&)[^()]*|, [^()]*)? \((\d{4})\)", text)
+    assert cited
+    assert [(a, y) for a, y in cited if f"{{{a.lower()}{y}," not in bibliography] == []
