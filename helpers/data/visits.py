@@ -128,15 +128,10 @@ def _candidates(
 def _keep(candidates: Tensor, intensities: Tensor, kept: Tensor, horizon: float) -> Visits:
     """Move the kept candidates to the front and cut the rest."""
     lengths = kept.sum(1)
-    times, order = torch.where(kept, candidates, horizon).sort(dim=1, stable=True)
     mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(-1)  # (B, T)
-    visits = mask.shape[1]
-    return Visits(
-        times=times[:, :visits],
-        mask=mask,
-        lengths=lengths,
-        intensity=torch.where(mask, intensities.gather(1, order)[:, :visits], 0.0),
-    )
+    order = torch.argsort(~kept, dim=1, stable=True)[:, : mask.shape[1]]  # the kept ones, in order of time
+    times = torch.where(mask, candidates.gather(1, order), horizon)
+    return Visits(times, mask, lengths, torch.where(mask, intensities.gather(1, order), 0.0))
 
 
 def _check_range(name: str, number: float, *, positive: bool = False) -> None:

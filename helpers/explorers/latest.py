@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Callable
 
+PAUSE = 0.004
+"""Seconds that a redraw waits for moves which have arrived but not been read: no eye sees it, and a kernel
+reads several moves in it."""
+
 
 class LatestWins:
-    """Serves once for all requests that arrive while it waits for its turn on the event loop.
+    """Serves once for all requests that arrive within a short pause.
 
     A kernel receives a slider's moves one by one. A redraw per move would fall behind a fast hand, and replay
-    it long after it has stopped. Here a move only asks for a redraw; the redraw takes its turn after the
-    moves that have already arrived, and reads the newest values.
+    it long after it has stopped. Here a move only asks for a redraw; the redraw lets the moves pass that
+    have already arrived, and reads the newest values.
 
     Parameters
     ----------
@@ -31,7 +35,7 @@ class LatestWins:
             self._serve()
             return
         self._waiting = True
-        loop.call_soon(self._take_turn)
+        loop.call_later(PAUSE, self._take_turn)
 
     def _take_turn(self) -> None:
         self._waiting = False

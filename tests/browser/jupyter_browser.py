@@ -36,9 +36,14 @@ SETTINGS = {
 }
 """Every cell stays on the page, also those out of view; nothing asks for news."""
 
-KERNEL_IS_IDLE = (
-    "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-)
+PATIENCE = 90_000
+"""Milliseconds that a kernel may take to start, or to finish a chapter."""
+
+READY = """notebook => {
+    const open = window.jupyterapp?.shell.currentWidget;
+    const context = open?.sessionContext;
+    return open?.context?.path === notebook && context.isReady && context.session.kernel.status === 'idle';
+}"""
 RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
 STORED = "() => jupyterapp.shell.currentWidget.content.model.toJSON()"
 
@@ -67,9 +72,9 @@ WATCH = """cell => {
 
 @contextmanager
 def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
-    """The address of a JupyterLab that serves a folder, with its own home, settings and token, while in use.
+    """The address of each ``{notebook}`` in a JupyterLab that serves a folder, while in use.
 
-    Its log is ``workplace/lab.log``.
+    It has its own home, settings and token in ``workplace``, and its log is ``workplace/lab.log``.
     """
     port, token = _free_port(), secrets.token_hex(16)
     command = [
@@ -89,7 +94,7 @@ def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
         )
         try:
             _wait_until_it_answers(f"http://127.0.0.1:{port}/api/status?token={token}", server, workplace)
-            yield f"http://127.0.0.1:{port}/lab/tree/{{notebook}}?token={token}"
+            yield f"http://127.0.0.1:{port}/lab/tree/{{notebook}}?reset&token={token}"
         finally:
             server.terminate()
             server.wait(timeout=20)
@@ -106,12 +111,17 @@ def open_page() -> Iterator[Page]:
             browser.close()
 
 
-def run_notebook(page: Page, address: str) -> list[dict]:
-    """Open a notebook, run all its cells, and return its code cells as they would be stored."""
-    page.goto(address)
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=60_000)
+def run_notebook(page: Page, address: str, notebook: str) -> None:
+    """Open a notebook of a running Lab, and run all its cells."""
+    page.goto(address.format(notebook=notebook))
+    page.wait_for_function(READY, arg=notebook, timeout=PATIENCE)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     page.evaluate(RUN_ALL)
-    page.wait_for_function(KERNEL_IS_IDLE)
+    page.wait_for_function(READY, arg=notebook, timeout=PATIENCE)
+
+
+def code_cells(page: Page) -> list[dict]:
+    """The code cells of the open notebook, as they would be stored."""
     return [cell for cell in page.evaluate(STORED)["cells"] if cell["cell_type"] == "code"]
 
 

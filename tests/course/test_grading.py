@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
+from sqlalchemy.exc import SAWarning
 
 from helpers.course.configuration import course_configuration
 
@@ -115,7 +116,7 @@ def course(tmp_path_factory):
         submission.mkdir(parents=True)
         nbformat.write(answered(answers), submission / f"{ASSIGNMENT}.ipynb")
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Object of type <SubmittedAssignment> not in session")
+        warnings.simplefilter("ignore", SAWarning)  # of nbgrader, about its own database
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # nbgrader calls alembic
         nbgrader = NbGraderAPI(config=course_configuration(folder))
         succeed(nbgrader.generate_assignment(ASSIGNMENT))

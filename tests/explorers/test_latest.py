@@ -1,6 +1,6 @@
 import asyncio
 
-from helpers.explorers.latest import LatestWins
+from helpers.explorers.latest import PAUSE, LatestWins
 
 
 def test_without_an_event_loop_each_request_is_served_at_once():
@@ -20,10 +20,10 @@ def test_requests_before_a_turn_share_it_and_the_newest_is_served():
         for move in range(1, 41):
             moves.append(move)
             latest.request()
-        await asyncio.sleep(0)
+        await asyncio.sleep(5 * PAUSE)
         moves.append(41)
         latest.request()
-        await asyncio.sleep(0)
+        await asyncio.sleep(5 * PAUSE)
 
     asyncio.run(drag())
     assert served == [40, 41]
@@ -41,9 +41,9 @@ def test_a_failing_turn_does_not_block_the_next():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
         latest = LatestWins(serve)
         latest.request()
-        await asyncio.sleep(0)
+        await asyncio.sleep(5 * PAUSE)
         latest.request()
-        await asyncio.sleep(0)
+        await asyncio.sleep(5 * PAUSE)
 
     asyncio.run(two_turns())
     assert len(served) == 2
