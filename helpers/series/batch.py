@@ -62,8 +62,8 @@ class IrregularBatch:
     def __repr__(self) -> str:
         series, steps, features = self.values.shape
         return (
-            f"IrregularBatch({series} series, {steps} steps, {features} features, "
-            f"{int(self.mask.sum())} observations, {self.values.dtype}, {self.values.device})"
+            f"IrregularBatch(series={series}, steps={steps}, features={features}, "
+            f"observations={int(self.mask.sum())}, dtype={self.values.dtype}, device={self.values.device})"
         )
 
     def to(self, device: torch.device | str) -> "IrregularBatch":

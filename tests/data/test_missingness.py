@@ -75,7 +75,7 @@ def all_kinds(values, generator):
 
 
 def test_every_value_is_observed_as_often_as_its_probability_says(values, generator):
-    """Over 300 draws, each entry's count is binomial: its standard score is below 6, and about 1 on average."""
+    """Over 300 draws each entry's count is binomial: standard scores stay below 6, near 1 on average."""
     draws = [list(all_kinds(values[:50], generator)) for _ in range(300)]
     for results in zip(*draws, strict=True):
         probability = results[0].probability

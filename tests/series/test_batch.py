@@ -169,8 +169,9 @@ def test_to_moves_every_tensor(batch, device):
 
 
 def test_repr_says_what_is_inside():
-    text = repr(one_series(torch.arange(3.0), torch.ones(3, 2)))
-    assert text == "IrregularBatch(1 series, 3 steps, 2 features, 6 observations, torch.float32, cpu)"
+    assert repr(one_series(torch.arange(3.0), torch.ones(3, 2))) == (
+        "IrregularBatch(series=1, steps=3, features=2, observations=6, dtype=torch.float32, device=cpu)"
+    )
 
 
 # --- deltas -----------------------------------------------------------------------------------
