@@ -6,15 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 
-DEVICES = ["cpu", "cuda"]
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+REAL_DATA = Path(os.environ.get("LIVING_DYNAMICS_DATA", SHARED_DATA))
+
+
+def pytest_report_header():
+    """What this run leaves out, in words."""
+    found = "cpu and cuda" if "cuda" in DEVICES else "cpu only: no CUDA device here"
+    data = (
+        REAL_DATA if (REAL_DATA / "physionet2012").is_dir() else "none: tests of PhysioNet 2012 are skipped"
+    )
+    return [f"device tests: {found}", f"real data: {data}"]
 
 
 @pytest.fixture(params=DEVICES)
 def device(request):
-    """Each device in turn; CUDA is skipped, by name, where there is none."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device on this machine")
+    """Each device of this machine in turn."""
     return torch.device(request.param)
 
 
@@ -26,8 +34,9 @@ def generator(device):
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real data: ``LIVING_DYNAMICS_DATA``, else ``../shared/data``; skipped where neither exists."""
-    folder = Path(os.environ.get("LIVING_DYNAMICS_DATA", SHARED_DATA))
-    if not (folder / "physionet2012").is_dir():
-        pytest.skip(f"no PhysioNet 2012 archives in {folder}: set LIVING_DYNAMICS_DATA to a folder that holds them")
-    return folder
+    """The folder of real data; where there is none, the test is skipped."""
+    if not (REAL_DATA / "physionet2012").is_dir():
+        pytest.skip(
+            f"no PhysioNet 2012 archives in {REAL_DATA}: set LIVING_DYNAMICS_DATA to a folder that holds them"
+        )
+    return REAL_DATA

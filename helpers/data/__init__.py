@@ -1,9 +1,9 @@
 """Real data, and the ways in which data go missing."""
 
-from .missingness import DetectionLimit, DropOut, Incomplete, Logistic, mar, mcar, mnar
-from .physionet2012 import PhysioNet2012, physionet2012
-from .tables import Indomethacin, LynxHare, Theophylline, indomethacin, lynx_hare, theophylline
-from .visits import Visits, visit_times
+from helpers.data.missingness import DetectionLimit, DropOut, Incomplete, Logistic, mar, mcar, mnar
+from helpers.data.physionet2012 import PhysioNet2012, physionet2012
+from helpers.data.tables import Indomethacin, LynxHare, Theophylline, indomethacin, lynx_hare, theophylline
+from helpers.data.visits import Visits, visit_times
 
 __all__ = [
     "DetectionLimit",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .batch import IrregularBatch
+from helpers.series.batch import IrregularBatch
 
 
 def one_series(times: Tensor, values: Tensor, mask: Tensor | None = None) -> IrregularBatch:

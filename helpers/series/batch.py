@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .grid import cell_means, grid_cells
-from .validation import check_kinds, check_lengths, check_observations, check_times, refuse_where
+from helpers.series.grid import cell_means, grid_cells
+from helpers.series.validation import (
+    check_kinds,
+    check_lengths,
+    check_observations,
+    check_times,
+    refuse_where,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

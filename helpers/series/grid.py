@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .validation import refuse_where
+from helpers.series.validation import refuse_where
 
 ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
 

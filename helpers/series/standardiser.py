@@ -6,8 +6,8 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from .batch import IrregularBatch
-from .validation import refuse_where
+from helpers.series.batch import IrregularBatch
+from helpers.series.validation import refuse_where
 
 
 @dataclass(frozen=True, eq=False)

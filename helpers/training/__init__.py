@@ -1,6 +1,6 @@
 """The one training loop of the book."""
 
-from .fit import fit
-from .history import History
+from helpers.training.fit import fit
+from helpers.training.history import History
 
 __all__ = ["History", "fit"]

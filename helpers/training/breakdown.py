@@ -5,7 +5,7 @@ from math import isfinite
 
 from torch import Tensor, nn
 
-from .history import Step
+from helpers.training.history import Step
 
 
 def check_scalar(loss: Tensor, place: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from .history import Epoch, Step
-from .run import Run
-from .surroundings import noise_state, restore_noise
+from helpers.training.history import Epoch, Step
+from helpers.training.run import Run
+from helpers.training.surroundings import noise_state, restore_noise
 
 VERSION = 1
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import checkpoint as checkpoints
-from .history import History, reason_to_stop, summarise
-from .progress import ProgressBar
-from .run import Batches, Run
-from .surroundings import denormals_flushed, modes_kept, own_noise
+from helpers.training import checkpoint as checkpoints
+from helpers.training.history import History, reason_to_stop, summarise
+from helpers.training.progress import ProgressBar
+from helpers.training.run import Batches, Run
+from helpers.training.surroundings import denormals_flushed, modes_kept, own_noise
 
 
 def fit(

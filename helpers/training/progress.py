@@ -4,7 +4,7 @@ from IPython import get_ipython
 from IPython.display import Pretty, display
 from tqdm import tqdm
 
-from .history import Epoch, History
+from helpers.training.history import Epoch, History
 
 
 class NotebookLine:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from .breakdown import check_scalar, check_step, check_validation_loss, take_gradient
-from .history import Epoch, Step, best_epoch
+from helpers.training.breakdown import check_scalar, check_step, check_validation_loss, take_gradient
+from helpers.training.history import Epoch, Step, best_epoch
 
 Batches = Iterable[Any] | Callable[[torch.Generator], Iterable[Any]]
 

@@ -69,6 +69,8 @@ WATCH = """cell => {
 }"""
 """Notes when a key or a click reaches the cell, and when each new picture in it has been decoded."""
 
+STOOD_STILL = "milliseconds => performance.now() - window.lastMove > milliseconds"
+
 
 @contextmanager
 def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
@@ -141,7 +143,7 @@ class ShownExplorer:
         self.slider = self.cell.locator(".widget-slider", has_text=label)
         self.image = self.cell.locator(".jp-OutputArea-output img")
         self._page = page
-        self.slider.wait_for()
+        self.slider.wait_for(timeout=10_000)
         self.cell.scroll_into_view_if_needed()
         self.cell.evaluate(WATCH)
 
@@ -161,14 +163,19 @@ class ShownExplorer:
         """The slider's value as the page shows it."""
         return self.slider.locator(".widget-readout").inner_text()
 
-    def settled_picture(self) -> str:
-        """The picture's source, once no new one has come for half a second."""
-        self._page.wait_for_function("() => performance.now() - window.lastMove > 500")
+    def settled_picture(self, seconds: float = 0.5) -> str:
+        """The picture's source, once no new one has come for a while."""
+        self._page.wait_for_function(STOOD_STILL, arg=1000 * seconds)
         return self.image.get_attribute("src")
 
     def pictures(self) -> list[float]:
         """When each new picture since the last call could be seen, in milliseconds of the page's clock."""
         return self._page.evaluate("window.pictures.splice(0)")
+
+    def next_picture(self) -> float:
+        """When the first new picture could be seen, waiting for it if need be."""
+        self._page.wait_for_function("() => window.pictures.length > 0", polling=10)
+        return self.pictures()[0]
 
     def time_of_key(self) -> float:
         """When the last key reached the page."""

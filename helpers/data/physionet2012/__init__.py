@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.data.physionet2012.archive import locate
+from helpers.data.physionet2012.cache import load_set
+from helpers.data.physionet2012.stays import DESCRIPTORS, VARIABLES, Stays, join
 from helpers.series import IrregularBatch
-
-from .archive import locate
-from .cache import load_set
-from .stays import DESCRIPTORS, VARIABLES, Stays, join
 
 SETS = ("a", "b")
 __all__ = ["PhysioNet2012", "physionet2012"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pooch
 
-from .archive import cache_folder
-from .parsing import parse_set
-from .stays import Stays
+from helpers.data.physionet2012.archive import cache_folder
+from helpers.data.physionet2012.parsing import parse_set
+from helpers.data.physionet2012.stays import Stays
 
 PARSER_VERSION = 1  # raise it whenever the same files would give other arrays
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .stays import OUTCOMES
+from helpers.data.physionet2012.stays import OUTCOMES
 
 HEADER = ",".join(("RecordID", *OUTCOMES))
 DIED = OUTCOMES.index("In-hospital_death")

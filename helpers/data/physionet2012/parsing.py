@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .outcomes import read_outcomes
-from .stays import NOT_RECORDED, VARIABLES, Stays
+from helpers.data.physionet2012.outcomes import read_outcomes
+from helpers.data.physionet2012.stays import NOT_RECORDED, VARIABLES, Stays
 
 HOURS = 48
 MINUTES = HOURS * 60 + 1  # both ends count: 00:00 to 48:00
