@@ -30,11 +30,11 @@ INTERACT = """
 %matplotlib inline
 from ipywidgets import FloatSlider, interact
 from helpers.explorers.missingness import BY_LIMIT, Picture, model
-from helpers.figures.output import OVERSAMPLING, PIXELS_PER_INCH
+from helpers.figures.output import PIXELS_PER_INCH
 
 def plot(threshold):
     picture = Picture()
-    picture.figure.set_dpi(OVERSAMPLING * PIXELS_PER_INCH)
+    picture.figure.set_dpi(PIXELS_PER_INCH)
     picture.draw(model(BY_LIMIT, threshold, 0.2))
     display(picture.figure)
 

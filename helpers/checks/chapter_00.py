@@ -12,12 +12,19 @@ MISCONCEPTIONS = (
         "1/k is the mean lifetime, after which a quantity has fallen to 1/e; solve exp(-k t) = 1/2 instead",
         lambda rate: 1 / rate,
     ),
-    Misconception("you multiply by the rate; a faster decay must give a shorter time", lambda rate: math.log(2) * rate),
-    Misconception("your logarithm has base 10; the solution of exp(-k t) = 1/2 needs the natural one",
-                  lambda rate: math.log10(2) / rate),
-    Misconception("your time is negative: ln(1/2) = -ln 2, and the minus of exp(-k t) cancels its sign",
-                  lambda rate: -math.log(2) / rate),
-)  # fmt: skip
+    Misconception(
+        "you multiply by the rate; a faster decay must give a shorter time",
+        lambda rate: math.log(2) * rate,
+    ),
+    Misconception(
+        "your logarithm has base 10; the solution of exp(-k t) = 1/2 needs the natural one",
+        lambda rate: math.log10(2) / rate,
+    ),
+    Misconception(
+        "your time is negative: ln(1/2) = -ln 2, and the minus of exp(-k t) cancels its sign",
+        lambda rate: -math.log(2) / rate,
+    ),
+)
 
 
 def half_life(answer) -> Verdict:

@@ -71,7 +71,8 @@ def _judge(measured, expected, within, at_least, at_most) -> tuple[bool, str]:
     """Whether every element meets the requirement, and the requirement in words."""
     if within is not None:
         difference = np.abs(measured - _array(expected))
-        return bool(np.all(difference <= within)), f"{_show(expected)} ± {_number(within)}"
+        furthest = f" (off by up to {_number(difference.max())})" if difference.ndim else ""
+        return bool(np.all(difference <= within)), f"{_show(expected)} ± {_number(within)}{furthest}"
     if expected is not None:
         return bool(np.array_equal(measured, _array(expected))), f"exactly {_show(expected)}"
     if at_least is None and at_most is None:

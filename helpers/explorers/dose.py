@@ -19,7 +19,7 @@ CONTROLS = (
         meaning="The fraction of the drug in the gut that enters the blood per hour",
     ),
     Slider(
-        "elimination_rate", "kₑ", "1/h", 0.02, 0.5, value=0.08, step=0.01,
+        "elimination_rate", "kₑ", "1/h", 0.02, 0.5, value=0.32, step=0.01,
         meaning="The fraction of the drug in the blood that is removed per hour",
     ),
     Slider(

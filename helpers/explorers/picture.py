@@ -8,13 +8,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from helpers.explorers.png import encode_png
-from helpers.figures.output import OVERSAMPLING, PIXELS_PER_INCH
+from helpers.figures.output import PIXELS_PER_INCH
 
 
 class Blitted:
     """A figure whose still parts are drawn once, and whose moving artists are drawn on top each time.
 
-    Pyplot does not know of the figure, so it is forgotten with its last reference.
+    Pyplot does not know of the figure, so it is forgotten with its last reference. It has one pixel per CSS
+    pixel: encoding and decoding take most of a redraw's time, and that time grows with the pixels.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class Blitted:
     """
 
     def __init__(self, figure: Figure, moving: Iterable[Artist]):
-        figure.set_dpi(PIXELS_PER_INCH * OVERSAMPLING)
+        figure.set_dpi(PIXELS_PER_INCH)
         self._figure = figure
         self._moving = sorted(moving, key=Artist.get_zorder)
         for artist in self._moving:

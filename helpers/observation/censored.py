@@ -70,7 +70,7 @@ class CensoredGaussian:
 
     @property
     def recorded_mean(self) -> Tensor:
-        """E[max(y, L)] = μ + σ (a Φ(a) + φ(a)) with a = (L - μ) / σ; never below μ or L."""
+        """E[max(y, L)] = μ + σ (a Φ(a) + n(a)) with a = (L - μ) / σ; never below μ or L."""
         standardised = (self.limit - self.mean) / self.standard_deviation
         density = torch.exp(gaussian_log_density(standardised, *_standard(standardised)))
         excess = standardised * torch.special.ndtr(standardised) + density

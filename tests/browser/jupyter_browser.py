@@ -54,6 +54,8 @@ def chromium() -> str | None:
 
 
 WATCH = """cell => {
+    if (cell.dataset.watched) return;
+    cell.dataset.watched = true;
     const seen = new WeakSet(cell.querySelectorAll('img'));
     Object.assign(window, {pictures: [], lastKey: performance.now(), lastMove: performance.now()});
     const look = () => cell.querySelectorAll('.jp-OutputArea-output img').forEach(image => {

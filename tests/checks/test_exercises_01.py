@@ -47,7 +47,34 @@ def standardise(values, mask, train):
     return result
 
 
-@pytest.mark.parametrize("answer", [dispersion, deltas, carry_forward, censored_log_likelihood, standardise])
+def coverage(lower, upper, values, group):
+    shares = []
+    for number in range(int(group.max()) + 1):
+        cells = group == number
+        misses = (values[cells] < lower[cells]) | (values[cells] > upper[cells])
+        shares.append(1 - misses.float().mean())
+    return torch.stack(shares)
+
+
+def weighted_mean(values, mask, probability):
+    measured = [
+        (float(x), 1 / float(p)) for x, m, p in zip(values, mask, probability, strict=True) if bool(m)
+    ]
+    return sum(x * weight for x, weight in measured) / sum(weight for _, weight in measured)
+
+
+FUNCTIONS = [
+    dispersion,
+    deltas,
+    carry_forward,
+    censored_log_likelihood,
+    standardise,
+    coverage,
+    weighted_mean,
+]
+
+
+@pytest.mark.parametrize("answer", FUNCTIONS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_right_answers_pass(answer, seed):
     verdict = getattr(checks, answer.__name__)(answer, seed=seed)
@@ -208,6 +235,56 @@ def divides_by_one_less(values, mask, train):
     return torch.where(mask, (values - mean) / torch.stack([entries.std() for entries in known]), 0.0)
 
 
+def one_share_for_all(lower, upper, values, group):
+    inside = (lower <= values) & (values <= upper)
+    return inside.float().mean().repeat(len(group.unique()))
+
+
+def ends_outside(lower, upper, values, group):
+    return coverage(lower + 0.5, upper - 0.5, values, group)
+
+
+def lower_end_outside(lower, upper, values, group):
+    return coverage(lower + 0.5, upper, values, group)
+
+
+def upper_end_outside(lower, upper, values, group):
+    return coverage(lower, upper - 0.5, values, group)
+
+
+def divides_by_all_cells(lower, upper, values, group):
+    sizes = torch.stack([(group == number).sum() for number in group.unique()])
+    return coverage(lower, upper, values, group) * sizes / len(group)
+
+
+def share_outside(lower, upper, values, group):
+    return 1 - coverage(lower, upper, values, group)
+
+
+def complete_case_mean(values, mask, probability):
+    return values.nanmean()
+
+
+def weights_by_the_probability(values, mask, probability):
+    return weighted_mean(values, mask, 1 / probability)
+
+
+def horvitz_thompson(values, mask, probability):
+    return torch.where(mask, values / probability, 0.0).mean()
+
+
+def divides_by_the_number_measured(values, mask, probability):
+    return (values / probability).nanmean()
+
+
+def weights_of_everybody(values, mask, probability):
+    return (values / probability).nansum() / (1 / probability).sum()
+
+
+def nan_times_zero(values, mask, probability):
+    return (mask * values / probability).sum() / (mask / probability).sum()
+
+
 MISCONCEPTIONS = [
     ("dispersion", excess_over_mean, "φ multiplies the mean squared"),
     ("dispersion", negative_dispersion, "the Poisson limit, zero, is the answer there"),
@@ -250,6 +327,18 @@ MISCONCEPTIONS = [
     ("standardise", transforms_the_gaps, "yours hold a transformed zero"),
     ("standardise", one_scale_for_all, "each has its own unit"),
     ("standardise", divides_by_one_less, "the exercise asks for n"),
+    ("coverage", one_share_for_all, "each group has its own share"),
+    ("coverage", ends_outside, "compare with `<=` at both ends"),
+    ("coverage", lower_end_outside, "compare with `<=` at both ends"),
+    ("coverage", upper_end_outside, "compare with `<=` at both ends"),
+    ("coverage", divides_by_all_cells, "divide by the number of cells in the group"),
+    ("coverage", share_outside, "coverage is the share inside"),
+    ("weighted_mean", complete_case_mean, "the complete-case mean, which is biased"),
+    ("weighted_mean", weights_by_the_probability, "weight by one over it"),
+    ("weighted_mean", horvitz_thompson, "you divide by N"),
+    ("weighted_mean", divides_by_the_number_measured, "you divide by the number of those who were measured"),
+    ("weighted_mean", weights_of_everybody, "the mask belongs there too"),
+    ("weighted_mean", nan_times_zero, "a NaN stays a NaN when it is multiplied by zero"),
 ]
 
 
@@ -259,6 +348,33 @@ def test_each_misconception_gets_its_own_message(check, answer, message, seed):
     verdict = getattr(checks, check)(answer, seed=seed)
     assert not verdict.passed
     assert message in " ".join(str(verdict).split())
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "message"),
+    [
+        (
+            "coverage",
+            lambda lower, upper, values, group: (lower <= values).float().mean(),
+            "returns shape ()",
+        ),
+        ("coverage", lambda lower, upper, values, group: values, "returns shape (4,)"),
+        ("coverage", lambda lower, upper, values, group: group.bincount(), "returns dtype torch.int64"),
+        ("weighted_mean", lambda values, mask, probability: values / probability, "returns shape (3,)"),
+        ("weighted_mean", lambda values, mask, probability: values[mask].mean(0, True), "returns shape (1,)"),
+    ],
+)
+def test_an_answer_of_another_form_is_named(check, answer, message):
+    verdict = getattr(checks, check)(answer)
+    assert message in " ".join(str(verdict).split())
+    assert verdict.score(1) == 0
+
+
+def test_cases_worked_by_hand():
+    shares = checks.coverage(lambda lower, upper, values, group: torch.tensor([1.0, 0.6]))
+    assert [item.passed for item in shares.items] == [False, False, True, False]
+    mean = checks.weighted_mean(lambda values, mask, probability: (10 / 0.5 + 4 / 0.25) / (2 + 4))
+    assert [item.passed for item in mean.items] == [False, True, False]
 
 
 def interpolated(values, mask, before):
@@ -279,7 +395,7 @@ def test_altering_the_future_is_not_asked_of_a_function_that_stops():
     assert verdict.score(1) == 0
 
 
-RIGHT_ASSAYS = {"A": "negative binomial", "B": "constant", "C": "Poisson"}
+RIGHT_ASSAYS = ("negative binomial", "constant", "Poisson")
 
 
 def test_the_figure_is_read_right():
@@ -294,27 +410,29 @@ def test_the_figures_data_are_what_the_check_says():
 
 
 @pytest.mark.parametrize(
-    ("assay", "dispersion_read", "messages"),
+    ("noise", "dispersion_read", "messages"),
     [
-        ({"A": "poisson", "B": "constant", "C": ...}, 0.2, ["A is not Poisson", "C: not answered yet"]),
-        (RIGHT_ASSAYS | {"B": "gaussian"}, 0.2, ["B: 'gaussian' is none of"]),
+        (("poisson", "constant", ...), 0.2, ["A is not Poisson", "C: not answered yet"]),
+        (["negative binomial", "gaussian", "Poisson"], 0.2, ["B: 'gaussian' is none of"]),
         (RIGHT_ASSAYS, ..., ["dispersion: not answered yet"]),
         (RIGHT_ASSAYS, "a bit", ["dispersion: give one number"]),
         (RIGHT_ASSAYS, 5.0, ["that is 1 / φ"]),
         (RIGHT_ASSAYS, 2, ["that is the slope"]),
         (RIGHT_ASSAYS, 21.0, ["you divided by the mean once"]),
         (RIGHT_ASSAYS, 0.5, ["divide by the mean squared"]),
-        ({}, 0.2, ["A: not answered yet"]),
+        (..., 0.2, ["A: not answered yet", "C: not answered yet"]),
+        ("negative binomial", 0.2, ["A is negative binomial", "B: not answered yet"]),
+        ((*RIGHT_ASSAYS, "Poisson"), 0.2, ["'Poisson' is one name too many: there are three assays"]),
     ],
 )
-def test_the_figure_misread(assay, dispersion_read, messages):
-    verdict = checks.mean_variance_figure(assay, dispersion_read)
+def test_the_figure_misread(noise, dispersion_read, messages):
+    verdict = checks.mean_variance_figure(noise, dispersion_read)
     assert not verdict.passed
     assert all(message in " ".join(str(verdict).split()) for message in messages)
 
 
 def test_the_limit_is_right_where_a_truncated_normal_says_so():
-    a = -0.5171  # φ(a) / (1 - Φ(a)) = 0.5
+    a = -0.5171  # n(a) / (1 - Φ(a)) = 0.5
     assert norm.pdf(a) / norm.sf(a) == pytest.approx(0.5, abs=1e-3)
     verdict = checks.detection_limit(torch.tensor(4 + 1.2 * a), norm.cdf(a), 0.5)
     assert verdict.passed
@@ -346,7 +464,8 @@ def test_the_limit_missed(limit, lost, message):
 
 
 def test_untouched_answers_are_not_attempts():
-    assert checks.mean_variance_figure({"A": ..., "B": ..., "C": ...}, ...).items == ()
+    assert checks.mean_variance_figure(..., ...).items == ()
+    assert checks.mean_variance_figure((..., ..., ...), ...).items == ()
     assert checks.detection_limit(..., ..., ...).items == ()
-    for name in ("dispersion", "deltas", "carry_forward", "censored_log_likelihood", "standardise"):
-        assert getattr(checks, name)(...).items == ()
+    for function in FUNCTIONS:
+        assert getattr(checks, function.__name__)(...).items == ()

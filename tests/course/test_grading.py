@@ -24,6 +24,8 @@ POINTS = {
     "figure-answer-check": 2,
     "limit-check": 2,
     "standardise-check": 3,
+    "coverage-check": 2,
+    "weighted-mean-check": 3,
 }
 
 MISTAKES = {
@@ -47,7 +49,7 @@ def censored_log_likelihood(recorded, limit, mean, standard_deviation):
     return torch.distributions.Normal(mean, standard_deviation).log_prob(recorded).sum() + no_such_name
 """,
     "figure-answer": """
-assay = {"A": "negative binomial", "B": "Poisson", "C": "constant"}
+noise = "negative binomial", "Poisson", "constant"
 dispersion_read = 5
 """,
     "standardise": """
@@ -62,6 +64,15 @@ def standardise(values, mask, train):
     variance = ((values - mean) ** 2 * used).sum((0, 1)) / used.sum((0, 1))
     return (values - mean) / variance.sqrt() * mask
 """,
+    "coverage": """
+def coverage(lower, upper, values, group):
+    inside = (lower < values) & (values < upper)
+    return torch.stack([inside[group == g].float().mean() for g in range(group.max() + 1)])
+""",
+    "weighted-mean": """
+def weighted_mean(values, mask, probability):
+    return (mask * values / probability).sum() / (mask / probability).sum()
+""",
 }
 MISTAKEN_MARKS = {
     "dispersion-check": 3 * 2 / 3,
@@ -71,6 +82,8 @@ MISTAKEN_MARKS = {
     "figure-answer-check": 2 * 1 / 4,
     "limit-check": 0,
     "standardise-check": 3,
+    "coverage-check": 2 * 2 / 4,
+    "weighted-mean-check": 3 * 1 / 3,
 }
 HELP = [
     "the Poisson limit, zero, is the answer there",
@@ -80,6 +93,8 @@ HELP = [
     "You would know Poisson by this",
     "that is 1 / φ",
     "detection_limit: not attempted yet",
+    "compare with `<=` at both ends",
+    "a NaN stays a NaN when it is multiplied by zero",
 ]
 
 

@@ -1,6 +1,7 @@
 """Explorers in a real kernel, spoken to as a browser speaks to it."""
 
 import base64
+import math
 import time
 
 import pytest
@@ -12,6 +13,7 @@ jupyter_client = pytest.importorskip("jupyter_client")
 pytest.importorskip("ipykernel", reason="no ipykernel: install the package's lab extra")
 
 PATIENCE = 60
+DEFAULTS = {control.name: control.value for control in dose.CONTROLS}
 
 
 class Cell:
@@ -101,8 +103,10 @@ def test_stored_output_shows_the_default_picture_and_names_the_controls(cell):
     for kind in ("text/plain", "text/html"):
         assert "absorption rate kₐ [1/h], elimination rate kₑ [1/h], dose D [mg/kg]" in controls["data"][kind]
         assert "Run this cell" in controls["data"][kind]
-    assert picture["data"]["image/png"] == expected_png(absorption_rate=1.5, elimination_rate=0.08, dose=4.0)
-    assert "peak of 6.8 mg/L at 2.1 h" in picture["metadata"]["image/png"]["alt"]
+    assert picture["data"]["image/png"] == expected_png(**DEFAULTS)
+    into, out = DEFAULTS["absorption_rate"], DEFAULTS["elimination_rate"]
+    peak_hour = math.log(into / out) / (into - out)
+    assert f"at {peak_hour:.1f} h" in picture["metadata"]["image/png"]["alt"]
 
 
 def test_forty_moves_at_once_are_not_queued_and_the_last_is_drawn(cell):
@@ -112,7 +116,7 @@ def test_forty_moves_at_once_are_not_queued_and_the_last_is_drawn(cell):
     pictures = cell.pictures()
     assert 1 <= len(pictures) <= 20
     last = 0.1 + 0.05 * 39
-    assert pictures[-1]["image/png"] == expected_png(absorption_rate=last, elimination_rate=0.08, dose=4.0)
+    assert pictures[-1]["image/png"] == expected_png(**DEFAULTS | {"absorption_rate": last})
 
 
 def test_reset_brings_the_defaults_back_in_one_picture(cell):
@@ -122,7 +126,7 @@ def test_reset_brings_the_defaults_back_in_one_picture(cell):
     cell.pictures()
     cell.press(found["Reset"])
     (picture,) = cell.pictures()
-    assert picture["image/png"] == expected_png(absorption_rate=1.5, elimination_rate=0.08, dose=4.0)
+    assert picture["image/png"] == expected_png(**DEFAULTS)
 
 
 def test_running_the_cell_again_retires_its_first_explorer_and_no_other_cell_s(cell):

@@ -133,7 +133,9 @@ def test_controls_have_words_where_no_kernel_runs(path):
 def test_key_terms_stand_in_the_glossary(path):
     glossary = (ROOT / "chapters" / "glossary.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", glossary, flags=re.MULTILINE))
-    line = re.search(r"\*\*Key terms\*\* · (.+?)\. The \[glossary\]", prose(read(path)), flags=re.DOTALL)[1]
+    line = re.search(
+        r"\*\*Key terms\*\*[^·]* · (.+?)\.\s+The\s+\[glossary\]", prose(read(path)), flags=re.DOTALL
+    )[1]
     terms = [re.fullmatch(r"(.+?) (\S+)", term.strip()) for term in line.replace("\n", " ").split("·")]
     assert {term[1]: term[2] for term in terms} == {term[1]: listed.get(term[1]) for term in terms}
 

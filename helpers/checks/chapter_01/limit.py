@@ -14,8 +14,8 @@ TOLERANCE = 0.03
 def detection_limit(limit: object, lost: object, prediction: object = None) -> Verdict:
     """Exercise 6: the limit at which the complete-case mean is half a standard deviation too high.
 
-    With a the limit in standard deviations from the mean, the values above the limit have mean
-    μ + σ φ(a) / (1 - Φ(a)), and the fraction Φ(a) is lost.
+    With a the limit in standard deviations from the mean and n the standard normal density, the values
+    above the limit have mean μ + σ n(a) / (1 - Φ(a)), and the fraction Φ(a) is lost.
     """
     if is_blank(limit) and is_blank(lost):
         return Verdict("detection_limit")
@@ -56,7 +56,7 @@ def _fraction_lost(answer: object, limit: object, prediction: object) -> Item:
 
 
 def _complete_case_bias(limit: float) -> float:
-    """Bias of the mean above the limit, φ(a) / (1 - Φ(a)), in standard deviations."""
+    """Bias of the mean above the limit, n(a) / (1 - Φ(a)), in standard deviations."""
     a = (limit - LOG_LOAD_MEAN) / LOG_LOAD_DEVIATION
     log_density = torch.tensor(-a * a / 2, dtype=torch.float64) - 0.5 * math.log(2 * math.pi)
     return (log_density - torch.special.log_ndtr(torch.tensor(-a, dtype=torch.float64))).exp().item()

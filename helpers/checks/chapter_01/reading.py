@@ -1,6 +1,7 @@
 """Exercise 5: three noise models, told apart in a figure."""
 
 import math
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -17,12 +18,12 @@ APPEARANCE = {
 }
 
 
-def mean_variance_figure(assay: dict, dispersion_read: object) -> Verdict:
-    """Exercise 5: the noise model of each data set of `three_assays`, and the dispersion of one."""
-    answers = [*assay.values(), dispersion_read]
-    if all(is_blank(answer) for answer in answers):
+def mean_variance_figure(noise: object, dispersion_read: object) -> Verdict:
+    """Exercise 5: the noise models of assays A, B and C of `three_assays`, and the dispersion of one."""
+    names = noise if isinstance(noise, tuple | list) else (noise,)
+    if all(is_blank(answer) for answer in (*names, dispersion_read)):
         return Verdict("mean_variance_figure")
-    named = tuple(_named_assay(label, assay.get(label)) for label in NOISE_MODELS)
+    named = [_named_assay(*pair) for pair in zip_longest(NOISE_MODELS, names)]
     return Verdict("mean_variance_figure", (*named, _dispersion_read(dispersion_read)))
 
 
@@ -38,7 +39,9 @@ def three_assays(seed: int = 5) -> dict[str, Tensor]:
     }
 
 
-def _named_assay(label: str, answer: object) -> Item:
+def _named_assay(label: str | None, answer: object) -> Item:
+    if label is None:
+        return Item(False, f"{answer!r} is one name too many: there are three assays")
     truth = NOISE_MODELS[label]
     if is_blank(answer):
         return Item(False, f"{label}: not answered yet")
