@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 from jupyter_browser import ShownExplorer, open_page, run_notebook, running_lab
 
 ROUNDS, MOVES_PER_ROUND = 3, 10
-DRAG_MOVES, DRAG_INTERVALS = 40, (0.025, 0.033, 0.050)
+DRAG_MOVES, DRAG_INTERVALS = 40, (0.025, 0.033, 0.050, 0.066)
 SLOWEST_PICTURE = 3.0
 """Seconds after which no picture of a drag is still to come."""
 

@@ -6,9 +6,16 @@ from decimal import Decimal
 from itertools import product
 
 import ipywidgets
+from traitlets import CFloat
 
 _STYLE = {"description_width": "19em"}
 _WIDTH = "40em"
+
+
+class _QuietSlider(ipywidgets.FloatSlider):
+    """A slider whose kernel does not send each value back to the page that it came from."""
+
+    value = CFloat(0.0).tag(sync=True, echo_update=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Slider:
 
     def widget(self) -> ipywidgets.FloatSlider:
         """The control on the page."""
-        return ipywidgets.FloatSlider(
+        return _QuietSlider(
             value=self.value,
             min=self.low,
             max=self.high,

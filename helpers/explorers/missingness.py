@@ -197,7 +197,7 @@ class Picture:
 
     def __init__(self):
         with theme():
-            self.figure = Figure(figsize=(6.6, 4.8))
+            self.figure = Figure(figsize=(6.0, 4.3))
             above, below = self.figure.subplots(2, height_ratios=(3, 2))
             moving_above = self._build_histograms(above)
             moving_below = self._build_estimates(below)

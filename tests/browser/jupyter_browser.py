@@ -110,7 +110,7 @@ def open_page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         try:
-            yield browser.new_page(viewport={"width": 1280, "height": 1400})
+            yield browser.new_page(viewport={"width": 1280, "height": 800})
         finally:
             browser.close()
 

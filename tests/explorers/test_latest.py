@@ -1,6 +1,6 @@
 import asyncio
 
-from helpers.explorers.latest import PAUSE, LatestWins
+from helpers.explorers.latest import PAUSE, REST, LatestWins
 
 
 def test_without_an_event_loop_each_request_is_served_at_once():
@@ -27,6 +27,24 @@ def test_requests_before_a_turn_share_it_and_the_newest_is_served():
 
     asyncio.run(drag())
     assert served == [40, 41]
+
+
+def test_only_a_request_close_upon_another_waits():
+    delays = []
+
+    async def three_moves():
+        latest = LatestWins(lambda: None)
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+        loop.call_later = lambda delay, turn: (delays.append(delay), later(delay, turn))
+        for rest in (0.0, 0.0, 2 * REST):
+            await asyncio.sleep(rest)
+            latest.request()
+            while latest._waiting:
+                await asyncio.sleep(0)
+
+    asyncio.run(three_moves())
+    assert [delay for delay in delays if delay < REST] == [0.0, PAUSE, 0.0]
 
 
 def test_a_failing_turn_does_not_block_the_next():
