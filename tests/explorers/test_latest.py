@@ -36,7 +36,7 @@ def test_only_a_request_close_upon_another_waits():
         latest = LatestWins(lambda: None)
         loop = asyncio.get_running_loop()
         later = loop.call_later
-        loop.call_later = lambda delay, turn: (delays.append(delay), later(delay, turn))
+        loop.call_later = lambda delay, *turn: delays.append(delay) or later(delay, *turn)
         for rest in (0.0, 0.0, 2 * REST):
             await asyncio.sleep(rest)
             latest.request()
