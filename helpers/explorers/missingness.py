@@ -197,7 +197,7 @@ class Picture:
 
     def __init__(self):
         with theme():
-            self.figure = Figure(figsize=(6.0, 4.3))
+            self.figure = Figure(figsize=(6.2, 4.4))
             above, below = self.figure.subplots(2, height_ratios=(3, 2))
             moving_above = self._build_histograms(above)
             moving_below = self._build_estimates(below)
@@ -206,25 +206,23 @@ class Picture:
     def _build_histograms(self, axes: Axes) -> tuple[Artist, ...]:
         counts, _ = np.histogram(_base_draws()[0].numpy(), BINS)
         self._observed = axes.stairs(0 * counts, BINS, fill=True, color=PALETTE["sky"], label="observed")
-        truth = axes.stairs(
-            counts, BINS, color=PALETTE["black"], linewidth=1.4, label="all patients, without error"
-        )
+        truth = axes.stairs(counts, BINS, color=PALETTE["grey"], linewidth=1.6, label="all, without error")
         true_mean = axes.axvline(TRUE_MEAN, color=PALETTE["black"], label="true mean")
-        self._mean = axes.axvline(0, color=PALETTE["vermilion"], linestyle="--", label="mean of the observed")
+        self._mean = axes.axvline(0, color=PALETTE["vermilion"], linestyle="--", label="mean of observed")
         self._limit = axes.axvline(0, color=PALETTE["grey"], linestyle=":", linewidth=2.4, label="limit L")
         self._spreads = [
-            axes.plot([], [], marker="|", markersize=10, color=PALETTE[colour], linestyle=style, label=label)[
-                0
-            ]
+            axes.plot([], [], marker="|", markersize=10, color=PALETTE[colour], ls=style, label=label)[0]
             for colour, style, label in (
-                ("green", "-", "± s.d., all measured"),
-                ("purple", "-.", "± s.d., mean imputed"),
+                ("green", "-", "± s.d., all"),
+                ("purple", "-.", "± s.d., imputed"),
             )
         ]
         axes.set_xticks(np.log(TICKS), [f"{tick:g}" for tick in TICKS])
         axes.set(xlim=(BINS[0], BINS[-1]), ylim=(0, 1.25 * counts.max()))
         axes.set(xlabel="concentration [mg/L], logarithmic", ylabel="patients")
-        self.figure.legend(loc="outside upper center", ncols=3, fontsize=9)
+        self.figure.legend(
+            loc="outside upper center", ncols=4, fontsize=8.5, handlelength=2.2, columnspacing=1.2
+        )
         self._spread_heights = 1.1 * counts.max(), 1.18 * counts.max()
         return self._observed, truth, true_mean, self._mean, self._limit, *self._spreads
 
