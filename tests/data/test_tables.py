@@ -2,8 +2,10 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import least_squares
 
 from helpers.data import indomethacin, lynx_hare, theophylline
 
@@ -64,3 +66,21 @@ def test_no_row_is_lost_or_moved(real_data, name, series):
     subject = torch.arange(1, len(series) + 1).unsqueeze(-1).expand_as(series.times)
     found = zip(*(x.flatten().tolist() for x in (subject, series.times, series.values)), strict=True)
     assert list(found) == rows
+
+
+def test_one_compartment_fits_of_theophylline_are_the_reference_answer():
+    """SciPy, one subject at a time: the answer that chapter 01 compares its own fits with."""
+    study = theophylline()
+
+    def concentration(hours, dose, log_parameters):
+        clearance, absorption, elimination = np.exp(log_parameters)
+        scale = dose * elimination / clearance * absorption / (absorption - elimination)
+        return scale * (np.exp(-elimination * hours) - np.exp(-absorption * hours))
+
+    def fit(hours, measured, dose):
+        start = (-3.2, 0.5, -2.5)
+        return least_squares(lambda x: concentration(hours, dose, x) - measured, start, xtol=1e-12).x
+
+    subjects = zip(study.series.times, study.series.values[..., 0], study.dose_mg_per_kg, strict=True)
+    fits = [fit(hours.numpy(), measured.numpy(), float(dose)) for hours, measured, dose in subjects]
+    assert np.mean(fits, axis=0) == pytest.approx([-3.2131, 0.4791, -2.4308], abs=1e-4)
