@@ -43,6 +43,11 @@ def test_every_dependency_is_pinned_within_its_range():
         assert requirement.specifier.contains(pinned[requirement.name.lower()]), line
 
 
+def test_no_pinned_package_slows_every_start():
+    """jsonschema 4.25 brings rfc3987-syntax, which compiles a grammar for 4 s whenever Jupyter is imported."""
+    assert "rfc3987-syntax" not in {name.replace("_", "-") for name in constraints()}
+
+
 def test_this_environment_is_the_pinned_one():
     assert version("torch").split("+")[0] == constraints()["torch"]
 
