@@ -44,7 +44,7 @@ def test_every_dependency_is_pinned_within_its_range():
 
 
 def test_no_pinned_package_slows_every_start():
-    """jsonschema 4.25 brings rfc3987-syntax, which compiles a grammar for 4 s whenever Jupyter is imported."""
+    """jsonschema 4.25 brings rfc3987-syntax, which compiles a grammar for 4 s at every start of Jupyter."""
     assert "rfc3987-syntax" not in {name.replace("_", "-") for name in constraints()}
 
 
@@ -119,3 +119,11 @@ def test_make_has_one_readable_line_for_each_target(target):
 def test_licences_are_complete():
     assert "Redistributions in binary form" in (ROOT / "LICENSE").read_text()
     assert "Section 8 -- Interpretation" in (ROOT / "LICENSE-CC-BY-4.0").read_text()
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")])
+def test_modules_and_notebooks_are_in_style(command):
+    ruff = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ruff.returncode == 0, ruff.stdout
