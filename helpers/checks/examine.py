@@ -73,6 +73,7 @@ class _Finding:
 
     @property
     def correct(self) -> bool:
+        """Whether the answer has the right form and the right values."""
         return self.attempt.answer is not None and same(self.attempt.answer, self.expected)
 
 

@@ -20,8 +20,33 @@ from helpers.observation.intervals import Interval, central_interval
 LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
+class _Gaussian:
+    """What follows from a mean and a standard deviation, whichever way they are given."""
+
+    mean: Tensor
+    standard_deviation: Tensor
+
+    def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw values of shape ``sample_shape`` + that of the mean, without gradient."""
+        return sample_gaussian(self.mean, self.standard_deviation, generator, sample_shape)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """P(x ≤ value), elementwise."""
+        value = check_real("value", value, self.mean)
+        return torch.special.ndtr((value - self.mean) / self.standard_deviation)
+
+    def quantile(self, probability: float) -> Tensor:
+        """The value with probability ``probability`` at or below it."""
+        check_probability("probability", probability)
+        return self.mean + self.standard_deviation * standard_quantile(probability, self.mean)
+
+    def interval(self, level: float) -> Interval:
+        """The central interval that holds ``level`` of the probability."""
+        return central_interval(self.quantile, level)
+
+
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(_Gaussian):
     """Noise of constant size: every entry of a feature scatters alike, however large its mean.
 
     x ~ N(μ, σ²),   log p(x) = -½ ((x - μ) / σ)² - log σ - ½ log 2π
@@ -65,27 +90,9 @@ class Gaussian:
         value = check_real("value", value, self.mean)
         return gaussian_log_density(value, self.mean, self.standard_deviation)
 
-    def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw values of shape ``sample_shape + (..., D)``, without gradient."""
-        return sample_gaussian(self.mean, self.standard_deviation, generator, sample_shape)
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """P(x ≤ value), elementwise."""
-        value = check_real("value", value, self.mean)
-        return torch.special.ndtr((value - self.mean) / self.standard_deviation)
-
-    def quantile(self, probability: float) -> Tensor:
-        """The value with probability ``probability`` at or below it."""
-        check_probability("probability", probability)
-        return self.mean + self.standard_deviation * standard_quantile(probability, self.mean)
-
-    def interval(self, level: float) -> Interval:
-        """The central interval that holds ``level`` of the probability."""
-        return central_interval(self.quantile, level)
-
 
 @dataclass(frozen=True, eq=False)
-class HeteroscedasticGaussian:
+class HeteroscedasticGaussian(_Gaussian):
     """Noise whose size is itself predicted: every entry has its own variance, given by its logarithm.
 
     x ~ N(μ, e^s),   log p(x) = -½ (s + (x - μ)² e^(-s) + log 2π)
@@ -138,24 +145,6 @@ class HeteroscedasticGaussian:
         value = check_real("value", value, self.mean)
         standardised = (value - self.mean) * torch.exp(-self.log_variance / 2)
         return -0.5 * (self.log_variance + standardised.square() + LOG_TWO_PI)
-
-    def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw values of shape ``sample_shape + (...)``, without gradient."""
-        return sample_gaussian(self.mean, self.standard_deviation, generator, sample_shape)
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """P(x ≤ value), elementwise."""
-        value = check_real("value", value, self.mean)
-        return torch.special.ndtr((value - self.mean) / self.standard_deviation)
-
-    def quantile(self, probability: float) -> Tensor:
-        """The value with probability ``probability`` at or below it."""
-        check_probability("probability", probability)
-        return self.mean + self.standard_deviation * standard_quantile(probability, self.mean)
-
-    def interval(self, level: float) -> Interval:
-        """The central interval that holds ``level`` of the probability."""
-        return central_interval(self.quantile, level)
 
 
 def gaussian_log_density(value: Tensor, mean: Tensor, standard_deviation: Tensor) -> Tensor:
