@@ -1,0 +1,53 @@
+"""Recurrent cells, and what happens to gradients inside them.
+
+Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: ``x[:, t-1]`` is x_t and
+``states[:, t-1]`` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
+"""
+
+from helpers.recurrent.clipping import Clipped, clip
+from helpers.recurrent.constraints import bound_spectral_norm, bound_spectral_radius, keep_orthogonal
+from helpers.recurrent.finiteness import check_finite, first_non_finite
+from helpers.recurrent.initialisation import orthogonal_, spectral_norm_, spectral_radius_
+from helpers.recurrent.jacobians import JacobianProduct, jacobian_product, step_jacobians
+from helpers.recurrent.leaky import LeakyRNN
+from helpers.recurrent.paths import PathDecomposition, path_count, path_decomposition
+from helpers.recurrent.profile import GradientProfile, gradient_profile
+from helpers.recurrent.recurrence import Recurrence, scan
+from helpers.recurrent.truncation import (
+    TruncatedPass,
+    TruncationCurve,
+    truncated_bptt,
+    truncated_loss,
+    truncation_curve,
+)
+from helpers.recurrent.vanilla import VanillaRNN
+
+__all__ = [
+    "Clipped",
+    "GradientProfile",
+    "JacobianProduct",
+    "LeakyRNN",
+    "PathDecomposition",
+    "Recurrence",
+    "TruncatedPass",
+    "TruncationCurve",
+    "VanillaRNN",
+    "bound_spectral_norm",
+    "bound_spectral_radius",
+    "check_finite",
+    "clip",
+    "first_non_finite",
+    "gradient_profile",
+    "jacobian_product",
+    "keep_orthogonal",
+    "orthogonal_",
+    "path_count",
+    "path_decomposition",
+    "scan",
+    "spectral_norm_",
+    "spectral_radius_",
+    "step_jacobians",
+    "truncated_bptt",
+    "truncated_loss",
+    "truncation_curve",
+]

@@ -1,0 +1,100 @@
+"""The loop that every cell shares, and what a cell must offer to be run by it."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from helpers.recurrent.arguments import check_sequence, check_state
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+class Recurrence(Protocol):
+    """What `gradient_profile`, `jacobian_product` and `truncated_bptt` ask of a model.
+
+    ::
+
+        p = project(x),   h_t = step(p_t, h_{t-1})
+
+    ``project`` does all that does not need the state, for every step at once; ``step`` does the rest. Rows of
+    a batch must not touch each other. A cell with several state vectors, such as an LSTM's h and c, joins
+    them along the last axis, because its gradients flow through all of them.
+    """
+
+    state_size: int
+
+    def project(self, x: Tensor) -> Tensor:
+        """From inputs (B, T, D) to what each step needs of them, (B, T, P)."""
+
+    def step(self, projected: Tensor, h: Tensor) -> Tensor:
+        """From one step's projected input (B, P) and the state before it (B, S) to the state after it."""
+
+
+def scan(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -> Tensor:
+    """Apply one step after another, and return the state after each.
+
+    ::
+
+        h_t = step(p_t, h_{t-1})   where active,   h_{t-1} elsewhere,      t = 1 … T
+
+    Project the inputs of all steps before, in one matrix product: what is left in the loop is only
+    what truly waits for the state before it.
+
+    Parameters
+    ----------
+    step : function (inputs (B, P), state (B, S)) -> Tensor (B, S)
+    inputs : Tensor, shape (B, T, P)
+    h0 : Tensor, shape (B, S)
+    active : Tensor of bool, shape (B, T), optional
+        Where False, the state is held.
+
+    Returns
+    -------
+    Tensor, shape (B, T, S)
+        ``[:, t-1]`` is h_t.
+
+    Raises
+    ------
+    ValueError
+        If shapes, dtypes or devices clash.
+    """
+    states = list(iterate(step, inputs, h0, active))
+    return torch.stack(states, dim=1) if states else h0.unsqueeze(1)[:, :0]
+
+
+def iterate(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
+    """Yield h_1, h_2, … h_T of `scan`."""
+    check_sequence("inputs", inputs, "P")
+    check_state(h0, inputs, h0.shape[-1])
+    if active is not None and active.shape != inputs.shape[:2]:
+        expected = tuple(inputs.shape[:2])
+        raise ValueError(f"active must have shape (B, T) = {expected}, got {tuple(active.shape)}")
+    held = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
+    h = h0
+    for inputs_t, held_t in zip(inputs.unbind(1), held, strict=True):
+        after = step(inputs_t, h)
+        if after.shape != h.shape:
+            raise ValueError(f"step must return the state's shape {tuple(h.shape)}, got {tuple(after.shape)}")
+        h = after if held_t is None else torch.where(held_t, h, after)
+        yield h
+
+
+def unroll(model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | None = None) -> Tensor:
+    """Return the states (B, T, S) of a model that starts in ``h0``, or in zeros.
+
+    A constrained weight is computed once for the whole sequence, not once per step.
+    """
+    with parametrize.cached():
+        projected = model.project(x)
+        return scan(model.step, projected, initial_state(model, projected, h0), active)
+
+
+def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
+    """``h0``, or zeros where it is None, (B, S)."""
+    if h0 is None:
+        return projected.new_zeros(len(projected), model.state_size)
+    check_state(h0, projected, model.state_size)
+    return h0

@@ -1,0 +1,238 @@
+"""Truncated backpropagation through time: what it saves, and what it gets wrong."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from helpers.recurrent.arguments import check_size, observed_steps
+from helpers.recurrent.recurrence import Recurrence, unroll
+
+WindowLoss = Callable[[Tensor, slice], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class TruncatedPass:
+    """What one truncated pass leaves, beside the gradient.
+
+    Parameters
+    ----------
+    loss : Tensor, shape ()
+        Sum over the windows, without gradient; it does not depend on K.
+    state : Tensor, shape (B, S)
+        The last state, without gradient: ``h0`` of a stream's next batch.
+    """
+
+    loss: Tensor
+    state: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class TruncationCurve:
+    """Bias and memory of the truncated gradient g_K against the length of its windows.
+
+    Parameters
+    ----------
+    K : tuple of int, N entries
+    relative_error : Tensor, shape (N,)
+        ‖g_K - g‖ / ‖g‖, g being the gradient of full backpropagation, over all weights of the model.
+    cosine : Tensor, shape (N,)
+        g_K · g / (‖g_K‖ ‖g‖): 1 where only the length is wrong; 0 where g_K = 0.
+    peak_bytes : tuple of int, N entries
+        The most memory that tensors saved for a backward pass held at once. Weights and inputs, which are
+        there anyway, are not counted.
+    """
+
+    K: tuple[int, ...]
+    relative_error: Tensor
+    cosine: Tensor
+    peak_bytes: tuple[int, ...]
+
+
+def truncated_bptt(
+    model: Recurrence,
+    x: Tensor,
+    loss: WindowLoss,
+    K: int,
+    *,
+    h0: Tensor | None = None,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> TruncatedPass:
+    """Backpropagate through windows of K steps, one after another, so that only one is in memory.
+
+    ::
+
+        L = Σ_w L_w(h_{w+1} … h_{w+K}),   g_K = Σ_w ∂L_w/∂θ with h_w held constant
+
+    The forward pass is exact; the backward pass never looks further back than the start of its window. The
+    windows are laid from the end, so that the last always has K steps, and the first has what is left over.
+    For K ≥ T there is one window, and the gradient is that of full backpropagation.
+
+    Like ``backward()``, it adds to the ``.grad`` of everything the loss depends on: set them to zero before,
+    and `clip` and step after.
+
+    Parameters
+    ----------
+    model : Recurrence
+        Anything with ``project``, ``step`` and ``state_size``.
+    x : Tensor, shape (B, T, D), T ≥ 1
+    loss : function (states (B, K, S), steps: slice) -> Tensor, shape ()
+        The part of the loss that belongs to a window; ``y[:, steps]`` are its targets. Divide by the whole
+        series' number of targets, not by the window's, and the sum is the mean. A window without a target
+        may return a constant.
+    K : int
+        Length of a window, in steps.
+    h0 : Tensor, shape (B, S), optional
+    mask, lengths : optional
+        As for `VanillaRNN.forward`.
+
+    Raises
+    ------
+    ValueError
+        If K is not a whole number of at least 1, there are no steps, shapes clash, or the loss is no scalar
+        or does not depend on the states.
+
+    Source: Williams and Peng (1990), An efficient gradient-based algorithm for on-line training of recurrent
+    network trajectories, Neural Computation 2:490-501.
+    """
+    losses, state = [], h0
+    for value, end in _windows(model, x, loss, K, h0, mask, lengths):
+        if value.requires_grad:
+            value.backward()
+        losses.append(value.detach())
+        state = end
+    return TruncatedPass(torch.stack(losses).sum(), state)
+
+
+def truncated_loss(
+    model: Recurrence,
+    x: Tensor,
+    loss: WindowLoss,
+    K: int,
+    *,
+    h0: Tensor | None = None,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor:
+    """Return the same loss as a scalar whose gradient is the truncated one, for `training.fit`.
+
+    All windows stay in memory until its ``backward()``: the bias of `truncated_bptt` without its saving.
+    Parameters, and what it raises, are those of `truncated_bptt`.
+    """
+    return torch.stack([value for value, _ in _windows(model, x, loss, K, h0, mask, lengths)]).sum()
+
+
+def truncation_curve(
+    model: Recurrence,
+    x: Tensor,
+    loss: WindowLoss,
+    K: Sequence[int],
+    *,
+    h0: Tensor | None = None,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> TruncationCurve:
+    """Compare the truncated gradient with that of full backpropagation, for windows of several lengths.
+
+    No ``.grad`` is touched. Only the model's own weights are compared: a read-out behind it loses nothing.
+
+    Parameters
+    ----------
+    model : Recurrence, nn.Module
+        Must have weights.
+    x, loss, h0, mask, lengths
+        As for `truncated_bptt`.
+    K : sequence of int
+        Lengths of the windows.
+
+    Raises
+    ------
+    ValueError
+        As `truncated_bptt`, or if the full gradient is zero or not finite: nothing to be relative to.
+    """
+    arguments = (h0, mask, lengths)
+    full, _ = _gradient(model, x, loss, x.shape[1], *arguments)
+    norm = torch.linalg.vector_norm(full)
+    if not (norm > 0 and norm.isfinite()):
+        raise ValueError(f"the full gradient must be finite and not zero to compare with: its norm is {norm}")
+    gradients, peaks = zip(*(_gradient(model, x, loss, length, *arguments) for length in K), strict=True)
+    truncated = torch.stack(gradients)
+    return TruncationCurve(
+        K=tuple(K),
+        relative_error=torch.linalg.vector_norm(truncated - full, dim=1) / norm,
+        cosine=torch.cosine_similarity(truncated, full, dim=1),
+        peak_bytes=peaks,
+    )
+
+
+class _SavedBytes:
+    """Counts the memory that saved tensors hold, each storage once."""
+
+    def __init__(self, already_there: list[Tensor]) -> None:
+        self.already_there = {tensor.untyped_storage().data_ptr() for tensor in already_there}
+        self.storages: dict[int, int] = {}
+        self.peak = 0
+
+    def save(self, tensor: Tensor) -> Tensor:
+        """Note a tensor as it is saved."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.already_there:
+            self.storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def release(self) -> None:
+        """Note that a backward pass has freed them all."""
+        self.peak = max(self.peak, sum(self.storages.values()))
+        self.storages.clear()
+
+
+def _gradient(
+    model: nn.Module,
+    x: Tensor,
+    loss: WindowLoss,
+    K: int,
+    h0: Tensor | None,
+    mask: Tensor | None,
+    lengths: Tensor | None,
+) -> tuple[Tensor, int]:
+    """The truncated gradient of all weights as one vector, and the peak of saved bytes."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    saved, total = _SavedBytes([x, *weights]), [torch.zeros_like(weight) for weight in weights]
+    with saved_tensors_hooks(saved.save, lambda tensor: tensor):
+        for value, _ in _windows(model, x, loss, K, h0, mask, lengths):
+            if value.requires_grad:
+                parts = torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
+                total = [so_far + part for so_far, part in zip(total, parts, strict=True)]
+            saved.release()
+    return torch.cat([part.flatten() for part in total]), saved.peak
+
+
+def _windows(
+    model: Recurrence,
+    x: Tensor,
+    loss: WindowLoss,
+    K: int,
+    h0: Tensor | None,
+    mask: Tensor | None,
+    lengths: Tensor | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the loss of each window, and the state at its end cut off from the graph."""
+    check_size("K", K)
+    steps = x.shape[1]
+    if steps == 0:
+        raise ValueError("x must have at least one step to backpropagate through, got none")
+    x, active = observed_steps(x, mask, lengths)
+    state, depends = h0, False
+    for end in range((steps - 1) % K + 1, steps + 1, K):
+        window = slice(max(0, end - K), end)
+        states = unroll(model, x[:, window], state, None if active is None else active[:, window])
+        value = loss(states, window)
+        if value.shape != ():
+            raise ValueError(f"loss must return a scalar for each window, got shape {tuple(value.shape)}")
+        state, depends = states[:, -1].detach().clone(), depends or value.requires_grad
+        yield value, state
+    if not depends:
+        raise ValueError("loss must depend on the states: no window's has a gradient")

@@ -1,0 +1,121 @@
+"""gradient_profile against closed forms and against the loss restarted from each state."""
+
+import pytest
+import torch
+from protocol_cells import JoinedLSTM
+from torch import nn
+
+from helpers.recurrent import LeakyRNN, VanillaRNN, gradient_profile
+
+
+def models():
+    """One model of each kind, with two features and six numbers of state."""
+    generator = torch.Generator().manual_seed(0)
+    arguments = {"generator": generator, "dtype": torch.float64}
+    tau = torch.tensor([1.0, 1.5, 2.0, 4.0, 8.0, 16.0])
+    return {
+        "tanh": VanillaRNN(2, 6, **arguments),
+        "relu": VanillaRNN(2, 6, "relu", **arguments),
+        "leaky": LeakyRNN(2, 6, tau=tau, dt=1.0, **arguments),
+        "LSTM through the protocol": JoinedLSTM(2, 3),
+    }
+
+
+def states_from(model, x, h):
+    """h itself and every state after it, (B, 1 + T, S), by a loop of its own."""
+    states = [h]
+    for projected in model.project(x).unbind(1):
+        states.append(model.step(projected, states[-1]))
+    return torch.stack(states, dim=1)
+
+
+@pytest.mark.parametrize("kind", models())
+def test_each_gradient_is_that_of_the_loss_restarted_there(kind):
+    """∂L/∂h_k by autograd: run on from h_k as a fresh initial state, and count the losses of h_k … h_T."""
+    generator = torch.Generator().manual_seed(1)
+    model = models()[kind]
+    x = torch.randn(3, 9, 2, dtype=torch.float64, generator=generator)
+    weights = torch.randn(3, 10, 6, dtype=torch.float64, generator=generator)
+    weights[:, 0] = 0  # the loss sees states, not the initial one
+    h0 = torch.randn(3, 6, dtype=torch.float64, generator=generator)
+    profile = gradient_profile(model, x, lambda states: (states.square() * weights[:, 1:]).sum((1, 2)), h0=h0)
+    trajectory = states_from(model, x, h0).detach()
+    torch.testing.assert_close(profile.loss, (trajectory.square() * weights).sum((1, 2)))
+    for k in range(10):
+        h = trajectory[:, k].clone().requires_grad_()
+        loss = (states_from(model, x[:, k:], h).square() * weights[:, k:]).sum()
+        (expected,) = torch.autograd.grad(loss, h)
+        torch.testing.assert_close(profile.gradients[:, k], expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(profile.norms[:, k], expected.norm(dim=-1), rtol=1e-12, atol=1e-12)
+
+
+def test_scalar_linear_network_gives_powers_of_its_weight():
+    """∂h_T/∂h_k = w^(T-k)."""
+    model = VanillaRNN(0, 1, "linear", dtype=torch.float64)
+    nn.init.constant_(model.W_hh, 0.9)
+    profile = gradient_profile(model, torch.zeros(1, 50, 0, dtype=torch.float64), lambda h: h[:, -1, 0])
+    expected = 0.9 ** torch.arange(50, -1, -1, dtype=torch.float64)
+    torch.testing.assert_close(profile.norms[0], expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_norms_hold_where_their_squares_leave_the_float_range(factor, device):
+    """In float32 1e-30 and 1e30 are numbers; their squares are 0 and infinite."""
+    model = VanillaRNN(0, 4, "linear", bias=False, device=device)
+    with torch.no_grad():
+        model.W_hh.copy_(factor * torch.eye(4))
+    x = torch.zeros(1, 30, 0, device=device)
+    norms = gradient_profile(model, x, lambda h: h[:, -1].sum()).norms[0]
+    powers = factor ** torch.arange(30, -1, -1, dtype=torch.float64)
+    torch.testing.assert_close(norms.double().cpu(), 2 * powers, rtol=1e-5, atol=0)
+
+
+def test_zero_and_infinite_gradients_are_reported_as_they_are():
+    model = VanillaRNN(0, 2, "relu", bias=False)
+    with torch.no_grad():
+        model.W_hh.copy_(torch.diag(torch.tensor([1e30, -1.0])))
+    h0 = torch.tensor([[1e-30, 1.0]])
+    loss = gradient_profile(model, torch.zeros(1, 2, 0), lambda h: 1e-30 * h[:, -1].sum(), h0=h0)
+    torch.testing.assert_close(loss.norms, torch.tensor([[1e30, 1.0, 1e-30 * 2**0.5]]))
+    dead = gradient_profile(model, torch.zeros(1, 2, 0), lambda h: h[:, -1, 1].sum())
+    assert dead.norms.tolist() == [[0.0, 0.0, 1.0]]
+    nn.init.constant_(model.W_hh, 1e30)
+    exploded = gradient_profile(model, torch.zeros(1, 3, 0), lambda h: h[:, -1].sum(), h0=h0 * 1e-10)
+    assert exploded.norms[0, :2].isinf().all() and exploded.norms[0, 2:].isfinite().all()
+
+
+def test_series_do_not_touch_each_other_and_padding_passes_the_gradient_on(device, generator):
+    model = VanillaRNN(2, 5, device=device, generator=generator, dtype=torch.float64)
+    x = torch.randn(3, 8, 2, device=device, generator=generator, dtype=torch.float64)
+    lengths = torch.tensor([8, 5, 3], device=device)
+    together = gradient_profile(model, x, lambda h: h[:, -1].square().sum(-1), lengths=lengths)
+    for b, length in enumerate(lengths.tolist()):
+        alone = gradient_profile(model, x[b : b + 1, :length], lambda h: h[:, -1].square().sum(-1))
+        torch.testing.assert_close(together.norms[b, : length + 1], alone.norms[0])
+        torch.testing.assert_close(together.norms[b, length:], alone.norms[0, -1].expand(9 - length))
+
+
+def test_it_leaves_no_trace_and_needs_no_grad_mode():
+    model = VanillaRNN(2, 3)
+    h0 = torch.zeros(1, 3, requires_grad=True)
+    with torch.no_grad():
+        profile = gradient_profile(model, torch.ones(1, 4, 2), lambda h: h.sum(), h0=h0)
+    assert all(weight.grad is None for weight in model.parameters()) and h0.grad is None
+    assert not profile.gradients.requires_grad and not profile.loss.requires_grad
+    assert profile.gradients.shape == (1, 5, 3)
+
+
+@pytest.mark.parametrize(
+    "loss, message",
+    [
+        (
+            lambda h: h.sum((0, 1)),
+            r"loss must return a Tensor of shape \(\) or \(B,\) = \(2,\), got \(3,\)",
+        ),
+        (lambda h: 1.0, r"loss must return a Tensor of shape \(\) or \(B,\) = \(2,\), got float"),
+        (lambda h: h.detach().sum(), "loss must depend on the states"),
+    ],
+)
+def test_bad_losses_are_refused(loss, message):
+    with pytest.raises(ValueError, match=message):
+        gradient_profile(VanillaRNN(1, 3), torch.ones(2, 4, 1), loss)

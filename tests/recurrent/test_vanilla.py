@@ -1,0 +1,295 @@
+"""VanillaRNN and LeakyRNN against torch.nn.RNN, closed forms and misuse."""
+
+import math
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from helpers.recurrent import LeakyRNN, VanillaRNN, bound_spectral_norm
+
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+
+
+def like_torchs(nonlinearity, dtype, device, generator, bias=True):
+    """A torch.nn.RNN and a VanillaRNN with its weights."""
+    theirs = nn.RNN(3, 8, nonlinearity=nonlinearity, bias=bias, batch_first=True, dtype=dtype, device=device)
+    for weight in theirs.parameters():
+        nn.init.uniform_(weight, -0.4, 0.4, generator=generator)
+    ours = VanillaRNN(3, 8, nonlinearity, generator=generator, dtype=dtype, device=device)
+    ours.copy_weights(theirs)
+    return theirs, ours
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_states_and_gradients_are_torchs(nonlinearity, dtype, bias, device, generator):
+    theirs, ours = like_torchs(nonlinearity, dtype, device, generator, bias)
+    x = torch.randn(5, 20, 3, generator=generator, dtype=dtype, device=device, requires_grad=True)
+    h0 = torch.randn(5, 8, generator=generator, dtype=dtype, device=device, requires_grad=True)
+    weighting = torch.randn(5, 20, 8, generator=generator, dtype=dtype, device=device) / 100
+    expected, found = theirs(x, h0.unsqueeze(0))[0], ours(x, h0)
+    tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
+    torch.testing.assert_close(found, expected, **tolerance)
+    wanted = [x, h0, theirs.weight_ih_l0, theirs.weight_hh_l0] + ([theirs.bias_ih_l0] if bias else [])
+    own = [x, h0, ours.W_xh, ours.W_hh] + ([ours.b] if bias else [])
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weighting).sum(), own),
+        torch.autograd.grad((expected * weighting).sum(), wanted),
+        **tolerance,
+    )
+
+
+def test_linear_network_is_a_sum_over_the_past():
+    """h_T = Σ_t W^(T-t) (W_xh x_t + b)."""
+    model = VanillaRNN(2, 4, "linear", dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(3, 6, 2, dtype=torch.float64)
+    powers = [torch.linalg.matrix_power(model.W_hh, 5 - t) for t in range(6)]
+    expected = sum((x[:, t] @ model.W_xh.T + model.b) @ powers[t].T for t in range(6))
+    torch.testing.assert_close(model(x)[:, -1], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+def test_gradients_of_first_and_second_order(activation):
+    generator = torch.Generator().manual_seed(2)
+    model = LeakyRNN(
+        2, 3, activation, tau=torch.tensor([2.0, 3.0, 5.0]), dt=1.0, learn_tau=True, dtype=torch.float64
+    )
+    x = torch.randn(2, 4, 2, dtype=torch.float64, generator=generator, requires_grad=True)
+    names, weights = zip(*model.named_parameters(), strict=True)
+
+    def states(x, *weights):
+        return torch.func.functional_call(model, dict(zip(names, weights, strict=True)), (x,))
+
+    weights = [weight.detach().clone().requires_grad_() for weight in weights]
+    assert len(weights) == 4
+    assert torch.autograd.gradcheck(states, (x, *weights))
+    assert torch.autograd.gradgradcheck(states, (x, *weights))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+def test_leaky_network_with_tau_equal_to_dt_is_the_vanilla_one(activation, device, generator):
+    vanilla = VanillaRNN(3, 8, activation, device=device, generator=generator)
+    leaky = LeakyRNN(3, 8, activation, tau=0.5, dt=0.5, device=device)
+    leaky.load_state_dict(vanilla.state_dict(), strict=False)
+    x = torch.randn(4, 10, 3, generator=generator, device=device)
+    torch.testing.assert_close(leaky(x), vanilla(x), rtol=0, atol=0)
+
+
+def test_leaky_units_without_input_forget_by_the_factor_one_minus_alpha():
+    tau = torch.tensor([1.0, 4.0, 100.0], dtype=torch.float64)
+    model = LeakyRNN(0, 3, tau=tau, dt=0.5, bias=False, dtype=torch.float64)
+    nn.init.zeros_(model.W_hh)
+    h = model(torch.zeros(1, 7, 0, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64))[0, -1]
+    torch.testing.assert_close(h, (1 - 0.5 / tau) ** 7)
+
+
+def test_leaky_network_converges_to_its_differential_equation_at_first_order():
+    """τ dh/dt = -h + tanh(w h + p): the error of Euler's method halves with the step."""
+    reference, errors = None, []
+    for dt in (1 / 4096, 1 / 16, 1 / 32, 1 / 64):
+        model = LeakyRNN(1, 1, tau=2.0, dt=dt, bias=False, dtype=torch.float64)
+        nn.init.constant_(model.W_hh, 1.7), nn.init.constant_(model.W_xh, 1.0)
+        steps = round(3 / dt)
+        time = dt * torch.arange(steps, dtype=torch.float64)
+        with torch.no_grad():
+            end = model(torch.cos(time).reshape(1, -1, 1))[0, -1, 0]
+        reference = end if reference is None else reference
+        errors.append((end - reference).abs().item())
+    assert errors[1] / errors[2] == pytest.approx(2, abs=0.1)
+    assert errors[2] / errors[3] == pytest.approx(2, abs=0.1)
+
+
+def test_learnt_time_constants_start_as_given_and_stay_above_dt():
+    tau = torch.tensor([1.1, 3.0, 1000.0], dtype=torch.float64)
+    model = LeakyRNN(1, 3, tau=tau, dt=1.0, learn_tau=True, dtype=torch.float64)
+    torch.testing.assert_close(model.tau, tau)
+    optimiser = torch.optim.SGD(model.parameters(), lr=100.0)
+    for _ in range(5):
+        optimiser.zero_grad()
+        model(torch.ones(2, 5, 1, dtype=torch.float64)).square().mean().backward()
+        optimiser.step()
+    assert not torch.isclose(model.tau, tau).any() and (model.tau > 1).all()
+
+
+def test_a_step_without_observation_and_padding_hold_the_state(device, generator):
+    model = VanillaRNN(2, 4, device=device, generator=generator)
+    x = torch.randn(3, 6, 2, device=device, generator=generator)
+    mask = torch.ones(3, 6, 2, dtype=torch.bool, device=device)
+    mask[1, 2] = False
+    lengths = torch.tensor([6, 6, 4], device=device)
+    x = torch.where(mask, x, torch.nan)
+    x[2, 4:] = torch.nan
+    states = model(x, mask=mask, lengths=lengths)
+    kept = torch.cat([x[1:2, :2], x[1:2, 3:]], dim=1)
+    torch.testing.assert_close(states[1, 2], states[1, 1])
+    torch.testing.assert_close(states[1:2, [0, 1, 3, 4, 5]], model(kept))
+    torch.testing.assert_close(states[2:, :4], model(x[2:, :4]))
+    torch.testing.assert_close(states[2, 4:], states[2, 3].expand(2, 4))
+    states.sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+
+def test_an_unobserved_feature_adds_nothing():
+    model = VanillaRNN(2, 4)
+    x = torch.randn(1, 3, 2)
+    mask = torch.tensor([[[True, False], [True, True], [False, True]]])
+    alone = torch.where(mask, x, 0.0)
+    torch.testing.assert_close(model(torch.where(mask, x, torch.nan), mask=mask), model(alone))
+
+
+def test_lengths_agree_with_torchs_packed_sequences(generator, device):
+    theirs, ours = like_torchs("tanh", torch.float64, device, generator)
+    x = torch.randn(4, 9, 3, dtype=torch.float64, generator=generator, device=device)
+    lengths = torch.tensor([9, 1, 5, 3])
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    last = theirs(packed)[1][0]
+    torch.testing.assert_close(ours(x, lengths=lengths.to(device))[:, -1], last, rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 4), st.integers(0, 6), st.integers(0, 3), st.integers(1, 5), st.randoms())
+def test_each_series_is_computed_as_if_alone(series, steps, features, units, random):
+    generator = torch.Generator().manual_seed(random.randrange(2**31))
+    model = VanillaRNN(features, units, generator=generator, dtype=torch.float64)
+    x = torch.randn(series, steps, features, generator=generator, dtype=torch.float64)
+    states = model(x)
+    assert states.shape == (series, steps, units)
+    for b in range(series):
+        torch.testing.assert_close(states[b : b + 1], model(x[b : b + 1]), rtol=1e-12, atol=1e-12)
+
+
+def test_one_bad_series_leaves_the_others_alone():
+    model = VanillaRNN(2, 4)
+    x = torch.randn(3, 5, 2)
+    bad = x.clone()
+    bad[1, 2] = torch.nan
+    torch.testing.assert_close(model(bad)[[0, 2]], model(x)[[0, 2]])
+
+
+def test_the_generator_decides_the_weights_and_pytorchs_stream_is_left_alone():
+    before = torch.get_rng_state()
+    first, again = (VanillaRNN(2, 5, generator=torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first.W_hh, again.W_hh) and first.W_hh.abs().max() <= 5**-0.5
+    assert VanillaRNN(2, 5, bias=False).b is None
+
+
+def test_a_network_can_be_pickled_and_printed():
+    for activation in ("tanh", "relu", "linear"):
+        model = VanillaRNN(2, 3, activation)
+        x = torch.randn(1, 4, 2)
+        torch.testing.assert_close(pickle.loads(pickle.dumps(model))(x), model(x), rtol=0, atol=0)
+        assert repr(model) == f"VanillaRNN(2, 3, activation='{activation}')"
+
+
+def test_a_constrained_weight_is_computed_once_per_sequence():
+    model = VanillaRNN(2, 4).train()
+    parametrizations.spectral_norm(model, "W_hh", n_power_iterations=1)
+    vector = model.parametrizations.W_hh[0]._u.clone()
+    matrix = model.parametrizations.W_hh.original.detach()
+    model(torch.randn(1, 50, 2))
+    one_iteration = nn.functional.normalize(matrix @ nn.functional.normalize(matrix.T @ vector, dim=0), dim=0)
+    torch.testing.assert_close(model.parametrizations.W_hh[0]._u, one_iteration)
+
+
+BAD_CALLS = [
+    (lambda: VanillaRNN(-1, 3), "input_size must be a whole number of at least 0, got -1"),
+    (lambda: VanillaRNN(1, 2.0), "hidden_size must be a whole number of at least 1, got 2.0"),
+    (lambda: VanillaRNN(1, 2, "gelu"), "activation must be one of tanh, relu, linear: got 'gelu'"),
+    (lambda: VanillaRNN(2, 3)(torch.ones(4, 2)), r"x must have shape \(B, T, 2\), got \(4, 2\)"),
+    (lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 3)), r"x must have shape \(B, T, 2\), got \(4, 5, 3\)"),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2).double()),
+        "x must have the dtype of the weights: got torch.float64 and torch.float32",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2, device="meta")),
+        "x must have the device of the weights: got meta and cpu",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), torch.zeros(1, 3)),
+        r"h0 must have shape \(B, 3\) = \(4, 3\), got \(1, 3\)",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), torch.zeros(4, 3).double()),
+        "h0 must have the dtype of the inputs: got torch.float64 and torch.float32",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), mask=torch.ones(4, 5, 2)),
+        "mask must be bool, got torch.float32",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), mask=torch.ones(4, 5, dtype=torch.bool)),
+        r"mask must have the shape \(4, 5, 2\) of x, got \(4, 5\)",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(
+            torch.ones(4, 5, 2), mask=torch.ones(4, 5, 2, dtype=torch.bool, device="meta")
+        ),
+        "mask must have the device of x: got meta and cpu",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5])),
+        r"lengths must have shape \(B,\) = \(2,\), got \(1,\)",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5.0, 1.0])),
+        "lengths must be integers, got torch.float32",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.ones(2, dtype=torch.int, device="meta")),
+        "lengths must have the device of x: got meta and cpu",
+    ),
+    (
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5, 6])),
+        "lengths must lie between 0 and T = 5: series 1 has length 6",
+    ),
+    (
+        lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 3, num_layers=2)),
+        "rnn must have one layer and one direction, got RNN",
+    ),
+    (
+        lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 4)),
+        r"rnn must have input and hidden size \(2, 3\), got \(2, 4\)",
+    ),
+    (
+        lambda: VanillaRNN(2, 3, bias=False).copy_weights(nn.RNN(2, 3)),
+        "rnn has a bias, and this network has none to take it",
+    ),
+    (lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite, got 0.0"),
+    (
+        lambda: LeakyRNN(2, 3, tau=torch.ones(2), dt=1.0),
+        r"tau must be one number or have shape \(H,\) = \(3,\), got \(2,\)",
+    ),
+    (
+        lambda: LeakyRNN(2, 3, tau=torch.tensor([1.0, 2.0, 0.5]), dt=1.0),
+        "tau must be finite and at least dt = 1.0: unit 2 has tau = 0.5",
+    ),
+    (
+        lambda: LeakyRNN(2, 3, tau=math.inf, dt=1.0),
+        "tau must be finite and at least dt = 1.0: unit 0 has tau = inf",
+    ),
+    (
+        lambda: LeakyRNN(2, 3, tau=1.0, dt=1.0, learn_tau=True),
+        "tau must be larger than dt where it is learnt: unit 0 has tau = dt",
+    ),
+]
+
+
+@pytest.mark.parametrize("call, message", BAD_CALLS)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_weights_cannot_be_copied_behind_a_constraint():
+    model = VanillaRNN(2, 3)
+    bound_spectral_norm(model, 1.0)
+    with pytest.raises(ValueError, match="copy weights before they are constrained"):
+        model.copy_weights(nn.RNN(2, 3))
