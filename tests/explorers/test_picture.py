@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from helpers.explorers import dose, missingness
+from helpers.explorers import dose, kalman, missingness
 from helpers.explorers.picture import Blitted
 from helpers.explorers.png import encode_png
 
-EXPLORERS = [dose, missingness]
+EXPLORERS = [dose, kalman, missingness]
 
 
 def pixels_of(png):
