@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from helpers.progress import ProgressBar
 from helpers.training import checkpoint as checkpoints
 from helpers.training.history import History, reason_to_stop, summarise
-from helpers.training.progress import ProgressBar
+from helpers.training.progress import news, summary
 from helpers.training.run import Batches, Run
 from helpers.training.surroundings import denormals_flushed, modes_kept, own_noise
 
@@ -94,13 +95,13 @@ def fit(
         if path is not None and path.exists():
             checkpoints.resume(path, run, epochs, validated=validation is not None)
         try:
-            with ProgressBar(epochs, len(run.done), progress) as bar:
+            with ProgressBar(epochs, "epoch", done=len(run.done), shown=progress) as bar:
                 while not (reason := reason_to_stop(run.done, epochs, patience)):
-                    bar.advance(run.epoch(batches, validation))
+                    bar.advance(news(run.epoch(batches, validation)))
                     if path is not None:
                         checkpoints.save(path, run)
                 history = summarise(run.done, reason)
-                bar.finish(history)
+                bar.finish(summary(history))
             return history
         finally:
             run.restore_best()

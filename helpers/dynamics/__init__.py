@@ -1,0 +1,36 @@
+"""One language for maps and flows: where they rest, where that changes, and how fast nearby states part."""
+
+from helpers.dynamics.bifurcations import Bifurcation
+from helpers.dynamics.continuation import Branch, continuation
+from helpers.dynamics.embedding import (
+    DelayEmbedding,
+    delay_embedding,
+    delay_vectors,
+    false_neighbours,
+    first_minimum,
+    mutual_information,
+)
+from helpers.dynamics.fixed_points import FixedPoints, fixed_points
+from helpers.dynamics.lyapunov import LyapunovSpectrum, ftle, lyapunov_spectrum
+from helpers.dynamics.semigroup import semigroup_defect
+from helpers.dynamics.systems import Flow, Map
+
+__all__ = [
+    "Bifurcation",
+    "Branch",
+    "DelayEmbedding",
+    "FixedPoints",
+    "Flow",
+    "LyapunovSpectrum",
+    "Map",
+    "continuation",
+    "delay_embedding",
+    "delay_vectors",
+    "false_neighbours",
+    "first_minimum",
+    "fixed_points",
+    "ftle",
+    "lyapunov_spectrum",
+    "mutual_information",
+    "semigroup_defect",
+]

@@ -1,0 +1,103 @@
+"""Trajectories and the Jacobians along them, a chunk of steps at a time."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from helpers.dynamics.arguments import (
+    check_count,
+    check_finite_states,
+    check_positive,
+    check_same_shape,
+    check_states,
+)
+from helpers.dynamics.systems import Flow, Map, System
+
+CHUNK_ENTRIES = 2**21
+"""About how many entries the Jacobians of a chunk may have: 16 MB in float64."""
+
+LONGEST_CHUNK = 1024
+"""Steps; a divergence is noticed at the end of its chunk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A map, or a flow seen every dt, along its trajectories from a batch of starts.
+
+    Attributes
+    ----------
+    map : Map
+        One step.
+    start : Tensor (B, D)
+        Where each trajectory begins.
+    inputs : Tensor (B, T, I) or None
+        What drives each step.
+    dt : float
+        Time per step; 1 for a map.
+    """
+
+    map: Map
+    start: Tensor
+    inputs: Tensor | None
+    dt: float
+
+    def follow(self, state: Tensor, first: int, last: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """From the state ``(B, D)`` before step ``first``, the arguments of steps ``first`` to ``last`` - 1.
+
+        Returns states ``(K, B, D)``, with inputs ``(K, B, I)`` where there are any, and the state after them.
+        """
+        inputs = () if self.inputs is None else (self.inputs[:, first:last].movedim(1, 0),)
+        states = [state]
+        for step in range(last - first):
+            states.append(self.map.step(states[-1], *(x[step] for x in inputs)))
+        followed = torch.stack(states)  # (K + 1, B, D)
+        check_finite_states(followed, self.dt * torch.arange(first, last + 1))
+        return (followed[:-1], *inputs), followed[-1]
+
+    def jacobians(self, arguments: tuple[Tensor, ...]) -> Tensor:
+        """∂h_{t+1}/∂h_t ``(K, B, D, D)`` of all steps of a chunk at once."""
+        return torch.func.vmap(self.map.jacobian)(*arguments)
+
+    def chunks(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Cut the steps ``first`` to ``last`` - 1 into chunks whose length is a power of two."""
+        batch, dimension = self.start.shape
+        fitting = min(LONGEST_CHUNK, max(1, CHUNK_ENTRIES // (batch * dimension**2)))
+        length = 2 ** int(math.log2(fitting))
+        return [(begin, min(begin + length, last)) for begin in range(first, last, length)]
+
+
+def motion(system: System, start: Tensor, steps: int, dt: float | None, inputs: Tensor | None) -> Motion:
+    """Check what a trajectory needs, and make it ready to run for ``steps`` steps."""
+    check_states("start", start)
+    check_count("steps", steps)
+    _check_inputs(system, start, steps, inputs)
+    step = _step_of(system, dt)
+    first = () if inputs is None else (inputs[:, 0],)
+    check_same_shape("system", system.image(start, *first), start)
+    return Motion(step, start, inputs, 1.0 if dt is None else dt)
+
+
+def _step_of(system: System, dt: float | None) -> Map:
+    if isinstance(system, Map):
+        if dt is not None:
+            raise ValueError(f"dt must be left out for a map, whose time is counted in steps: got {dt}")
+        return system
+    if not isinstance(system, Flow):
+        raise ValueError(f"system must be a Map or a Flow: got {type(system).__name__}")
+    if dt is None:
+        raise ValueError("dt must be given for a flow: the length of its Runge-Kutta steps")
+    check_positive("dt", dt)
+    return system.every(dt)
+
+
+def _check_inputs(system: System, start: Tensor, steps: int, inputs: Tensor | None) -> None:
+    if inputs is None:
+        return
+    if isinstance(system, Flow):
+        raise ValueError("inputs must be left out for a flow: they drive the steps of a map")
+    batch = start.shape[0]
+    if inputs.ndim != 3 or inputs.shape[:2] != (batch, steps):
+        expected = f"(B, steps, I) = ({batch}, {steps}, I)"
+        raise ValueError(f"inputs must have shape {expected}: got shape {tuple(inputs.shape)}")

@@ -1,0 +1,67 @@
+"""The genetic toggle switch: two genes that silence each other."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from helpers.systems.variables import matrix, split
+
+
+@dataclass(frozen=True, eq=False)
+class ToggleSwitch:
+    """Two repressors, u and v, each made the faster the less there is of the other.
+
+    ::
+
+        u' = α / (1 + vⁿ) - u
+        v' = α / (1 + uⁿ) - v
+
+    With n = 2 there is one steady state, u = v, up to α = 2; beyond, it is a saddle between two stable
+    ones, a bit that the cell remembers.
+
+    Parameters
+    ----------
+    alpha : float or Tensor (B,)
+        α, the maximal rate of synthesis, in amounts at half repression per lifetime (no unit).
+    n : float or Tensor (B,)
+        Hill coefficient: how cooperatively a repressor binds. With an n that is not a whole number, u and v
+        must not be negative, which concentrations never are.
+
+    Notes
+    -----
+    Time is in protein lifetimes (1/γ), u and v in the amount that halves the other gene's synthesis.
+
+    Source: Gardner, Cantor and Collins (2000), Construction of a genetic toggle switch in Escherichia coli,
+    Nature 403, equation 1, with equal genes (α₁ = α₂ = α, β = γ = n).
+    """
+
+    alpha: float | Tensor
+    n: float | Tensor = 2.0
+
+    variables: ClassVar[tuple[str, ...]] = ("u", "v")
+
+    def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """The rate of change y' ``(B, 2)`` of the state y = (u, v) ``(B, 2)``, the same at all times t."""
+        u, v = split(y, self.variables)
+        return torch.stack((self.alpha * self.repression(v) - u, self.alpha * self.repression(u) - v), dim=-1)
+
+    def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """∂f/∂y ``(B, 2, 2)`` at the state y ``(B, 2)``."""
+        u, v = split(y, self.variables)
+        decay = -torch.ones_like(u)
+        return matrix(
+            [
+                [decay, self.alpha * self.repression_slope(v)],
+                [self.alpha * self.repression_slope(u), decay],
+            ]
+        )
+
+    def repression(self, repressor: Tensor) -> Tensor:
+        """The share of synthesis that a repressor leaves: 1 / (1 + xⁿ)."""
+        return 1 / (1 + repressor**self.n)
+
+    def repression_slope(self, repressor: Tensor) -> Tensor:
+        """Its derivative: -n xⁿ⁻¹ / (1 + xⁿ)²."""
+        return -self.n * repressor ** (self.n - 1) * self.repression(repressor).square()

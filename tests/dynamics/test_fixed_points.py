@@ -1,0 +1,130 @@
+"""fixed_points on cases with known answers; slow points; misuse."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from helpers.dynamics import Flow, Map, fixed_points
+from helpers.systems import Lorenz, ToggleSwitch
+
+
+def starts(count, dimension, scale=3.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(count, dimension, dtype=torch.float64, generator=generator)
+
+
+def neuron(w, b=0.0):
+    return Map(lambda h: torch.tanh(w * h + b))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.floats(1.05, 5.0))
+def test_neuron_with_two_memories(w):
+    found = fixed_points(neuron(w), starts(30, 1))
+    upper = brentq(lambda h: math.tanh(w * h) - h, 1e-3, 1.0, xtol=1e-14)
+    expected = torch.tensor([[-upper], [0.0], [upper]], dtype=torch.float64)
+    torch.testing.assert_close(found.states, expected, rtol=0, atol=1e-10)
+    assert found.stability == ("stable", "unstable", "stable")
+    torch.testing.assert_close(found.eigenvalues.real, w * (1 - expected.square()), rtol=0, atol=1e-8)
+    assert found.residuals.max() < 1e-11
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.floats(-3.0, 0.95))
+def test_neuron_with_none(w):
+    found = fixed_points(neuron(w), starts(30, 1))
+    assert found.states.tolist() == [[pytest.approx(0.0, abs=1e-10)]]
+    assert found.stability == ("stable" if w > -1 else "unstable" if w < -1 else "marginal",)
+
+
+def test_toggle_switch_below_and_beyond_its_pitchfork():
+    """Beyond α = 2 the off-diagonal states are (α ± √(α² - 4)) / 2."""
+    assert fixed_points(Flow(ToggleSwitch(1.5)), starts(30, 2).abs()).stability == ("stable",)
+    found = fixed_points(Flow(ToggleSwitch(3.0)), starts(30, 2).abs())
+    low, high = (3 - math.sqrt(5)) / 2, (3 + math.sqrt(5)) / 2
+    middle = brentq(lambda u: 3 / (1 + u**2) - u, 1, 2, xtol=1e-14)
+    expected = torch.tensor([[low, high], [middle, middle], [high, low]], dtype=torch.float64)
+    torch.testing.assert_close(found.states, expected, rtol=0, atol=1e-10)
+    assert found.stability == ("stable", "saddle", "stable")
+
+
+def test_a_critical_state_is_marginal():
+    found = fixed_points(neuron(1.0), starts(30, 1))
+    assert found.stability == ("marginal",) and found.states.abs().item() < 1e-3
+
+
+def test_lorenz_has_three(device):
+    found = fixed_points(Flow(Lorenz()), starts(60, 3, 20.0).to(device))
+    wing = math.sqrt(72)
+    expected = torch.tensor([[-wing, -wing, 27], [0, 0, 0], [wing, wing, 27]], dtype=torch.float64)
+    torch.testing.assert_close(found.states.cpu(), expected, rtol=0, atol=1e-9)
+    origin = torch.tensor([-11 / 2 + math.sqrt(1201) / 2, -8 / 3, -11 / 2 - math.sqrt(1201) / 2])
+    torch.testing.assert_close(found.eigenvalues[1].real.cpu().float(), origin)
+    assert set(found.stability) == {"saddle"} and found.states.device.type == device.type
+
+
+def test_henon_map_in_two_dimensions():
+    henon = Map(lambda h: torch.stack((1 - 1.4 * h[:, 0] ** 2 + h[:, 1], 0.3 * h[:, 0]), -1))
+    found = fixed_points(henon, starts(40, 2))
+    x = [(-0.7 - math.sqrt(0.49 + 5.6)) / 2.8, (-0.7 + math.sqrt(0.49 + 5.6)) / 2.8]
+    expected = torch.tensor([[x[0], 0.3 * x[0]], [x[1], 0.3 * x[1]]], dtype=torch.float64)
+    torch.testing.assert_close(found.states, expected, rtol=0, atol=1e-10)
+
+
+def test_a_ghost_is_a_slow_point_and_no_fixed_point():
+    """Just beyond its fold, tanh(2h + b) - h has no zero near -1/√2 but comes as close as b - b_fold."""
+    fold = math.sqrt(2) - math.atanh(math.sqrt(0.5))
+    found = fixed_points(neuron(2.0, fold + 1e-4), starts(40, 1))
+    assert len(found.states) == 1 and found.states.item() > 0.9
+    assert found.slow_states.tolist() == [[pytest.approx(-math.sqrt(0.5), abs=1e-3)]]
+    assert found.slow_speeds.item() == pytest.approx(0.5e-4, rel=1e-2)
+    assert set(found.outcomes) == {"fixed point", "slow point"}
+
+
+def test_what_did_not_converge_is_not_returned():
+    found = fixed_points(Map(lambda h: h + h.exp()), starts(4, 1), max_steps=8)  # e^h never reaches zero
+    assert len(found.states) == 0 and found.outcomes == ("not converged",) * 4 and found.stability == ()
+
+
+def test_a_start_that_leads_nowhere_leaves_the_others_alone():
+    """The square root of a negative number is NaN: that start fails, alone."""
+    root = Map(lambda h: (h + 1).sqrt())
+    found = fixed_points(root, torch.tensor([[-3.0], [2.0], [0.1]], dtype=torch.float64))
+    assert found.states.tolist() == [[pytest.approx((1 + math.sqrt(5)) / 2)]]
+    assert found.outcomes[0] != "fixed point" and found.outcomes[1:] == ("fixed point",) * 2
+
+
+def test_the_order_of_starts_does_not_matter():
+    one, other = starts(40, 3, 20.0), starts(40, 3, 20.0).flip(0)
+    found = [fixed_points(Flow(Lorenz()), order).states for order in (one, other)]
+    torch.testing.assert_close(*found, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "system, given, options, message",
+    [
+        (neuron(2.0), torch.ones(3), {}, r"starts must have shape \(B, D\): got shape \(3,\)"),
+        (
+            neuron(2.0),
+            torch.ones(3, 1).int(),
+            {},
+            "starts must be a floating-point tensor: got a torch.int32",
+        ),
+        (neuron(2.0), [0.0], {}, "starts must be a floating-point tensor: got list"),
+        (neuron(2.0), torch.ones(0, 1), {}, "starts must hold at least one state"),
+        (neuron(2.0), torch.tensor([[1.0], [torch.nan]]), {}, r"starts must be finite: starts\[1, 0\] = nan"),
+        (Map(lambda h: h[:, :1]), torch.ones(3, 2), {}, r"shape of its state, \(3, 2\): got \(3, 1\)"),
+        (Map(lambda h: h.double()), torch.ones(3, 2), {}, "system must return the dtype of its state"),
+        (Flow(lambda t, y: y[:, :1]), torch.ones(3, 2), {}, r"shape of its state, \(3, 2\): got \(3, 1\)"),
+        (neuron(2.0), torch.ones(3, 1), {"tolerance": 0.0}, "tolerance must be positive and finite: got 0"),
+        (neuron(2.0), torch.ones(3, 1), {"same_within": -1.0}, "same_within must be positive"),
+        (neuron(2.0), torch.ones(3, 1), {"max_steps": 0}, "max_steps must be a whole number of at least 1"),
+    ],
+)
+def test_misuse(system, given, options, message):
+    with pytest.raises(ValueError, match=message):
+        fixed_points(system, given, **options)

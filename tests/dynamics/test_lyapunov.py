@@ -1,0 +1,181 @@
+"""Lyapunov exponents with known values, finite-time stretching against its definition, and misuse."""
+
+import math
+
+import pytest
+import torch
+
+from helpers.dynamics import Flow, Map, ftle, lyapunov_spectrum
+from helpers.systems import Lorenz, ToggleSwitch
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def network(weight):
+    def step(h, x=0.0):
+        return torch.tanh(h @ weight.T + x)
+
+    return Map(step, lambda h, x=0.0: (1 - step(h, x).square())[..., None] * weight)
+
+
+def test_lorenz():
+    """λ₁ = 0.9056 (Sprott 2003, table A.3); λ₂ = 0; their sum is -(σ + 1 + β)."""
+    start = random(600, 3) + torch.tensor([0.0, 0.0, 25.0])
+    result = lyapunov_spectrum(Flow(Lorenz()), start, 4000, transient=500, dt=0.01)
+    mean = result.exponents.mean(0)
+    assert mean[0].item() == pytest.approx(0.9056, abs=0.005)
+    assert mean[1].item() == pytest.approx(0.0, abs=0.004)
+    assert mean.sum().item() == pytest.approx(-41 / 3, abs=0.001)
+    scatter, expected = result.exponents[:, 0].std(), result.standard_error[:, 0].square().mean().sqrt()
+    assert 1 < expected / scatter < 3  # 2.5: cautious on so short a run
+
+
+def test_standard_error_of_independent_growths():
+    """h ← x_t h with x_t log-normal, σ = ½: λ is the mean of ln x_t, its standard error σ / √T."""
+    drive = Map(lambda h, x: x * h, lambda h, x: x[..., None])
+    growth = 0.5 * random(40, 6400, 1)
+    result = lyapunov_spectrum(drive, 1e-9 + 0 * growth[:, 0], 6400, inputs=growth.exp())
+    torch.testing.assert_close(result.exponents, growth.mean(1), rtol=0, atol=1e-12)
+    assert result.standard_error.mean().item() == pytest.approx(0.5 / 80, rel=0.1)
+
+
+def test_logistic_map():
+    start = torch.rand(50, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    result = lyapunov_spectrum(Map(lambda x: 4 * x * (1 - x)), start, 4000, transient=50)
+    assert result.exponents.mean().item() == pytest.approx(math.log(2), abs=0.001)
+    torch.testing.assert_close(result.trace[:, -1], result.exponents, rtol=1e-12, atol=1e-12)
+    assert result.trace.shape == (50, len(result.times), 1) and result.times[-1] == 4000
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_a_quiet_network_forgets_at_the_rate_of_its_eigenvalues(seed):
+    """h → 0, J → W: every λ is ln |eigenvalue| of W, complex pairs included."""
+    weight = random(8, 8, seed=seed)
+    eigenvalues = torch.linalg.eigvals(weight).abs().sort(descending=True).values
+    weight, eigenvalues = 0.9 * weight / eigenvalues[0], 0.9 * eigenvalues / eigenvalues[0]
+    result = lyapunov_spectrum(network(weight), random(2, 8), 4000, transient=400, smooth_average=True)
+    expected = eigenvalues.log().expand(2, -1)
+    torch.testing.assert_close(result.exponents, expected, rtol=0, atol=1e-6)
+
+
+def test_a_driven_network_against_one_qr_at_each_step(device):
+    """Plain Benettin: a Jacobian by autograd and a QR decomposition at every step."""
+    weight, inputs, start = 1.3 * random(6, 6) / 6**0.5, 0.5 * random(2, 300, 6), random(2, 6, seed=2)
+    system = network(weight.to(device))
+    both = [
+        lyapunov_spectrum(of, start.to(device), 200, transient=100, inputs=inputs.to(device)).exponents.cpu()
+        for of in (system, Map(system.step))
+    ]
+    torch.testing.assert_close(*both, rtol=1e-9, atol=1e-9)
+    step, expected = network(weight).step, []
+    for state, sequence in zip(start, inputs, strict=True):
+        tangents, growth = torch.linalg.qr(random(6, 6, seed=5)).Q, torch.zeros(6, dtype=torch.float64)
+        for t, x in enumerate(sequence):
+            jacobian = torch.autograd.functional.jacobian(lambda h, x=x: step(h, x), state)
+            state = step(state, x)
+            tangents, triangle = torch.linalg.qr(jacobian @ tangents)
+            growth = growth + (t >= 100) * triangle.diagonal().abs().log() / 200
+        expected.append(growth)
+    torch.testing.assert_close(both[0], torch.stack(expected), rtol=1e-6, atol=1e-6)
+
+
+def test_the_first_exponents_alone_are_the_same():
+    weight = (random(5, 5) + random(5, 5).T) / 6  # real eigenvalues: no pair to be cut in two
+    every = lyapunov_spectrum(network(weight), random(1, 5), 2000, transient=300, smooth_average=True)
+    two = lyapunov_spectrum(network(weight), random(1, 5), 2000, transient=300, smooth_average=True, count=2)
+    assert two.exponents.shape == (1, 2)
+    torch.testing.assert_close(two.exponents, every.exponents[:, :2], rtol=0, atol=1e-7)
+
+
+def test_linear_flow_with_per_sample_rates_and_dtype():
+    """y' = a y has λ = a; float32 stays float32."""
+    rate = torch.tensor([-1.0, 0.5])
+    flow = Flow(lambda t, y: rate[:, None] * y)
+    result = lyapunov_spectrum(flow, torch.ones(2, 1), 100, dt=0.05)
+    assert result.exponents.dtype == torch.float32
+    torch.testing.assert_close(result.exponents[:, 0], rate, rtol=1e-4, atol=0)
+
+
+def test_dead_directions_have_exponent_minus_infinity():
+    flat = Map(lambda h: torch.stack((h[:, 0] / 2, 0 * h[:, 0]), -1))
+    exponents = lyapunov_spectrum(flat, torch.ones(1, 2, dtype=torch.float64), 64, transient=8).exponents[0]
+    assert exponents.tolist() == [pytest.approx(-math.log(2)), -math.inf]
+
+
+def test_few_blocks_have_no_standard_error():
+    result = lyapunov_spectrum(network(random(3, 3)), random(1, 3), 10)
+    assert result.standard_error.isnan().all()
+
+
+def test_same_answer_at_every_call_and_with_any_generator():
+    system, start = network(random(4, 4)), random(1, 4)
+    first, again = (lyapunov_spectrum(system, start, 50).exponents for _ in range(2))
+    other = lyapunov_spectrum(system, start, 50, generator=torch.Generator().manual_seed(9)).exponents
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_ftle_is_the_logarithm_of_the_largest_stretching():
+    flow, start, steps = Flow(Lorenz()), random(3, 3), 100
+
+    def after(y):
+        for _ in range(steps):
+            y = flow.every(0.01).step(y)
+        return y
+
+    largest = [
+        torch.linalg.matrix_norm(torch.autograd.functional.jacobian(after, row), ord=2) for row in start
+    ]
+    torch.testing.assert_close(
+        ftle(flow, start, steps, dt=0.01), torch.stack(largest).log(), rtol=1e-9, atol=1e-9
+    )
+
+
+def test_ftle_neither_overflows_nor_underflows():
+    doubling = Map(lambda h: 2 * h)
+    assert ftle(doubling, torch.full((1, 1), 1e-300, dtype=torch.float64), 1900).item() == pytest.approx(
+        math.log(2)
+    )
+    weight = torch.tensor([[0.0, 4.0], [-0.25, 0.0]], dtype=torch.float64)
+    linear = Map(lambda h, x: h @ weight.T + x)
+    driven = ftle(linear, random(2, 2), 3, inputs=random(2, 3, 2))
+    torch.testing.assert_close(driven, torch.full((2,), math.log(4) / 3, dtype=torch.float64))
+
+
+def exploding(h):
+    return h.square()
+
+
+@pytest.mark.parametrize("tool", [lyapunov_spectrum, ftle])
+def test_divergence_says_when_and_which_sample(tool):
+    start = torch.tensor([[0.5], [2.0], [0.1]], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"the state diverged: sample 1 is not finite at t = 10$"):
+        tool(Map(exploding), start, 20)
+    with pytest.raises(ValueError, match=r"sample 0 is not finite at t = 10 \(and 1 other samples\)"):
+        tool(Map(exploding), torch.full((2, 1), 2.0, dtype=torch.float64), 20)
+
+
+ONE = torch.ones(2, 1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "system, start, options, message",
+    [
+        (Map(exploding), ONE, {"dt": 0.1}, "dt must be left out for a map"),
+        (Flow(ToggleSwitch(1.0)), torch.ones(2, 2), {}, "dt must be given for a flow"),
+        (Flow(ToggleSwitch(1.0)), torch.ones(2, 2), {"dt": -1.0}, "dt must be positive and finite: got -1.0"),
+        (ToggleSwitch(1.0), torch.ones(2, 2), {}, "system must be a Map or a Flow: got ToggleSwitch"),
+        (Map(exploding), ONE, {"inputs": torch.ones(2, 9, 1)}, r"shape \(B, steps, I\) = \(2, 10, I\)"),
+        (Flow(ToggleSwitch(1.0)), ONE, {"inputs": ONE, "dt": 1.0}, "inputs must be left out for a flow"),
+        (Map(lambda h: h[:, :0]), ONE, {}, "system must return the shape of its state"),
+        (Map(exploding), ONE[0], {}, r"start must have shape \(B, D\)"),
+        (Map(exploding), ONE, {"count": 2}, "count must be at most the number of variables, 1: got 2"),
+        (Map(exploding), ONE, {"count": 0}, "count must be a whole number of at least 1: got 0"),
+        (Map(exploding), ONE, {"transient": -1}, "transient must be a whole number of at least 0: got -1"),
+        (Map(exploding), ONE, {"steps": 0}, "steps must be a whole number of at least 1: got 0"),
+    ],
+)
+def test_misuse(system, start, options, message):
+    with pytest.raises(ValueError, match=message):
+        lyapunov_spectrum(system, start, **({"steps": 10} | options))
