@@ -1,0 +1,233 @@
+"""The linear-Gaussian state-space model: a hidden state that evolves, and what it emits."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from helpers.statespace.discretisation import discretise
+from helpers.statespace.matrices import (
+    check_covariance,
+    check_finite,
+    check_kind,
+    check_shape,
+    check_square,
+    place,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearGaussian:
+    r"""A hidden state evolves linearly and is seen through noise.
+
+    .. math::
+        h_t = A_t h_{t-1} + B_t u_t + w_t, \quad w_t \sim N(0, Q_t) \qquad t = 1, \dots, T-1 \\
+        y_t = C_t h_t + v_t, \qquad\qquad\quad v_t \sim N(0, R_t) \qquad t = 0, \dots, T-1 \\
+        h_0 \sim N(m_0, P_0)
+
+    :math:`h_0` is the state at the time of the first observation. :math:`A_t`, :math:`B_t` and :math:`Q_t`
+    lead *into* step t, so that entry 0 of a sequence of them is never used.
+
+    Every matrix may be constant, ``(H, H)``; one per step, ``(T, H, H)``; or one per series and step,
+    ``(B, T, H, H)``, where B or T may be 1.
+
+    Parameters
+    ----------
+    transition : Tensor, shape (..., H, H)
+        A.
+    observation : Tensor, shape (..., D, H)
+        C.
+    transition_covariance : Tensor, shape (..., H, H)
+        Q, symmetric positive semi-definite: a state may follow from the last one without noise.
+    observation_covariance : Tensor, shape (..., D, D)
+        R, symmetric positive semi-definite.
+    initial_mean : Tensor, shape (H,) or (B, H)
+        :math:`m_0`.
+    initial_covariance : Tensor, shape (H, H) or (B, H, H)
+        :math:`P_0`, symmetric positive semi-definite.
+    input : Tensor, shape (..., H, U), optional
+        B; left out, nothing drives the state.
+    diffuse : Tensor of bool, shape (H,), optional
+        True for components of :math:`h_0` about which nothing is known: their prior is flat, in the limit
+        of an infinite variance, and their rows and columns of ``initial_covariance`` are not read.
+
+    Raises
+    ------
+    ValueError
+        Naming the matrix that is not square, has a shape that clashes with the others, is not finite, or is
+        not positive semi-definite, with its smallest eigenvalue.
+    """
+
+    transition: Tensor
+    observation: Tensor
+    transition_covariance: Tensor
+    observation_covariance: Tensor
+    initial_mean: Tensor
+    initial_covariance: Tensor
+    input: Tensor | None = None
+    diffuse: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self._check_kinds()
+        self._check_shapes()
+        self._check_sequences()
+        self._check_values()
+
+    @classmethod
+    def from_sde(
+        cls,
+        F: Tensor,
+        L: Tensor,
+        spectral_density: Tensor,
+        observation: Tensor,
+        observation_covariance: Tensor,
+        initial_mean: Tensor,
+        initial_covariance: Tensor,
+        deltas: Tensor,
+        input: Tensor | None = None,
+        diffuse: Tensor | None = None,
+    ) -> "LinearGaussian":
+        r"""A state that flows in continuous time, seen at uneven times.
+
+        .. math:: dh = (F h + B u)\, dt + L\, d\beta, \qquad \mathrm{E}[d\beta\, d\beta^\top] = q\, dt
+
+        becomes, exactly, a model in steps whose A, Q and B depend on the time since the last step;
+        u is held constant over that time.
+
+        Parameters
+        ----------
+        F : Tensor, shape (H, H) or (B, H, H)
+            Rates of the drift, per unit of time; one matrix for all series, or one for each.
+        L : Tensor, shape (H, S) or (B, H, S)
+            How the S noises enter the state.
+        spectral_density : Tensor, shape (S, S) or (B, S, S)
+            q, the covariance that Brownian motion β gathers per unit of time.
+        deltas : Tensor, shape (), (T,) or (B, T)
+            Time from step t-1 to step t. Entry 0 of a sequence is not read; a gap of 0, as in padding, leaves
+            the state as it is.
+        input : Tensor, shape (H, U) or (B, H, U), optional
+            B.
+
+        Raises
+        ------
+        ValueError
+            Naming the matrix or the gap (series and step) that is wrong.
+
+        Source: Van Loan (1978), IEEE Transactions on Automatic Control 23(3), theorem 1; Särkkä and Solin
+        (2019), Applied stochastic differential equations, section 6.3.
+        """
+        A, Q, B = discretise(F, L, spectral_density, deltas, input)
+        return cls(A, observation, Q, observation_covariance, initial_mean, initial_covariance, B, diffuse)
+
+    @property
+    def state_size(self) -> int:
+        """H, the dimension of the state."""
+        return self.transition.shape[-1]
+
+    @property
+    def observation_size(self) -> int:
+        """D, the dimension of an observation."""
+        return self.observation.shape[-2]
+
+    @property
+    def steps(self) -> int | None:
+        """T, if a matrix is given per step."""
+        return next(iter(self._steps.values()), None)
+
+    @property
+    def series(self) -> int | None:
+        """B, if a matrix or an initial moment is given per series."""
+        return next(iter(self._series.values()), None)
+
+    @property
+    def names_per_series(self) -> list[str]:
+        """Which fields are given per series."""
+        return list(self._series)
+
+    @property
+    def has_own_covariances(self) -> bool:
+        """Whether any matrix that shapes the covariances is given per series."""
+        return bool(self._series.keys() - {"initial_mean", "input"})
+
+    @property
+    def _steps(self) -> dict[str, int]:
+        return {name: m.shape[-3] for name, m in self._sequences.items() if m.ndim > 2 and m.shape[-3] > 1}
+
+    @property
+    def _series(self) -> dict[str, int]:
+        initial = {
+            "initial_mean": self.initial_mean[..., None],
+            "initial_covariance": self.initial_covariance,
+        }
+        stacks = {name: m for name, m in self._sequences.items() if m.ndim == 4}
+        stacks |= {name: m for name, m in initial.items() if m.ndim == 3}
+        return {name: len(stack) for name, stack in stacks.items() if len(stack) > 1}
+
+    @property
+    def _sequences(self) -> dict[str, Tensor]:
+        matrices = {
+            "transition": self.transition,
+            "observation": self.observation,
+            "transition_covariance": self.transition_covariance,
+            "observation_covariance": self.observation_covariance,
+        }
+        return matrices if self.input is None else {**matrices, "input": self.input}
+
+    def _check_kinds(self) -> None:
+        initial = {"initial_mean": self.initial_mean, "initial_covariance": self.initial_covariance}
+        for name, tensor in {**self._sequences, **initial}.items():
+            check_kind(name, tensor, self.transition, "transition")
+        if self.diffuse is not None and self.diffuse.dtype != torch.bool:
+            raise ValueError(f"diffuse must be bool, got {self.diffuse.dtype}")
+
+    def _check_shapes(self) -> None:
+        check_square("transition", self.transition)
+        check_square("transition_covariance", self.transition_covariance)
+        check_square("observation_covariance", self.observation_covariance)
+        check_square("initial_covariance", self.initial_covariance)
+        H = self.state_size
+        as_state = "as transition does"
+        check_shape("observation", self.observation, {"D": None, "H": H}, as_state)
+        check_shape("transition_covariance", self.transition_covariance, {"H": H, "H ": H}, as_state)
+        D = self.observation_size
+        check_shape(
+            "observation_covariance", self.observation_covariance, {"D": D, "D ": D}, "as observation does"
+        )
+        check_shape("initial_mean", self.initial_mean, {"H": H}, as_state)
+        check_shape("initial_covariance", self.initial_covariance, {"H": H, "H ": H}, as_state)
+        if self.input is not None:
+            check_shape("input", self.input, {"H": H, "U": None}, as_state)
+        if self.diffuse is not None:
+            check_shape("diffuse", self.diffuse, {"H": H}, as_state)
+
+    def _check_sequences(self) -> None:
+        for name, matrix in self._sequences.items():
+            if matrix.ndim > 4:
+                raise ValueError(
+                    f"{name} must have at most four dimensions, (B, T, rows, columns), got {matrix.ndim}"
+                )
+        for what, counts in {"steps T": self._steps, "series B": self._series}.items():
+            if len(set(counts.values())) > 1:
+                found = ", ".join(f"{name} {count}" for name, count in counts.items())
+                raise ValueError(f"the matrices must agree on the number of {what}: {found}")
+
+    def _check_values(self) -> None:
+        for name in ("transition", "observation", "initial_mean"):
+            check_finite(name, getattr(self, name).detach())
+        if self.input is not None:
+            check_finite("input", self.input.detach())
+        check_covariance("transition_covariance", self.transition_covariance.detach())
+        check_covariance("observation_covariance", self.observation_covariance.detach())
+        check_covariance(
+            "initial_covariance",
+            self.known_initial_covariance.detach(),
+            where=lambda index: f" of series {index[0]}" if index else place(index),
+        )
+
+    @property
+    def known_initial_covariance(self) -> Tensor:
+        """P_0 with zeros in the rows and columns of diffuse components, shape (H, H) or (B, H, H)."""
+        if self.diffuse is None:
+            return self.initial_covariance
+        unknown = self.diffuse.unsqueeze(-1) | self.diffuse
+        return torch.where(unknown, 0.0, self.initial_covariance)
