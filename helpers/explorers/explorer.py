@@ -16,6 +16,7 @@ from helpers.explorers.controls import Control
 from helpers.explorers.latest import LatestWins
 from helpers.explorers.lifetime import close_with_cell
 from helpers.explorers.picture import Blitted
+from helpers.explorers.threads import one_thread
 from helpers.figures import image_bundle
 
 Settings = Mapping[str, float | str]
@@ -105,7 +106,8 @@ class _Shown:
             self._widgets[name].value = value
 
     def _bundle(self, settings: Settings) -> tuple[dict, dict]:
-        result = self._model(**settings)
+        with one_thread():
+            result = self._model(**settings)
         self._picture.draw(result)
         words = self._picture.describe(result)
         data, metadata = image_bundle(self._blitted.png(), words, self._blitted.width)

@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from helpers.explorers import dose, kalman, missingness
+from helpers.explorers import dose, gain, gradients, kalman, missingness, neuron
 from helpers.explorers.picture import Blitted
 from helpers.explorers.png import encode_png
 
-EXPLORERS = [dose, kalman, missingness]
+EXPLORERS = [dose, missingness, kalman, gradients, neuron, gain]
 
 
 def pixels_of(png):
