@@ -93,7 +93,7 @@ def lyapunov_spectrum(
 
     Source: Benettin, Galgani, Giorgilli and Strelcyn (1980), Lyapunov characteristic exponents for smooth
     dynamical systems, Meccanica 15. Smooth average: Das, Saiki, Sander and Yorke (2017), Quantitative
-    quasiperiodicity, Nonlinearity 30, equation 4.
+    quasiperiodicity, Nonlinearity 30.
     """
     check_count("transient", transient, least=0)
     check_count("steps", steps)
@@ -137,7 +137,7 @@ def ftle(
         If an argument does not fit, or a trajectory diverges: the message says which sample, and when.
 
     Source: Shadden, Lekien and Marsden (2005), Definition and properties of Lagrangian coherent structures,
-    Physica D 212, equation 8.
+    Physica D 212.
     """
     moving = motion(system, starts, steps, dt, inputs)
     state, product = starts, identity_like(starts).expand(len(starts), -1, -1)
@@ -222,8 +222,8 @@ def _standard_error(growth: Tensor, times: Tensor) -> Tensor:
 
         a_k = √2 Σ_n (growth_n - mean) cos(π k t_n / T),   standard error = √(mean of a_k²) / T,   k = 1 … 10
 
-    Source: Heidelberger and Welch (1981), A spectral method for confidence interval generation and run length
-    control in simulations, Communications of the ACM 24.
+    Source: Lazarus, Lewis, Stock and Watson (2018), HAR inference: recommendations for practice, Journal of
+    Business and Economic Statistics 36 (the equal-weighted cosine estimator).
     """
     if len(times) < 2 * WAVES:
         return torch.full_like(growth[0], torch.nan)

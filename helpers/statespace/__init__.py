@@ -1,4 +1,4 @@
-"""Hidden states and what they emit: linear-Gaussian models, hidden Markov models, and the RNNs that they are."""
+"""Hidden states and what they emit: linear-Gaussian and hidden Markov models, and the RNNs that they are."""
 
 from helpers.statespace.baum_welch import BaumWelchFit, baum_welch
 from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission

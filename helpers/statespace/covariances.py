@@ -4,8 +4,8 @@ How uncertain the state is depends on what is observed, never on the values. So 
 and the same missing entries have the same covariances and gains, computed once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ from torch import Tensor
 from helpers.series.validation import refuse_where
 from helpers.statespace.diffuse import diffuse_directions
 from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.matrices import symmetric
-from helpers.statespace.recursion import Moments, next_changes, recurse
+from helpers.statespace.matrices import is_positive_definite, symmetric
+from helpers.statespace.recursion import Advance, Moments, recurse
 
 
 def predict_covariance(covariance: Tensor, A: Tensor, Q: Tensor) -> Tensor:
@@ -110,24 +110,33 @@ def covariance_recursion(
     ValueError
         Naming series, step and smallest eigenvalue of an innovation covariance that is not positive definite.
     """
-    from helpers.statespace.fused import (
-        fused_steps,
-        may_fuse,
-    )  # which predict and update covariances themselves
-    from helpers.statespace.parallel import parallel_covariances
+    from helpers.statespace.parallel import parallel_covariances  # which updates covariances itself
 
     representative, group = share(model, mask)
     seen = mask[representative].transpose(0, 1)  # (T, G, D)
-    A, Q, C, R = model_matrices(model, seen)
     initial = initial_covariance(model).expand(len(representative), -1, -1)
     if parallel:
-        predicted, filtered, gain, S = parallel_covariances(initial, A, Q, C, R)
+        predicted, filtered, gain, S = parallel_covariances(initial, *model_matrices(model, seen))
     else:
-        advance = fused_steps(model, seen) if may_fuse(model) else plain_steps(A, Q, C, R)
-        filtered, *rest = update_covariance(initial, C[0], R[0])
-        filtered, predicted, gain, S = recurse((filtered, initial, *rest), advance, _changes(model, seen))
+        filtered, predicted, gain, S = _step_by_step(model, initial, seen)
     check_innovations(S, representative)
-    return CovarianceRecursion(A, C, symmetric(predicted), symmetric(filtered), gain, S, group)
+    A, C = (time_first(matrix, len(seen)) for matrix in (model.transition, model.observation))
+    return CovarianceRecursion(
+        A, visible_rows(C, seen), symmetric(predicted), symmetric(filtered), gain, S, group
+    )
+
+
+def _step_by_step(model: LinearGaussian, initial: Tensor, seen: Tensor) -> Moments:
+    """Filtered and predicted covariances, gains and innovation covariances, each (T, G, ...)."""
+    from helpers.statespace.fused import fused_steps, may_fuse  # which predict covariances themselves
+
+    C, R = (time_first(matrix, len(seen))[0] for matrix in (model.observation, model.observation_covariance))
+    filtered, *rest = update_covariance(initial, visible_rows(C, seen[0]), visible_pairs(R, seen[0]))
+    first = filtered, initial, *rest
+    changed, differentiable = _changed(model, seen), _wants_gradient(model)
+    if may_fuse(model):
+        return recurse(first, partial(fused_steps, model), (seen,), changed, differentiable)
+    return recurse(first, plain_steps, model_matrices(model, seen), changed, differentiable)
 
 
 def model_matrices(model: LinearGaussian, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -142,13 +151,21 @@ def model_matrices(model: LinearGaussian, seen: Tensor) -> tuple[Tensor, Tensor,
     """
     names = ("transition", "transition_covariance", "observation", "observation_covariance")
     A, Q, C, R = (time_first(getattr(model, name), len(seen)) for name in names)
-    C = torch.where(seen.unsqueeze(-1), C, 0.0)
-    identity = torch.eye(seen.shape[-1], dtype=C.dtype, device=C.device)
-    R = torch.where(seen.unsqueeze(-1) & seen.unsqueeze(-2), R, identity)
-    return A, Q, C, R
+    return A, Q, visible_rows(C, seen), visible_pairs(R, seen)
 
 
-def plain_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Callable:
+def visible_rows(C: Tensor, seen: Tensor) -> Tensor:
+    """C (..., D, H) with zeros in the rows of missing entries."""
+    return torch.where(seen.unsqueeze(-1), C, 0.0)
+
+
+def visible_pairs(R: Tensor, seen: Tensor) -> Tensor:
+    """R (..., D, D) with rows and columns of the identity for missing entries."""
+    identity = torch.eye(seen.shape[-1], dtype=R.dtype, device=R.device)
+    return torch.where(seen.unsqueeze(-1) & seen.unsqueeze(-2), R, identity)
+
+
+def plain_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Advance:
     """Predict, then update, with the matrices (T, G or 1, ...) of each step."""
     A, Q, C, R = (matrix.unbind(0) for matrix in (A, Q, C, R))
 
@@ -160,22 +177,22 @@ def plain_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Callable:
     return advance
 
 
-def _changes(model: LinearGaussian, seen: Tensor) -> list[int]:
-    """For each step the next one at which the recursion changes, or must be computed."""
-    steps = len(seen)
+def _changed(model: LinearGaussian, seen: Tensor) -> Tensor:
+    """Whether each step after the first has another map than the one before, (T - 1,)."""
+    if model.steps is not None:
+        return torch.ones(len(seen) - 1, dtype=torch.bool, device=seen.device)
+    return (seen[1:] != seen[:-1]).flatten(1).any(-1)
+
+
+def _wants_gradient(model: LinearGaussian) -> bool:
     matrices = (
         model.transition,
         model.observation,
         model.transition_covariance,
         model.observation_covariance,
+        model.initial_covariance,
     )
-    gradient = torch.is_grad_enabled() and any(
-        matrix.requires_grad for matrix in (*matrices, model.initial_covariance)
-    )
-    if model.steps is not None or gradient:
-        return list(range(1, steps + 1))
-    changed = (seen[1:] != seen[:-1]).flatten(1).any(-1)
-    return next_changes(changed)
+    return torch.is_grad_enabled() and any(matrix.requires_grad for matrix in matrices)
 
 
 def share(model: LinearGaussian, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,15 +237,14 @@ def initial_covariance(model: LinearGaussian) -> Tensor:
     return covariance if covariance.ndim == 3 else covariance.unsqueeze(0)
 
 
-@torch.no_grad()
 def check_innovations(innovation_covariance: Tensor, representative: Tensor) -> None:
     """Refuse an innovation covariance (T, G, D, D) that is not positive definite."""
-    failed = torch.linalg.cholesky_ex(innovation_covariance).info > 0
+    failed = ~is_positive_definite(innovation_covariance)
     refuse_where(
         failed.T,
         lambda g, t: (
             "the innovation covariance C P C' + R must be positive definite: "
             f"series {representative[g].item()} at step {t} has smallest eigenvalue "
-            f"{torch.linalg.eigvalsh(innovation_covariance[t, g])[0].item():.3g}"
+            f"{torch.linalg.eigvalsh(innovation_covariance.detach()[t, g])[0].item():.3g}"
         ),
     )

@@ -15,7 +15,7 @@ nothing but keeps every S positive definite, even without observation noise.
 Until the data have fixed a direction, variances along it are infinite and means stay at the prior mean. A
 step's log-likelihood is 0 until the data have fixed all of δ; the step which does so has that of all so far.
 
-Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2), theorems 3.1 and 4.2.
+Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
 """
 
 import math

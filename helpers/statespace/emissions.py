@@ -208,7 +208,7 @@ class GaussianEmission:
             \Sigma_k = \sum_t w_{tk} \left[ (\hat y_{tk} - \mu_k)(\hat y_{tk} - \mu_k)^\top + C_{tk} \right]
             / \sum_t w_{tk}
 
-        Source: Little and Rubin (2002), Statistical analysis with missing data, eqs. 11.7-11.8.
+        Source: Little and Rubin (2002), Statistical analysis with missing data, section 11.2.
         """
         values, patterns = check_reals(y, mask, self.mean), Patterns.of(mask)
         weight = (weight * mask.any(-1, keepdim=True)).flatten(0, 1)  # (N, K)

@@ -116,7 +116,7 @@ def fit(
         definite, nothing was observed, or, saying at which iteration, the log-likelihood is not finite.
 
     Source: Shumway and Stoffer (1982), Journal of Time Series Analysis 3(4) (EM); Durbin and Koopman (2012),
-    Time Series Analysis by State Space Methods, section 7.3 (gradient).
+    Time series analysis by state space methods, section 7.3 (gradient).
     """
     if isinstance(model, HMM):
         _check_for_hmm(method, learn, inputs)

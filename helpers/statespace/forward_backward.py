@@ -81,7 +81,7 @@ def hmm_filter(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor 
     ValueError
         Naming the bad argument and place, or the series and step at which y has probability 0.
 
-    Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21 and 90-93.
+    Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21, 91-92 and 103.
     """
     evidence = log_evidence(hmm, y, mask, valid_steps(y, lengths))
     probability, steps = filter_paths(log_probability(hmm.initial), log_probability(hmm.transition), evidence)

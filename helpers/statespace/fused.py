@@ -3,15 +3,12 @@
 With 4 states a step's arithmetic is nothing; what costs is the number of tensor operations.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from helpers.statespace.covariances import predict_covariance
 from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.recursion import Moments
+from helpers.statespace.recursion import Advance, Moments
 
 LARGEST = 8  # states: the table below has H² rows and more than H² columns
 
@@ -21,12 +18,12 @@ def may_fuse(model: LinearGaussian) -> bool:
     return model.steps is None and not model.has_own_covariances and model.state_size <= LARGEST
 
 
-def fused_steps(model: LinearGaussian, seen: Tensor) -> Callable:
-    r"""Predict, then update, as one affine map of P, one solve, and one product.
+def fused_steps(model: LinearGaussian, seen: Tensor) -> Advance:
+    r"""Predict, then update, with all that is affine in P as one product.
 
     .. math::
-        \mathrm{vec}\, P \mapsto \left( \mathrm{diag}(P^-, R),\; C P^-,\; S \right), \qquad
-        K = P^- C^\top S^{-1}, \qquad J = (I - K C,\; K), \qquad P' = J\, \mathrm{diag}(P^-, R)\, J^\top
+        \mathrm{vec}\, P \mapsto (P^-,\; C P^-,\; S), \qquad K = P^- C^\top S^{-1}, \qquad
+        P' = (I - K C) P^- (I - K C)^\top + K R K^\top
 
     Joseph's form, with C and R shared by all series: of a missing entry, K has a column of zeros.
 
@@ -38,25 +35,39 @@ def fused_steps(model: LinearGaussian, seen: Tensor) -> Callable:
     names = ("transition", "transition_covariance", "observation", "observation_covariance")
     A, Q, C, R = (getattr(model, name).reshape(getattr(model, name).shape[-2:]) for name in names)
     H, D = model.state_size, model.observation_size
-    sizes = [(H + D) ** 2, D * H, D * D]
+    sizes = [H * H, D * H, D * D]
     table, constant = _affine(A, Q, C, R)
-    identity = torch.eye(H + D, dtype=A.dtype, device=A.device)
-    subtract = torch.cat([-C, identity[H:, H:]], 1)  # K ↦ (-K C, K)
-    keep = identity[:H].repeat(seen.shape[1], 1)
+    identity = torch.eye(H, dtype=A.dtype, device=A.device).repeat(seen.shape[1], 1)
     rows, pairs, missing = (part.unbind(0) for part in _masks(seen, A.dtype))
 
     def advance(step: int, before: Moments) -> Moments:
         moments = torch.addmm(constant, before[0].view(-1, H * H), table)
-        noises, cross, S = torch.split_with_sizes(moments, sizes, 1)
-        noises = noises.view(-1, H + D, H + D)
-        cross = cross.view(-1, D, H) * rows[step]
+        predicted, cross, S = torch.split_with_sizes(moments, sizes, 1)
+        predicted = predicted.view(-1, H, H)
         S = torch.addcmul(missing[step], S.view(-1, D, D), pairs[step])
-        gain = torch.linalg.solve_ex(S, cross).result.mT
-        joseph = torch.addmm(keep, gain.reshape(-1, D), subtract).view(-1, H, H + D)
-        filtered = torch.bmm(torch.bmm(joseph, noises), joseph.mT)
-        return filtered, noises[:, :H, :H], gain, S
+        gain = _gain(cross.view(-1, D, H) * rows[step], S)
+        flat = gain.reshape(-1, D)
+        kept = torch.addmm(identity, flat, C, alpha=-1).view(-1, H, H)
+        noise = torch.bmm((flat @ R).view(-1, H, D), gain.mT)
+        filtered = torch.baddbmm(noise, torch.bmm(kept, predicted.mT), kept.mT)
+        return filtered, predicted, gain, S
 
     return advance
+
+
+def _gain(cross: Tensor, S: Tensor) -> Tensor:
+    """K = (C P⁻)ᵀ S⁻¹; of two observations, the second is corrected by the first and they are solved in turn."""
+    match len(S[0]):
+        case 1:
+            return (cross / S).mT
+        case 2:
+            first, second = cross.unbind(1)
+            variance, covariance, _, other = S.flatten(1).unsqueeze(-1).unbind(1)
+            slope = covariance / variance
+            second = (second - slope * first) / (other - slope * covariance)
+            return torch.stack([(first - covariance * second) / variance, second], -1)
+        case _:
+            return torch.linalg.solve_ex(S, cross).result.mT
 
 
 def _affine(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,12 +79,10 @@ def _affine(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _moments(covariance: Tensor, A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Tensor:
-    """diag(P⁻, R), C P⁻ and S of matrices P (..., H, H), flattened and side by side."""
-    H, D = len(Q), len(R)
+    """P⁻, C P⁻ and S of matrices P (..., H, H), flattened and side by side."""
     predicted = predict_covariance(covariance, A, Q)
     cross = C @ predicted
-    noises = pad(predicted, (0, D, 0, D)) + pad(R, (H, 0, H, 0))
-    return torch.cat([part.flatten(-2) for part in (noises, cross, cross @ C.mT + R)], -1)
+    return torch.cat([part.flatten(-2) for part in (predicted, cross, cross @ C.mT + R)], -1)
 
 
 def _masks(seen: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

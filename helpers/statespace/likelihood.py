@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from helpers.statespace.associative_scan import blocked_scan
-from helpers.statespace.covariances import CovarianceRecursion, covariance_recursion
+from helpers.statespace.covariances import CovarianceRecursion, compact, covariance_recursion
 from helpers.statespace.kalman import kalman_filter
 from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.matrices import symmetric
-from helpers.statespace.means import as_columns, as_rows
+from helpers.statespace.matrices import symmetric, whiten
+from helpers.statespace.means import as_columns, as_rows, filter_means
 from helpers.statespace.observations import drifts, observed
 from helpers.statespace.parallel import parallel_adjoint, parallel_means
 
@@ -97,11 +97,10 @@ class _LogLikelihood(torch.autograd.Function):
         mean, innovation = _means(model, recursion, y, drift)
         ctx.recursion, ctx.mask = recursion, mask
         ctx.save_for_backward(mean, innovation, *matrices)
-        root = torch.linalg.cholesky(recursion.innovation_covariance)
-        whitened = as_rows(torch.linalg.solve_triangular(root, innovation, upper=False))
-        log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum((0, 2))  # (M,)
+        whitened, log_determinant = whiten(recursion.innovation_covariance, innovation)
         observations = mask.sum((1, 2)).to(innovation.dtype)
-        return -0.5 * (whitened.square().sum((1, 2)) + log_determinant + observations * LOG_TWO_PI)
+        distance = as_rows(whitened).square().sum((1, 2))
+        return -0.5 * (distance + log_determinant.sum((0, 2)) + observations * LOG_TWO_PI)
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
@@ -135,9 +134,13 @@ def _means(
     shared = recursion.groups == 1
     initial = as_columns(model.initial_mean.expand(len(y), -1).unsqueeze(1), shared)[0]
     columns = None if drift is None else as_columns(drift, shared)
-    matrices = recursion.transition, recursion.observation, recursion.gain
-    _, mean, innovation = parallel_means(initial, *matrices, columns, as_columns(y, shared), blocked_scan)
-    return mean, innovation
+    y = as_columns(y, shared)
+    if shared:
+        matrices = recursion.transition, recursion.observation, recursion.gain
+        return parallel_means(initial, *matrices, columns, y, blocked_scan)[1:]
+    A, C = (compact(matrix, len(y)) for matrix in (model.transition, model.observation))
+    predicted, mean = filter_means(initial, A, C, recursion.gain, columns, y)
+    return mean, y - recursion.observation @ predicted
 
 
 class _Score:

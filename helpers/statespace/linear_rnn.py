@@ -177,7 +177,7 @@ def steady_state_covariance(A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> Tenso
 
     Source: Chu, Fan, Lin and Wang (2004), Structure-preserving algorithms for periodic discrete-time
     algebraic Riccati equations, International Journal of Control 77(8); the start, without an inverse of R,
-    from Särkkä and García-Fernández (2021), Section IV.
+    from Särkkä and García-Fernández (2021), section IV.
     """
     root = cholesky_factor(C @ Q @ C.mT + R, "C Q C' + R")
     seen = torch.linalg.solve_triangular(root, C, upper=False)  # C' S⁻¹ C = seen' seen

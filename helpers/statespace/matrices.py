@@ -5,6 +5,8 @@ from torch import Tensor
 
 from helpers.series.validation import refuse_where
 
+SMALL = 4  # rows; many matrices of up to so many are faster eliminated row by row than matrix by matrix
+
 
 def place(index: list[int]) -> str:
     """Where a matrix stands in a stack of them, in words; empty for a matrix that stands alone."""
@@ -92,6 +94,14 @@ def check_covariance(name: str, matrix: Tensor, where=place) -> None:
     )
 
 
+@torch.no_grad()
+def is_positive_definite(matrix: Tensor) -> Tensor:
+    """Whether each matrix of a stack (..., D, D) has a Cholesky factor."""
+    if matrix.shape[-1] > SMALL:
+        return torch.linalg.cholesky_ex(matrix).info == 0
+    return whiten(matrix, matrix[..., :0])[1].squeeze(-1).isfinite()
+
+
 def symmetric(matrix: Tensor) -> Tensor:
     """The symmetric part (M + Mᵀ) / 2, which removes what rounding added."""
     return (matrix + matrix.mT).mul_(0.5)
@@ -111,8 +121,7 @@ def whiten(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     -------
     whitened, log_determinant : Tensor, shapes (..., D, N) and (..., 1)
     """
-    size = covariance.shape[-1]
-    if size <= 4:  # many small factorisations: a loop over rows is faster than a loop over matrices
+    if covariance.shape[-1] <= SMALL:
         return _eliminate(covariance, columns)
     root = torch.linalg.cholesky(covariance)
     whitened = torch.linalg.solve_triangular(root, columns, upper=False)

@@ -1,36 +1,107 @@
-"""A recursion over time that looks, now and then, whether it still moves."""
+"""Recursions over time that forget: they may come to stand still, and may be cut into blocks side by side."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-POLL = 8  # steps between two looks
 Moments = tuple[Tensor, ...]
+Advance = Callable[[int, Moments], Moments]
+
+POLL = 8  # steps between two looks whether a recursion stands still
+FORGOTTEN = 64  # steps by which most filters have forgotten where they started: the shortest block
+PASSES = 3  # until blocks that do not forget are given up
+NUMBERS = 16384  # in the first part of a step, beyond which arithmetic costs more than calls
 
 
-def recurse(first: Moments, advance: Callable[[int, Moments], Moments], next_change: list[int]) -> Moments:
-    """All steps of a recursion, stacked; a recursion that stands still is not computed on.
+def recurse(
+    first: Moments,
+    steps: Callable[..., Advance],
+    maps: tuple[Tensor, ...],
+    changed: Tensor,
+    differentiable: bool,
+) -> Moments:
+    """All steps of a recursion, stacked.
 
-    It stands still when its map stays the same and a step moved no matrix of its first part by more than four
-    units in the last place of the matrix's largest entry. What is left to its limit is of that order
-    too, divided by how much of the way a step covers.
+    Where its map stays the same, a recursion that stands still is not computed on: one of which a step moved
+    no matrix of the first part by more than four units in the last place of the matrix's largest entry. What
+    is left to its limit is of that order too, divided by how much of the way a step covers.
+
+    Where the map keeps changing, time is cut into blocks which are run side by side, in fewer and larger
+    operations. Each must start within 16 such units of where the one before it ends: runs that have forgotten
+    different starts still differ by the rounding of every step.
 
     Parameters
     ----------
-    first : tuple of Tensor
+    first : tuple of Tensor, each of shape (G, ...)
         Step 0.
-    advance : callable
-        From the number of a step and the step before it to the step.
-    next_change : list of int, of length T
-        For each step, the next one that has another map; the next step, where each must be computed.
+    steps : callable
+        From ``maps`` to ``advance(step, before)``, the moments of a step from those of the step before.
+    maps : tuple of Tensor, each of shape (T, G or 1, ...)
+        What the map of every step is made of; step 0 is not read.
+    changed : Tensor of bool, shape (T - 1,)
+        Whether each step after the first has another map than the step before.
+    differentiable : bool
+        Compute every step once, for a gradient through all of them.
+
+    Returns
+    -------
+    tuple of Tensor, each of shape (T, G, ...)
     """
+    if differentiable:
+        return _until_still(first, steps(*maps), next_changes(torch.ones_like(changed)))
+    blocks = min(len(maps[0]) // FORGOTTEN, NUMBERS // first[0].numel())
+    if blocks > 1 and FORGOTTEN * int(changed.sum()) > len(changed):
+        moments = _side_by_side(first, steps, maps, blocks)
+        if moments is not None:
+            return moments
+    return _until_still(first, steps(*maps), next_changes(changed))
+
+
+def _until_still(first: Moments, advance: Advance, next_change: list[int]) -> Moments:
+    """Step by step, but for steps at which the recursion would stand still."""
     moments = [first]
     while (step := len(moments)) < len(next_change):
         moments.append(advance(step, moments[-1]))
         if step % POLL == 0 and next_change[step] > step + 1 and _still(moments[-1][0], moments[-2][0]):
             moments.extend(moments[-1:] * (next_change[step] - step - 1))
     return tuple(torch.stack(part) for part in zip(*moments, strict=True))
+
+
+def _side_by_side(
+    first: Moments, steps: Callable[..., Advance], maps: tuple[Tensor, ...], blocks: int
+) -> Moments | None:
+    """K blocks of time at once, again and again, until each starts where the one before it ended.
+
+    At first a start is a guess. But a recursion that forgets ends a block in the right place from anywhere,
+    and the second pass is the last. One that does not forget in time is given up: None.
+    """
+    groups, total = len(first[0]), len(maps[0])
+    length = -(-total // blocks)
+    advance = steps(*(_cut(part.expand(-1, groups, *part.shape[2:]), blocks, length) for part in maps))
+    starts = tuple(torch.cat([part] * blocks) for part in first)
+    for _ in range(PASSES):
+        moments = [starts]
+        for step in range(1, length + 1):
+            moments.append(advance(step, moments[-1]))
+        ends = moments.pop()
+        following = tuple(torch.cat([head, end[:-groups]]) for head, end in zip(first, ends, strict=True))
+        if _still(following[0], starts[0], units=16):
+            return tuple(_join(part, blocks)[:total] for part in zip(*moments, strict=True))
+        starts = following
+    return None
+
+
+def _cut(stack: Tensor, blocks: int, length: int) -> Tensor:
+    """K blocks of (T, G, ...), each with the first step of the next: (L + 1, K G, ...), with T repeated."""
+    step = torch.arange(length + 1, device=stack.device).unsqueeze(-1)
+    start = length * torch.arange(blocks, device=stack.device)
+    return stack[(start + step).clamp(max=len(stack) - 1)].flatten(1, 2)
+
+
+def _join(steps: tuple[Tensor, ...], blocks: int) -> Tensor:
+    """Blocks side by side, L steps of shape (K G, ...), one after the other: (K L, G, ...)."""
+    return torch.stack([step.unflatten(0, (blocks, -1)) for step in steps], 1).flatten(0, 1)
 
 
 def next_changes(changed: Tensor) -> list[int]:
@@ -41,6 +112,7 @@ def next_changes(changed: Tensor) -> list[int]:
     return [*upcoming.tolist(), steps]
 
 
-def _still(matrix: Tensor, previous: Tensor) -> bool:
-    slack = 4 * torch.finfo(matrix.dtype).eps * matrix.abs().amax((-2, -1), keepdim=True)
+def _still(matrix: Tensor, previous: Tensor, units: int = 4) -> bool:
+    """Whether no matrix moved by more than so many units in the last place of its largest entry."""
+    slack = units * torch.finfo(matrix.dtype).eps * matrix.abs().amax((-2, -1), keepdim=True)
     return bool(((matrix - previous).abs() <= slack).all())

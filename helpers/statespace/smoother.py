@@ -10,7 +10,7 @@ from helpers.statespace.linear_gaussian import LinearGaussian
 from helpers.statespace.matrices import symmetric
 from helpers.statespace.means import affine_scan, as_rows
 from helpers.statespace.parallel import parallel_adjoint
-from helpers.statespace.recursion import Moments, next_changes, recurse
+from helpers.statespace.recursion import Advance, Moments, recurse
 from helpers.statespace.results import Filtered, Smoothed
 
 
@@ -39,7 +39,8 @@ def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = 
     """
     kept = filtered.internals
     steps = len(kept.filtered)
-    gain, own = smoothing_gains(kept.recursion, compact(model.transition_covariance, steps))
+    A, Q = (compact(matrix, steps) for matrix in (model.transition, model.transition_covariance))
+    gain, own = smoothing_gains(kept.recursion, A, Q)
     still = kept.filtered - gain @ pad(kept.predicted[1:], (0, 0) * 3 + (0, 1))
     if parallel:
         mean, covariance = parallel_adjoint(gain, still, own)
@@ -57,16 +58,17 @@ def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = 
     return Smoothed(as_rows(mean), by_series(covariance), by_series(pad(lag_covariance, (0, 0) * 3 + (1, 0))))
 
 
-def smoothing_gains(recursion: CovarianceRecursion, Q: Tensor) -> tuple[Tensor, Tensor]:
+def smoothing_gains(recursion: CovarianceRecursion, A: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     r"""G_t, 0 at the last step, and how uncertain h_t is when h_{t+1} is known, P_T at the last step.
 
     A predicted covariance may be singular (VARMA, states without noise); then any generalised inverse serves,
     since the columns of :math:`A P` lie in its range.
     """
-    A, P = recursion.transition[1:], recursion.filtered
-    gain = divide((A @ P[:-1]).mT, recursion.predicted[1:])
+    A, Q = (matrix if matrix.ndim == 2 else matrix[1:] for matrix in (A, Q))
+    P = recursion.filtered
+    gain = divide(P[:-1] @ A.mT, recursion.predicted[1:])
     kept = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device) - gain @ A
-    own = kept @ P[:-1] @ kept.mT + gain @ (Q if Q.ndim == 2 else Q[1:]) @ gain.mT
+    own = kept @ P[:-1] @ kept.mT + gain @ Q @ gain.mT
     return pad(gain, (0, 0) * 3 + (0, 1)), torch.cat([own, P[-1:]])
 
 
@@ -81,23 +83,25 @@ def divide(rows: Tensor, covariance: Tensor) -> Tensor:
     scale = torch.where(scale > 0, scale, 1.0).rsqrt().unsqueeze(-1)
     correlation, scaled = scale * covariance * scale.mT, rows * scale.mT
     ridge = 32 * torch.finfo(rows.dtype).eps * torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(correlation + ridge))
+    inverse = torch.linalg.inv_ex(correlation + ridge).inverse
     quotient = scaled @ inverse
     for _ in range(2):
-        quotient = quotient + (scaled - quotient @ correlation) @ inverse
+        quotient = quotient + (scaled - quotient @ correlation.mT) @ inverse
     return quotient * scale.mT
 
 
 def _covariances(gain: Tensor, own: Tensor) -> Tensor:
     """Smoothed covariances of all steps, the last step first."""
+    moved = (gain[1:] != gain[:-1]) | (own[1:] != own[:-1])
+    changed = moved.flatten(1).any(-1)
+    differentiable = torch.is_grad_enabled() and (gain.requires_grad or own.requires_grad)
+    return recurse((own[0],), _backwards, (gain, own), changed, differentiable)[0]
+
+
+def _backwards(gain: Tensor, own: Tensor) -> Advance:
+    gains, own_steps = gain.unbind(0), own.unbind(0)
 
     def advance(step: int, later: Moments) -> Moments:
-        return (torch.baddbmm(own_steps[step], gains[step] @ later[0], gains[step].mT),)
+        return (torch.baddbmm(own_steps[step], gains[step] @ later[0].mT, gains[step].mT),)
 
-    gains, own_steps = gain.unbind(0), own.unbind(0)
-    if torch.is_grad_enabled() and (gain.requires_grad or own.requires_grad):
-        changes = list(range(1, len(gains) + 1))
-    else:
-        both = torch.cat([gain, own], -1).flatten(1)
-        changes = next_changes((both[1:] != both[:-1]).any(-1))
-    return recurse((own_steps[0],), advance, changes)[0]
+    return advance

@@ -47,8 +47,8 @@ def varma_to_state_space(
         If shapes clash, :math:`\Sigma` is not positive definite, or a process said to be stationary is not,
         with the spectral radius of A.
 
-    Source: Harvey (1989), Forecasting, structural time series models and the Kalman filter, eq. 4.1.16;
-    Durbin and Koopman (2012), eq. 3.20.
+    Source: Harvey (1989), Forecasting, structural time series models and the Kalman filter; Durbin and
+    Koopman (2012), Time series analysis by state space methods, section 3.4.
     """
     _check_coefficients(autoregressive, moving_average, noise_covariance)
     p, q, D = len(autoregressive), len(moving_average), len(noise_covariance)

@@ -205,6 +205,88 @@ STATE_SPACE = Assignment(
     ),
 )
 
+MISTAKES_03 = {
+    "run": """
+def run(x, h_0, W_xh, W_hh, b):
+    h, states = h_0, []
+    for x_t in x.unbind(1):
+        h = torch.tanh(x_t @ W_xh.T + h @ W_hh + b)
+        states.append(h)
+    return torch.stack(states, 1)
+""",
+    "reach": """
+def reach(W, epsilon):
+    rho = torch.linalg.eigvalsh(W).abs().amax(-1)
+    return (epsilon.log() / rho.log()).ceil()
+""",
+    "bptt": """
+def bptt(h, W_hh, dL_dhT):
+    a, dW_hh = dL_dhT, torch.zeros_like(W_hh)
+    for t in range(len(h) - 1, 0, -1):
+        d = (1 - h[t] ** 2) * a
+        dW_hh += torch.outer(d, h[t])
+        a = W_hh.T @ d
+    return dW_hh
+""",
+    "transient": """
+def transient(rho, peak):
+    return torch.tensor([[rho, 0.0], [peak, rho]])
+""",
+    "descend": """
+descend = descend_broken
+""",
+    "figure-answer": """
+names = "truncated", "vanishing", "exploding", "detached"
+window_read = 13
+""",
+    "leak": """
+def leak(tau, dt, delay):
+    return dt / tau, torch.exp(-delay / tau)
+""",
+    "flat": """
+gain = 1.0
+gain_for_larger_inputs = 1.9
+""",
+}
+VANILLA_RNN = Assignment(
+    name="03_vanilla_rnn",
+    points={
+        "run-check": 3,
+        "reach-check": 3,
+        "bptt-check": 4,
+        "transient-check": 3,
+        "descend-check": 3,
+        "clip-check": 3,
+        "figure-answer-check": 3,
+        "leak-check": 2,
+        "flat-check": 2,
+    },
+    students=("solution", "mistaken"),
+    mistakes=MISTAKES_03,
+    marks={
+        "run-check": 3 * 1 / 4,
+        "reach-check": 3 * 4 / 5,
+        "bptt-check": 0,
+        "transient-check": 0,
+        "descend-check": 3 * 1 / 4,
+        "clip-check": 0,
+        "figure-answer-check": 3 * 2 / 5,
+        "leak-check": 2 * 4 / 8,
+        "flat-check": 2 * 1 / 2,
+    },
+    help=(
+        "you use the transpose of W_hh",
+        "with ρ ≥ 1 the gradient never falls",
+        "you pair d_t with h_t",
+        "both faults are left",
+        "clip: not attempted yet",
+        "C is not exploding. You would know exploding by this",
+        "it is the last of one more",
+        "e^(-delay/τ) is the limit of ever shorter steps",
+        "a gain of 1 is flat for a linear network",
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Course:
@@ -238,10 +320,22 @@ def succeed(result):
     assert result["success"], result["log"]
 
 
-@pytest.fixture(scope="module", params=[BIOLOGICAL_DATA, STATE_SPACE], ids=lambda assignment: assignment.name)
-def course(request, tmp_path_factory):
-    """A course with one assignment."""
-    folder, assignment = tmp_path_factory.mktemp("course"), request.param
+@pytest.fixture(scope="module")
+def nbgrader(tmp_path_factory):
+    """One course for all assignments, so that its database is made only once."""
+    folder = tmp_path_factory.mktemp("course")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # nbgrader calls alembic
+        yield NbGraderAPI(config=course_configuration(folder))
+
+
+ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN]
+
+
+@pytest.fixture(scope="module", params=ASSIGNMENTS, ids=lambda assignment: assignment.name)
+def course(request, nbgrader):
+    """The course when one of its assignments has been graded."""
+    folder, assignment = Path(nbgrader.coursedir.root), request.param
     name = assignment.name
     answers = {"solution": solved(name), "untouched": {}, "mistaken": assignment.mistakes}
     source = folder / "source" / name
@@ -251,10 +345,8 @@ def course(request, tmp_path_factory):
         submission = folder / "submitted" / student / name
         submission.mkdir(parents=True)
         nbformat.write(answered(name, answers[student]), submission / f"{name}.ipynb")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)  # of nbgrader, about its own database
-        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # nbgrader calls alembic
-        nbgrader = NbGraderAPI(config=course_configuration(folder))
         succeed(nbgrader.generate_assignment(name))
         for student in assignment.students:
             succeed(nbgrader.autograde(name, student))

@@ -5,6 +5,7 @@ import math
 import torch
 
 from helpers.checks.attempt import as_number, is_blank
+from helpers.checks.numbers import no_number
 from helpers.checks.verdict import Item, Verdict
 
 LOG_LOAD_MEAN, LOG_LOAD_DEVIATION = 4.0, 1.2  # log10 copies per mL
@@ -25,7 +26,7 @@ def detection_limit(limit: object, lost: object, prediction: object = None) -> V
 def _limit_found(answer: object) -> Item:
     limit = as_number(answer)
     if limit is None:
-        return Item(False, "limit: not answered yet" if is_blank(answer) else "limit: give one number")
+        return no_number("limit", answer)
     bias = _complete_case_bias(limit)
     remark = ""
     if abs(bias - 0.5) > TOLERANCE:
@@ -41,7 +42,7 @@ def _limit_found(answer: object) -> Item:
 def _fraction_lost(answer: object, limit: object, prediction: object) -> Item:
     lost, at, predicted = as_number(answer), as_number(limit), as_number(prediction)
     if lost is None:
-        return Item(False, "lost: not answered yet" if is_blank(answer) else "lost: give one number")
+        return no_number("lost", answer)
     if at is None:
         return Item(False, "lost: answer `limit` first")
     truth = _normal_cdf((at - LOG_LOAD_MEAN) / LOG_LOAD_DEVIATION)

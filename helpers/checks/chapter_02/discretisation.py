@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from helpers.checks.chapter_02.parts import examine_parts
 from helpers.checks.examine import Case, Misconception
+from helpers.checks.parts import examine_parts
 from helpers.checks.verdict import Verdict
 
 

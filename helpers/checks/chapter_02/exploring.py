@@ -1,6 +1,7 @@
 """Exercise 8: when a filter believes a new reading as much as its own prediction."""
 
 from helpers.checks.attempt import as_number, is_blank
+from helpers.checks.numbers import no_number, wrong_number
 from helpers.checks.verdict import Item, Verdict
 
 TOLERANCE = 0.01
@@ -25,7 +26,7 @@ def steady_gain(ratio: object, gain_with_gaps: object, prediction: object = None
 def _ratio_found(answer: object, prediction: object) -> Item:
     ratio, predicted = as_number(answer), as_number(prediction)
     if ratio is None:
-        return Item(False, "ratio: not answered yet" if is_blank(answer) else "ratio: give one number")
+        return no_number("ratio", answer)
     if ratio < 0:
         return Item(False, f"ratio: {ratio:g} is negative, and variances are not")
     measured = f"ratio: at Q/R = {ratio:g} the gain settles at {settled_gain(ratio):.3f}"
@@ -43,16 +44,14 @@ def _ratio_found(answer: object, prediction: object) -> Item:
 def _gain_found(answer: object) -> Item:
     K = as_number(answer)
     if K is None:
-        problem = "not answered yet" if is_blank(answer) else "give one number"
-        return Item(False, f"gain_with_gaps: {problem}")
-    wrong = (
+        return no_number("gain_with_gaps", answer)
+    if abs(K - settled_gain(1.0)) <= TOLERANCE:
+        return Item(True, f"gain_with_gaps: {K:.3f}; in two steps the variance 2 Q enters, which here is R")
+    slips = (
         (0.5, "the gain does not stay the same: after a longer gap the prediction is worth less"),
         (1 - settled_gain(1.0), "that is 1 - K, the weight of the prediction"),
         (0.75, "that is the weight of two readings in a row at gain 1/2; here only one of them came"),
         (0.25, "a lost reading makes the next one count for more, not for less"),
     )
-    if abs(K - settled_gain(1.0)) <= TOLERANCE:
-        return Item(True, f"gain_with_gaps: {K:.3f}; in two steps the variance 2 Q enters, which here is R")
-    near = [reason for number, reason in wrong if abs(K - number) <= TOLERANCE]
     recipe = "predict twice, then update once, until the gain no longer changes"
-    return Item(False, f"gain_with_gaps: {K:g} is not it; " + (near[0] if near else recipe))
+    return wrong_number("gain_with_gaps", K, slips, recipe, within=TOLERANCE)

@@ -3,8 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.chapter_02.parts import Part, examine_parts
 from helpers.checks.examine import Case, Misconception
+from helpers.checks.parts import Part, examine_parts
 from helpers.checks.verdict import Verdict
 
 OF_BOTH = (
