@@ -182,7 +182,7 @@ def _equal_count_bins(x: Tensor, bins: int) -> Tensor:
     """The bin of every value of all series together, each with as many values: ``(B, T)``."""
     inner_edges = torch.arange(1, bins, dtype=x.dtype, device=x.device) / bins
     ordered = x.flatten().sort().values
-    return torch.bucketize(x, ordered[(inner_edges * len(ordered)).long()], right=True)
+    return torch.bucketize(x.contiguous(), ordered[(inner_edges * len(ordered)).long()], right=True)
 
 
 def _information(labels: Tensor, lag: int, bins: int, like: Tensor) -> Tensor:

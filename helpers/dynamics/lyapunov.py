@@ -179,7 +179,8 @@ def _stretch_precisely(jacobians: Tensor, tangents: Tensor, interval: int) -> tu
         if strain <= 1 or interval == 1:
             break
         interval = max(1, interval // 2)
-    return stretched, growth, interval, interval * 2 if strain < 0.4 else interval
+    longer = min(2 * interval, len(jacobians))
+    return stretched, growth, interval, longer if strain < 0.4 else interval
 
 
 def _stretch(jacobians: Tensor, tangents: Tensor, interval: int) -> tuple[Tensor, Tensor]:

@@ -329,7 +329,100 @@ def nbgrader(tmp_path_factory):
         yield NbGraderAPI(config=course_configuration(folder))
 
 
-ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN]
+MISTAKES_04 = {
+    "stability": """
+def stability(w, h):
+    slope = w * (1 - h**2)
+    return slope, slope < 1
+""",
+    "fold": """
+def fold(w):
+    h = (1 + torch.sqrt(1 - 4 / w)) / 2
+    return h, w * h - torch.log(h / (1 - h))
+""",
+    "newton": """
+def newton(W, b, h, steps):
+    for _ in range(steps):
+        f = torch.tanh(h @ W.T + b)
+        step = torch.linalg.solve((1 - f**2)[:, :, None] * W - torch.eye(len(W)), f - h)
+        h = h - step
+    return h, torch.linalg.vector_norm(step, dim=1)
+""",
+    "outcomes": """
+def outcomes(W, b, h, tolerance):
+    at_rest = (downhill(W, b, h, steps=1) - h).norm(dim=1) <= tolerance
+    return at_rest, torch.zeros_like(at_rest)
+""",
+    "euler": """
+def euler_rnn(J, c, dt):
+    return torch.eye(len(J)) + dt * J, dt * c, 2 / torch.linalg.eigvals(J).abs().max()
+""",
+    "spectrum": """
+def lyapunov_spectrum(jacobians):
+    return torch.linalg.eigvals(jacobians[-1]).abs().log().sort(descending=True).values
+""",
+    "figure-answer": """
+names = "chaotic", "periodic", "fixed", "bistable"
+border = 0
+""",
+    "delay": """
+def delay_vectors(x, delay, dimension):
+    rows = len(x) - (dimension - 1) * delay
+    return torch.stack([x[k * delay : k * delay + rows] for k in range(dimension)], 1)
+""",
+    "delay-dimension": """
+dimension = 5
+""",
+    "edge": """
+gain = 1.0
+gain_with_inputs = 1.865
+""",
+}
+RNN_DYNAMICS = Assignment(
+    name="04_rnn_dynamics",
+    points={
+        "stability-check": 2,
+        "fold-check": 3,
+        "newton-check": 4,
+        "outcomes-check": 3,
+        "euler-check": 4,
+        "exponent-check": 2,
+        "spectrum-check": 3,
+        "figure-answer-check": 3,
+        "delay-check": 3,
+        "edge-check": 2,
+    },
+    students=("solution", "mistaken"),
+    mistakes=MISTAKES_04,
+    marks={
+        "stability-check": 2 * 6 / 8,
+        "fold-check": 3 * 4 / 8,
+        "newton-check": 4 * 5 / 8,
+        "outcomes-check": 3 * 2 / 12,
+        "euler-check": 4 * 9 / 12,
+        "exponent-check": 0,
+        "spectrum-check": 3 * 1 / 3,
+        "figure-answer-check": 3 * 2 / 5,
+        "delay-check": 3 * 1 / 5,
+        "edge-check": 2 * 1 / 2,
+    },
+    help=(
+        "a slope below -1 is unstable too",
+        "the sign is wrong: σ⁻¹(h) = w h + b",
+        "you return the length of the last step",
+        "the search has come to rest there, and that is all you ask",
+        "2/|λ| holds for real λ only",
+        "lyapunov_exponent: not attempted yet",
+        "you take eigenvalues of the last Jacobian",
+        "A is not chaotic. You would know chaotic by this",
+        "the border is 0 for a bias of 0 only",
+        "from t that looks ahead",
+        "Takens' 2 D + 1 is always enough",
+        "the state has left 0 already",
+    ),
+)
+
+ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN, RNN_DYNAMICS]
 
 
 @pytest.fixture(scope="module", params=ASSIGNMENTS, ids=lambda assignment: assignment.name)

@@ -119,3 +119,10 @@ def test_given_choices_are_kept(lorenz_x, device):
 def test_misuse(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_a_series_cut_from_a_larger_table_is_taken_as_it_is():
+    """Its memory is not contiguous, which must neither warn nor change the answer."""
+    table = torch.randn(2, 300, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    cut = table[..., 0]
+    torch.testing.assert_close(mutual_information(cut, 5), mutual_information(cut.clone(), 5))

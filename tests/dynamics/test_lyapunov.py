@@ -179,3 +179,12 @@ ONE = torch.ones(2, 1, dtype=torch.float64)
 def test_misuse(system, start, options, message):
     with pytest.raises(ValueError, match=message):
         lyapunov_spectrum(system, start, **({"steps": 10} | options))
+
+
+def test_one_exponent_of_a_long_calm_run_needs_no_qr_beyond_a_chunk():
+    """The interval between two decompositions may not outgrow the chunk: it would pass every integer."""
+    shrink = torch.full((40,), 0.9, dtype=torch.float64)
+    calm = Map(lambda h: shrink * h, lambda h: torch.diag(shrink).expand(len(h), 40, 40))
+    start = torch.ones(64, 40, dtype=torch.float64)
+    found = lyapunov_spectrum(calm, start, 6000, count=1)
+    torch.testing.assert_close(found.exponents, shrink[:1].log().expand(64, 1))
