@@ -17,7 +17,12 @@ from jupyter_browser import ShownExplorer, code_cells, open_page, run_notebook, 
 
 pytestmark = pytest.mark.browser
 
-CHAPTERS_AND_SLIDERS = {"00_welcome.ipynb": "elimination rate", "01_biological_data.ipynb": "limit"}
+CHAPTERS_AND_SLIDERS = {
+    "00_welcome.ipynb": "elimination rate",
+    "01_biological_data.ipynb": "limit",
+    "02_state_space.ipynb": "process noise",
+    "03_vanilla_rnn.ipynb": "spectral radius",
+}
 
 
 @pytest.fixture(scope="module")
