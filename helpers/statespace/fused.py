@@ -56,7 +56,7 @@ def fused_steps(model: LinearGaussian, seen: Tensor) -> Advance:
 
 
 def _gain(cross: Tensor, S: Tensor) -> Tensor:
-    """K = (C P⁻)ᵀ S⁻¹; of two observations, the second is corrected by the first and they are solved in turn."""
+    """K = (C P⁻)ᵀ S⁻¹, written out for one or two observations: LAPACK would take many small calls."""
     match len(S[0]):
         case 1:
             return (cross / S).mT

@@ -1,5 +1,7 @@
 """The smoother: what the whole series says about each state."""
 
+from itertools import repeat
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -12,6 +14,8 @@ from helpers.statespace.means import affine_scan, as_rows
 from helpers.statespace.parallel import parallel_adjoint
 from helpers.statespace.recursion import Advance, Moments, recurse
 from helpers.statespace.results import Filtered, Smoothed
+
+STRETCH = 64  # steps whose matrices are worked on together, so that they stay in the processor's cache
 
 
 def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = False) -> Smoothed:
@@ -64,12 +68,20 @@ def smoothing_gains(recursion: CovarianceRecursion, A: Tensor, Q: Tensor) -> tup
     A predicted covariance may be singular (VARMA, states without noise); then any generalised inverse serves,
     since the columns of :math:`A P` lie in its range.
     """
-    A, Q = (matrix if matrix.ndim == 2 else matrix[1:] for matrix in (A, Q))
-    P = recursion.filtered
-    gain = divide(P[:-1] @ A.mT, recursion.predicted[1:])
+    P, predicted = recursion.filtered, recursion.predicted
+    matrices = (repeat(matrix) if matrix.ndim == 2 else matrix[1:].split(STRETCH) for matrix in (A, Q))
+    stretches = zip(P[:-1].split(STRETCH), predicted[1:].split(STRETCH), *matrices, strict=False)
+    gain, own = zip(*(_look_back(*stretch) for stretch in stretches), strict=True)
+    return torch.cat([*gain, torch.zeros_like(P[-1:])]), torch.cat([*own, P[-1:]])
+
+
+def _look_back(P: Tensor, predicted: Tensor, A: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Joseph's form with the next state for an observation: :math:`G`, and
+    :math:`(I - G A) P (I - G A)^\top + G Q G^\top`.
+    """
+    gain = divide(P @ A.mT, predicted)
     kept = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device) - gain @ A
-    own = kept @ P[:-1] @ kept.mT + gain @ Q @ gain.mT
-    return pad(gain, (0, 0) * 3 + (0, 1)), torch.cat([own, P[-1:]])
+    return gain, kept @ P.mT @ kept.mT + gain @ Q @ gain.mT
 
 
 def divide(rows: Tensor, covariance: Tensor) -> Tensor:
@@ -79,6 +91,8 @@ def divide(rows: Tensor, covariance: Tensor) -> Tensor:
 
     with D the diagonal of P and ε 32 units in the last place: what the ridge spoils, two corrections restore.
     """
+    shape = rows.shape
+    rows, covariance = rows.flatten(0, -3), covariance.flatten(0, -3)
     scale = covariance.diagonal(dim1=-2, dim2=-1)
     scale = torch.where(scale > 0, scale, 1.0).rsqrt().unsqueeze(-1)
     correlation, scaled = scale * covariance * scale.mT, rows * scale.mT
@@ -86,8 +100,8 @@ def divide(rows: Tensor, covariance: Tensor) -> Tensor:
     inverse = torch.linalg.inv_ex(correlation + ridge).inverse
     quotient = scaled @ inverse
     for _ in range(2):
-        quotient = quotient + (scaled - quotient @ correlation.mT) @ inverse
-    return quotient * scale.mT
+        quotient = torch.baddbmm(quotient, torch.baddbmm(scaled, quotient, correlation.mT, alpha=-1), inverse)
+    return (quotient * scale.mT).view(shape)
 
 
 def _covariances(gain: Tensor, own: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def test_a_series_without_observations_stays_flat():
 
 
 def test_gradients():
-    y, mask = wandering(2, 8)
+    y, mask = wandering(2, 5)
 
     def moments(noise, values):
         model = local_trend()
