@@ -38,7 +38,7 @@ def fused_steps(model: LinearGaussian, seen: Tensor) -> Advance:
     sizes = [H * H, D * H, D * D]
     table, constant = _affine(A, Q, C, R)
     identity = torch.eye(H, dtype=A.dtype, device=A.device).repeat(seen.shape[1], 1)
-    rows, pairs, missing = (part.unbind(0) for part in _masks(seen, A.dtype))
+    rows, pairs, missing = _masks(seen, A.dtype)
 
     def advance(step: int, before: Moments) -> Moments:
         moments = torch.addmm(constant, before[0].view(-1, H * H), table)
