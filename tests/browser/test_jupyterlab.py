@@ -20,7 +20,6 @@ pytestmark = pytest.mark.browser
 CHAPTERS_AND_SLIDERS = {
     "00_welcome.ipynb": "elimination rate",
     "01_biological_data.ipynb": "limit",
-    "02_state_space.ipynb": "process noise",
     "03_vanilla_rnn.ipynb": "spectral radius",
 }
 
