@@ -5,6 +5,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
 import ipywidgets
@@ -12,7 +13,7 @@ from IPython.display import display
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from helpers.explorers.controls import Control
+from helpers.explorers.controls import Control, Slider
 from helpers.explorers.latest import LatestWins
 from helpers.explorers.lifetime import close_with_cell
 from helpers.explorers.picture import Blitted
@@ -72,11 +73,12 @@ class _Shown:
         self._model = explorer.model
         self._picture = explorer.picture()
         self._blitted = Blitted(self._picture.figure, self._picture.moving)
-        self._widgets = {control.name: control.widget() for control in explorer.controls}
-        self._defaults = self._settings()
+        self._controls = explorer.controls
+        self._widgets = {control.name: control.widget() for control in self._controls}
+        self._defaults = self._drawn = self._settings()
         self._drawing = threading.Lock()
         data, metadata = self._bundle(self._defaults)
-        self._panel = self._display_controls(explorer.controls)
+        self._panel = self._display_controls()
         self._handle = display(data, metadata=metadata, raw=True, display_id=True)
         redraw = LatestWins(self._redraw)
         for widget in self._widgets.values():
@@ -90,16 +92,18 @@ class _Shown:
                 if part is not None:
                     part.close()
 
-    def _display_controls(self, controls: tuple[Control, ...]) -> ipywidgets.VBox:
+    def _display_controls(self) -> ipywidgets.VBox:
         reset = ipywidgets.Button(description="Reset", tooltip="Back to the values at the start", icon="undo")
         reset.on_click(lambda _: self._reset())
         panel = ipywidgets.VBox([*self._widgets.values(), reset])
-        bundle = panel._repr_mimebundle_() | _without_kernel(controls)
+        bundle = panel._repr_mimebundle_() | _without_kernel(self._controls)
         display(bundle, raw=True)
         return panel
 
     def _settings(self) -> Settings:
-        return {name: widget.value for name, widget in self._widgets.items()}
+        return {
+            control.name: setting(control, self._widgets[control.name].value) for control in self._controls
+        }
 
     def _reset(self) -> None:
         for name, value in self._defaults.items():
@@ -118,12 +122,27 @@ class _Shown:
     def _redraw(self) -> None:
         with self._drawing:
             settings = self._settings()
+            if settings == self._drawn:
+                return
+            self._drawn = settings
             try:
                 data, metadata = self._bundle(settings)
                 del data["image/png"]  # for a page without a kernel; here the HTML carries the same picture
             except Exception as error:
                 data, metadata = _failure(settings, error), {}
             self._handle.update(data, metadata=metadata, raw=True)
+
+
+def setting(control: Control, value: float | str) -> float | str:
+    """What a control's value on the page stands for: an option of a choice, the nearest stop of a slider.
+
+    The page places a slider by a percentage of its range, and sends back as 3.0000000000000004 what it was
+    given as 3.0. The stops are counted as decimals, so that each is the number that an author would write.
+    """
+    if not isinstance(control, Slider):
+        return value
+    low, step = Decimal(str(control.low)), Decimal(str(control.step))
+    return float(low + step * round((value - control.low) / control.step))
 
 
 def _without_kernel(controls: tuple[Control, ...]) -> dict[str, str]:

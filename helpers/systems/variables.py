@@ -5,13 +5,18 @@ from torch import Tensor
 
 
 def split(y: Tensor, variables: tuple[str, ...]) -> tuple[Tensor, ...]:
-    """One tensor ``(...,)`` for each variable of a state ``(..., D)``; refuse a state with more or fewer."""
+    """One tensor ``(...,)`` for each variable of a state ``(..., D)``."""
+    check_variables(y, variables)
+    return y.unbind(-1)
+
+
+def check_variables(y: Tensor, variables: tuple[str, ...]) -> None:
+    """Refuse a state that does not end in as many entries as there are variables."""
     if y.ndim == 0 or y.shape[-1] != len(variables):
         names = ", ".join(variables)
         raise ValueError(
             f"y must end in the {len(variables)} variables ({names}): got shape {tuple(y.shape)}"
         )
-    return y.unbind(-1)
 
 
 def matrix(rows: list[list[Tensor]]) -> Tensor:

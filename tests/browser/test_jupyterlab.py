@@ -18,9 +18,11 @@ from jupyter_browser import ShownExplorer, code_cells, open_page, run_notebook, 
 pytestmark = pytest.mark.browser
 
 CHAPTERS_AND_SLIDERS = {
-    "00_welcome.ipynb": "elimination rate",
-    "01_biological_data.ipynb": "limit",
-    "03_vanilla_rnn.ipynb": "spectral radius",
+    "00_welcome.ipynb": ["elimination rate"],
+    "01_biological_data.ipynb": ["limit"],
+    "02_state_space.ipynb": ["process noise"],
+    "03_vanilla_rnn.ipynb": ["spectral radius"],
+    "04_rnn_dynamics.ipynb": ["weight", "gain"],
 }
 
 
@@ -42,13 +44,14 @@ def page(workplace):
 def chapter(request, page):
     """The page, with this chapter open and run."""
     run_notebook(page, page.address, request.param)
-    page.slider_label = CHAPTERS_AND_SLIDERS[request.param]
+    page.slider_labels = CHAPTERS_AND_SLIDERS[request.param]
     return page
 
 
 @pytest.fixture
-def explorer(chapter):
-    return ShownExplorer(chapter, chapter.slider_label)
+def explorers(chapter):
+    """Each explorer of the chapter in turn, with one of its sliders."""
+    return (ShownExplorer(chapter, label) for label in chapter.slider_labels)
 
 
 def test_run_all_ends_without_an_error(chapter):
@@ -63,25 +66,27 @@ def test_run_all_ends_without_an_error(chapter):
     assert all(cell["execution_count"] for cell in cells)
 
 
-def test_keys_move_the_picture_and_reset_brings_it_back(explorer):
-    at_start, value_at_start = explorer.settled_picture(), explorer.readout()
-    explorer.press("ArrowRight", times=3)
-    assert explorer.settled_picture() != at_start
-    assert explorer.readout() != value_at_start
-    explorer.reset()
-    assert explorer.settled_picture() == at_start
-    assert explorer.readout() == value_at_start
+def test_keys_move_the_picture_and_reset_brings_it_back(explorers):
+    for explorer in explorers:
+        at_start, value_at_start = explorer.settled_picture(), explorer.readout()
+        explorer.press("ArrowRight", times=3)
+        assert explorer.settled_picture() != at_start
+        assert explorer.readout() != value_at_start
+        explorer.reset()
+        assert explorer.settled_picture() == at_start
+        assert explorer.readout() == value_at_start
 
 
-def test_forty_fast_moves_end_on_the_picture_of_the_last(explorer):
-    explorer.press("ArrowLeft", times=20)
-    explorer.press("ArrowRight", times=20)
-    explorer.press("ArrowLeft")
-    after_the_drag, value = explorer.settled_picture(), explorer.readout()
-    explorer.press("ArrowRight")
-    assert explorer.settled_picture() != after_the_drag
-    explorer.press("ArrowLeft")
-    assert explorer.settled_picture() == after_the_drag
-    assert explorer.readout() == value
-    explorer.reset()
-    explorer.settled_picture()
+def test_forty_fast_moves_end_on_the_picture_of_the_last(explorers):
+    for explorer in explorers:
+        explorer.press("ArrowLeft", times=20)
+        explorer.press("ArrowRight", times=20)
+        explorer.press("ArrowLeft")
+        after_the_drag, value = explorer.settled_picture(), explorer.readout()
+        explorer.press("ArrowRight")
+        assert explorer.settled_picture() != after_the_drag
+        explorer.press("ArrowLeft")
+        assert explorer.settled_picture() == after_the_drag
+        assert explorer.readout() == value
+        explorer.reset()
+        explorer.settled_picture()

@@ -1,4 +1,5 @@
 import math
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from scipy.linalg import solve_discrete_are
 from scipy.stats import multivariate_normal
 
-from helpers.explorers import extreme_settings, kalman
+from helpers.explorers import Explorer, Slider, extreme_settings, kalman
 from helpers.explorers.kalman import DAYS, Estimate
 from helpers.explorers.picture import Blitted
 from helpers.statespace.kalman import kalman_filter
@@ -206,3 +207,21 @@ def test_words_say_what_the_picture_shows(drawing):
     assert words.startswith("90 of 90 daily readings")
     golden = (math.sqrt(1 + 4 * 3.0**2) - 1) / (2 * 3.0**2)
     assert f"would settle at {golden:.2f}; its last gain is {golden:.2f}" in words
+
+
+def test_the_last_bit_of_a_position_on_the_page_moves_nothing(monkeypatch):
+    widgets, seen, make = {}, [], Slider.widget
+    monkeypatch.setattr(Slider, "widget", lambda slider: widgets.setdefault(slider.name, make(slider)))
+    monkeypatch.setattr("helpers.explorers.explorer.display", Mock())
+
+    def model(**settings):
+        seen.append(settings)
+        return kalman.model(**settings)
+
+    Explorer(model, kalman.Picture, kalman.CONTROLS).show()
+    noise, sent_back = widgets["observation_noise"], math.nextafter(3.0, math.inf)
+    noise.value = sent_back
+    assert seen == [DEFAULTS]
+    noise.value = 3.25
+    noise.value = sent_back
+    assert seen == [DEFAULTS, DEFAULTS | {"observation_noise": 3.25}, DEFAULTS]

@@ -1,13 +1,14 @@
 """The systems against their own papers, autograd and misuse."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.systems import Lorenz, ToggleSwitch
+from helpers.systems import Lorenz, LotkaVolterra, MassAction, OneCompartment, Repressilator, ToggleSwitch
 
 
 def double(*numbers):
@@ -27,7 +28,19 @@ SYSTEMS = [
     ToggleSwitch(4.0, n=1 + per_sample),
     Lorenz(),
     Lorenz(per_sample, rho=3 * per_sample, beta=per_sample / 2),
+    LotkaVolterra(alpha=1.1, beta=0.4, delta=0.1, gamma=0.4),
+    LotkaVolterra(alpha=per_sample, beta=2 * per_sample, delta=0.3, gamma=per_sample / 2),
+    Repressilator(),
+    Repressilator(alpha=5 * per_sample, n=1 + per_sample, alpha0=per_sample / 10, beta=per_sample),
+    OneCompartment(absorption_rate=1.5, elimination_rate=0.1, volume=0.5),
+    OneCompartment(absorption_rate=per_sample, elimination_rate=per_sample / 3, volume=per_sample),
+    MassAction(["E + S <-> ES", "ES -> E + P"], [1.0, 0.5, 0.3]),
+    MassAction(["3 A + B -> 2 B", "-> A", "B ->"], torch.outer(per_sample, double(0.1, 2.0, 3.0))),
 ]
+
+
+def is_per_sample(system):
+    return any(isinstance(value, torch.Tensor) and len(value) == 5 for value in vars(system).values())
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -43,8 +56,10 @@ def test_jacobian_is_autograds(system):
 def test_device_and_dtype_follow_the_state(system, device):
     moved = type(system)(
         **{
-            name: value.to(device, torch.float32) if isinstance(value, torch.Tensor) else value
-            for name, value in vars(system).items()
+            field.name: value.to(device, torch.float32) if isinstance(value, torch.Tensor) else value
+            for field in fields(system)
+            if field.init
+            for value in [getattr(system, field.name)]
         }
     )
     y = positive_states(len(system.variables)).to(device, torch.float32)
@@ -91,8 +106,26 @@ def test_lorenz_1963_table_1():
         assert ((10 * y).trunc() - row).abs().max() <= 1
 
 
-@pytest.mark.parametrize("system, names, count", [(ToggleSwitch(1.0), "u, v", 2), (Lorenz(), "x, y, z", 3)])
-def test_wrong_number_of_variables(system, names, count):
+@pytest.mark.parametrize("system", [system for system in SYSTEMS if not is_per_sample(system)])
+def test_one_state_is_a_batch_of_one(system):
+    y = positive_states(len(system.variables))
+    torch.testing.assert_close(system(0.0, y[3]), system(0.0, y)[3])
+    torch.testing.assert_close(system.jacobian(0.0, y[3]), system.jacobian(0.0, y)[3])
+
+
+NAMES = [
+    (ToggleSwitch(1.0), "u, v"),
+    (Lorenz(), "x, y, z"),
+    (LotkaVolterra(alpha=1, beta=1, delta=1, gamma=1), "prey, predator"),
+    (Repressilator(), "m_lacI, m_tetR, m_cI, p_lacI, p_tetR, p_cI"),
+    (OneCompartment(absorption_rate=1, elimination_rate=1, volume=1), "gut, central"),
+    (MassAction(["A + B -> C"], 1.0), "A, B, C"),
+]
+
+
+@pytest.mark.parametrize("system, names", NAMES)
+def test_wrong_number_of_variables(system, names):
+    count = names.count(",") + 1
     message = rf"y must end in the {count} variables \({names}\): got shape \(7, 4\)"
     for function in (system, system.jacobian):
         with pytest.raises(ValueError, match=message):
