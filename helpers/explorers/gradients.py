@@ -21,6 +21,8 @@ STEPS = np.arange(LONGEST + 1)
 SIZE_RANGE = (1e-10, 1e10)
 """What the left picture shows, as multiples of the gradient at the end."""
 LARGEST_RADIUS = 2.0
+ROUND_OFF = 1e-9
+"""How far an eigenvalue on the unit circle may be computed outside it."""
 
 CONTROLS = (
     Slider(
@@ -201,7 +203,7 @@ class Picture:
 
     def describe(self, result: Fading) -> str:
         """How much arrives, how fast it changes, and what the eigenvalues would suggest."""
-        first, outside = result.sizes[:, -1], np.abs(result.step_eigenvalues) > 1
+        first, outside = result.sizes[:, -1], np.abs(result.step_eigenvalues) > 1 + ROUND_OFF
         return (
             f"{result.length} steps before the end, the gradient is {result.median[-1]:.2g} times what it is "
             f"at the end (median of {SERIES} series, {first.min():.2g} to {first.max():.2g}): "

@@ -1,6 +1,7 @@
 import gc
 import io
 import weakref
+from decimal import Decimal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,11 +13,12 @@ from hypothesis.extra.numpy import arrays
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from helpers.explorers import dose, gain, gradients, kalman, missingness, neuron
+from helpers.explorers import Slider, dose, gain, gradients, kalman, missingness, neuron, toggle
+from helpers.explorers.explorer import setting
 from helpers.explorers.picture import Blitted
 from helpers.explorers.png import encode_png
 
-EXPLORERS = [dose, missingness, kalman, gradients, neuron, gain]
+EXPLORERS = [dose, missingness, kalman, gradients, neuron, gain, toggle]
 
 
 def pixels_of(png):
@@ -63,3 +65,20 @@ def test_pictures_leave_nothing_behind(explorer):
     assert figure() is None
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == settings
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS)
+def test_a_position_in_per_cent_of_the_range_stands_for_the_stop_that_it_came_from(explorer):
+    for slider in (control for control in explorer.CONTROLS if isinstance(control, Slider)):
+        span = slider.high - slider.low
+        low, high, step = (Decimal(str(number)) for number in (slider.low, slider.high, slider.step))
+        stops = [float(low + count * step) for count in range(int((high - low) / step) + 1)]
+        assert {slider.low, slider.value, slider.high} <= set(stops)
+        for stop in stops:
+            percentage = (stop - slider.low) * 100 / span
+            assert setting(slider, percentage * span / 100 + slider.low) == stop
+
+
+def test_a_choice_stands_for_itself():
+    for option in missingness.CONTROLS[0].options:
+        assert setting(missingness.CONTROLS[0], option) == option

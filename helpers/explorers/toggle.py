@@ -1,0 +1,374 @@
+"""Explorer of chapter 07: the toggle switch's vector field and basins, and noise that crosses over."""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from helpers.dynamics import FixedPoints, Flow, fixed_points
+from helpers.explorers.controls import Slider
+from helpers.explorers.explorer import Explorer
+from helpers.figures import PALETTE, theme
+from helpers.systems import ToggleSwitch
+
+EDGE = 7.0
+"""What the picture shows of u and of v, from 0."""
+LEVELS = np.linspace(0.0, EDGE, 141)
+TIME_STEP, STEPS = 0.1, 300
+TIMES = TIME_STEP * np.arange(STEPS + 1)
+STARTS = ((0.9, 0.1), (6.3, 2.2), (6.0, 5.2), (0.1, 0.6), (1.2, 6.4), (4.4, 6.2))
+"""Where trajectories begin: three times with u > v, three times with v > u."""
+HALF = len(STARTS) // 2
+NEWTON_STEPS = 32
+"""Enough to find every fixed point at every stop."""
+SIDESTEP, STRIDE, STRIDES = 0.01, 0.5, 24
+"""Along the separatrix: off the saddle, then from point to point, so many times."""
+STABLE, SADDLE, MARGINAL = "stable", "saddle", "marginal"
+ALPHAS, COEFFICIENTS = (0.5, 6.0), (1.0, 4.0)
+
+CONTROLS = (
+    Slider(
+        "synthesis", "α", "1/lifetime", *ALPHAS, value=3.0, step=0.1,
+        meaning="How fast a repressor is made while the other is absent: u' = α / (1 + vⁿ) - u",
+    ),
+    Slider(
+        "cooperativity", "n", "1", *COEFFICIENTS, value=2.0, step=0.1,
+        meaning="Hill coefficient: how cooperatively a repressor binds",
+    ),
+    Slider(
+        "noise", "σ", "1/√lifetime", 0.0, 1.0, value=0.0, step=0.05,
+        meaning="Strength of white noise, other for u than for v: du = (α / (1 + vⁿ) - u) dt + σ dW",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Switch:
+    """A toggle switch: its vector field, where it rests, what divides its basins, and six trajectories.
+
+    Parameters
+    ----------
+    synthesis, cooperativity : float
+        α and n.
+    directions : array of shape (196, 2)
+        (u', v') / ‖(u', v')‖ at the points of `_grid`.
+    nullcline : array of shape (141,)
+        α / (1 + xⁿ) at `LEVELS`: u' = 0 as a function of v, and v' = 0 as a function of u.
+    fixed : array of shape (N, 2)
+        The fixed points in the order of u; N is 1 or 3.
+    growth : array of shape (N,)
+        The largest real part of each one's eigenvalues, per lifetime.
+    stability : tuple of N str
+        ``stable``, ``saddle`` or ``marginal``.
+    separatrix : array of shape (49, 2) or (0, 2)
+        Points on the border of the two basins, both coordinates ascending; none where there is one basin.
+    trajectories : array of shape (6, 301, 2)
+        u and v from each of `STARTS`, at `TIMES`, noise included.
+    """
+
+    synthesis: float
+    cooperativity: float
+    directions: np.ndarray
+    nullcline: np.ndarray
+    fixed: np.ndarray
+    growth: np.ndarray
+    stability: tuple[str, ...]
+    separatrix: np.ndarray
+    trajectories: np.ndarray
+
+    def those(self, stability: str) -> np.ndarray:
+        """The fixed points of one kind, ``(·, 2)``."""
+        return self.fixed[np.array(self.stability) == stability]
+
+    @property
+    def is_bistable(self) -> bool:
+        """Whether it can remember."""
+        return len(self.separatrix) > 0
+
+    @property
+    def way_to_saddle(self) -> float:
+        """How far from the saddle its nearest stable state lies; only where there are two."""
+        return float(np.linalg.norm(self.those(STABLE) - self.those(SADDLE), axis=-1).min())
+
+    @property
+    def u_wins(self) -> np.ndarray:
+        """Whether each trajectory, at each time, is where u would win without noise, ``(6, 301)``."""
+        u, v = np.moveaxis(self.trajectories, -1, 0)
+        return v < np.interp(u, *self.separatrix.T) if self.is_bistable else np.zeros(u.shape, bool)
+
+    @property
+    def switched(self) -> int:
+        """How many trajectories end in another basin than they began in."""
+        return int(np.count_nonzero(self.u_wins[:, 0] != self.u_wins[:, -1]))
+
+
+def critical_alpha(n):
+    r"""The α at which one stable state becomes two, for a Hill coefficient n > 1.
+
+    Where u = v = s, the eigenvalues are :math:`-1 \pm n s^n / (1 + s^n)`. The larger one is zero at
+
+    .. math:: s^n = \frac{1}{n - 1}, \qquad
+              \alpha = s (1 + s^n) = \frac{n}{n - 1} \left(\frac{1}{n - 1}\right)^{1/n}
+
+    a pitchfork, at α = 2 for n = 2.
+
+    Parameters
+    ----------
+    n : float or array
+        Above 1. With n = 1 there is one stable state at every α.
+    """
+    return n / (n - 1) * (n - 1) ** (-1 / n)
+
+
+def rest(system: ToggleSwitch) -> FixedPoints:
+    """The fixed points, sought from all along the nullcline v' = 0, on which they lie, and the line u = v.
+
+    Of equal genes, one fixed point has u = v. Near the pitchfork only starts on that line lead to it surely.
+    """
+    u = torch.linspace(0, system.alpha, 9, dtype=torch.float64)
+    on_nullcline = torch.stack([u, system.alpha * system.repression(u)], dim=-1)
+    on_diagonal = torch.stack([u, u], dim=-1)
+    return fixed_points(Flow(system), torch.cat([on_nullcline, on_diagonal]), max_steps=NEWTON_STEPS)
+
+
+def separatrix(system: ToggleSwitch, saddle: Tensor) -> Tensor:
+    """The saddle's stable manifold, on which a trajectory goes to neither stable state, ``(49, 2)``.
+
+    Followed backwards in time and at unit speed, y' = -f(y) / ‖f(y)‖, from both sides of the saddle along its
+    stable eigenvector. Backwards, the manifold attracts what is near it.
+
+    Parameters
+    ----------
+    system : callable
+        f, with its ``jacobian``.
+    saddle : Tensor (2,)
+        Its u and v.
+    """
+    eigenvalues, eigenvectors = torch.linalg.eig(system.jacobian(0.0, saddle[None])[0])
+    stable = eigenvectors[:, eigenvalues.real.argmin()].real
+    onwards = stable * stable[0].sign()
+
+    def backwards(t: float, y: Tensor) -> Tensor:
+        return -unit(system(t, y.clamp_min(0)))  # beyond the axes, as on them: that far nobody looks
+
+    step = Flow(backwards).every(STRIDE).step
+    points = [saddle + SIDESTEP * torch.stack([-onwards, onwards])]
+    for _ in range(STRIDES - 1):
+        points.append(step(points[-1]))
+    behind, ahead = torch.stack(points, dim=1)  # each (24, 2)
+    return torch.cat([behind.flip(0), saddle[None], ahead])
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors ``(B, 2)`` of length 1 in the same directions; zero stays zero."""
+    return torch.nn.functional.normalize(vectors, dim=-1)
+
+
+@cache
+def _grid() -> Tensor:
+    """The points (u, v) of the vector field, ``(196, 2)``."""
+    levels = EDGE * (torch.arange(14, dtype=torch.float64) + 0.5) / 14
+    return torch.cartesian_prod(levels, levels)
+
+
+@cache
+def _shocks() -> Tensor:
+    """Standard normal numbers ``(300, 6, 2)``, the same at every setting.
+
+    The seed is one for which so few give u and v of a linear system, too, about the variance of very many.
+    """
+    generator = torch.Generator().manual_seed(45)
+    return torch.randn(STEPS, len(STARTS), 2, generator=generator, dtype=torch.float64)
+
+
+def run(system: ToggleSwitch, noise: float) -> Tensor:
+    r"""Trajectories from `STARTS` by the Euler-Maruyama method, ``(6, 301, 2)``; without noise, Euler's.
+
+    .. math:: y_{k+1} = \left| y_k + \Delta t\, f(y_k) + \sigma \sqrt{\Delta t}\, z_k \right|,
+              \qquad z_k \sim N(0, 1)
+
+    Concentrations are not negative: what noise would carry below zero is reflected.
+
+    Parameters
+    ----------
+    system : callable
+        f.
+    noise : float
+        σ.
+
+    Source: the reflection: Bossy, Gobet and Talay (2004), A symmetrized Euler scheme for an efficient
+    approximation of reflected diffusions, Journal of Applied Probability 41:877-889.
+    """
+    states = [torch.tensor(STARTS, dtype=torch.float64)]
+    for kick in noise * math.sqrt(TIME_STEP) * _shocks():
+        states.append((states[-1] + TIME_STEP * system(0.0, states[-1]) + kick).abs())
+    return torch.stack(states, dim=1)
+
+
+@torch.inference_mode()  # nothing is differentiated; without its records a picture takes a sixth less time
+def model(synthesis: float, cooperativity: float, noise: float) -> Switch:
+    """Find where the switch rests, what divides its basins, and run it; see `rest`, `separatrix`, `run`."""
+    system = ToggleSwitch(synthesis, cooperativity)
+    found = rest(system)
+    saddles = found.states[[kind == SADDLE for kind in found.stability]]  # (1, 2) or (0, 2)
+    return Switch(
+        synthesis=synthesis,
+        cooperativity=cooperativity,
+        directions=unit(system(0.0, _grid())).numpy(),
+        nullcline=synthesis / (1 + LEVELS**cooperativity),
+        fixed=found.states.numpy(),
+        growth=found.eigenvalues.real.amax(-1).numpy(),
+        stability=found.stability,
+        separatrix=(separatrix(system, saddles[0]) if len(saddles) else saddles).numpy(),
+        trajectories=run(system, noise).numpy(),
+    )
+
+
+class Picture:
+    """Left, the plane of both repressors; right, which settings can remember, and u - v in time."""
+
+    def __init__(self):
+        with theme():
+            self.figure = Figure(figsize=(7.4, 4.7))
+            axes = self.figure.subplot_mosaic(
+                [["plane", "settings"], ["plane", "course"]], width_ratios=(12, 9)
+            )
+            self.moving = (
+                *self._build_plane(axes["plane"]),
+                *self._build_settings(axes["settings"]),
+                *self._build_course(axes["course"]),
+            )
+            _settle(self.figure)
+
+    def _build_plane(self, axes: Axes) -> tuple[Artist, ...]:
+        self._basins = [
+            axes.fill([], [], color=PALETTE[colour], alpha=0.22, linewidth=0, label=label)[0]
+            for colour, label in (("sky", "u wins"), ("orange", "v wins"))
+        ]
+        self._field = axes.quiver(
+            *_grid().numpy().T, *np.zeros((2, len(_grid()))), pivot="mid", angles="xy", scale_units="xy",
+            scale=3.4, width=0.0035, headwidth=4.5, color=PALETTE["grey"], zorder=1.5,
+        )  # fmt: skip
+        (self._u_rests,) = axes.plot([], [], "-", color=PALETTE["green"], label="u' = 0")
+        (self._v_rests,) = axes.plot([], [], "--", color=PALETTE["purple"], label="v' = 0")
+        (self._separatrix,) = axes.plot([], [], ":", color=PALETTE["black"], label="separatrix")
+        self._paths = _plot_trajectories(axes)
+        for path in self._paths:
+            path.set(linewidth=0.8, alpha=0.6, marker="^", markevery=[0], zorder=1.8)
+        self._fixed = {
+            kind: axes.plot([0], [0], marker, markersize=9, color=PALETTE["black"], mfc=face, label=kind)[0]
+            for kind, marker, face in (
+                (STABLE, "o", PALETTE["black"]), (SADDLE, "o", "white"), (MARGINAL, "D", PALETTE["grey"]),
+            )
+        }  # fmt: skip
+        for points in self._fixed.values():
+            points.set_clip_on(False)
+        axes.set(xlim=(0, EDGE), ylim=(0, EDGE), aspect="equal", xticks=range(8), yticks=range(8))
+        axes.set(xlabel="u [half-repressing amounts]", ylabel="v [half-repressing amounts]")
+        _legend_above(axes, columns=3)
+        lines = (self._u_rests, self._v_rests, self._separatrix)
+        return *self._basins, self._field, *lines, *self._paths, *self._fixed.values()
+
+    def _build_settings(self, axes: Axes) -> tuple[Artist, ...]:
+        n = np.linspace(1.3, COEFFICIENTS[1], 100)
+        axes.fill_between(n, critical_alpha(n), 99, color=PALETTE["blue"], alpha=0.2, linewidth=0)
+        axes.plot(n, critical_alpha(n), "-", color=PALETTE["blue"], label="pitchfork")
+        axes.text(2.9, 3.9, "two stable states", fontsize=8.5, ha="center", va="center")
+        axes.text(2.0, 0.5, "one stable state", fontsize=8.5, ha="center", va="center")
+        (self._here,) = axes.plot(
+            [0], [0], "P", color=PALETTE["vermilion"], ms=10, mec="white", label="(n, α)"
+        )
+        self._here.set_clip_on(False)
+        axes.set(xlim=COEFFICIENTS, ylim=(0, ALPHAS[1]), xticks=range(1, 5), yticks=range(0, 7, 2))
+        axes.set(xlabel="cooperativity n [1]", ylabel="synthesis α [1/lifetime]")
+        _legend_above(axes, columns=2)
+        return (self._here,)
+
+    def _build_course(self, axes: Axes) -> tuple[Artist, ...]:
+        axes.axhline(0, color=PALETTE["black"], linewidth=0.8)
+        self._courses = _plot_trajectories(axes)
+        for index, label in ((0, "from u > v"), (HALF, "from v > u")):
+            self._courses[index].set_label(label)
+        axes.set(xlim=(0, TIMES[-1]), ylim=(-8.0, 8.0), xticks=range(0, 31, 10), yticks=(-6, -3, 0, 3, 6))
+        axes.set(xlabel="time t [lifetimes]", ylabel="u - v [1]")
+        _legend_above(axes, columns=2)
+        return tuple(self._courses)
+
+    def draw(self, result: Switch) -> None:
+        """Move the field with its fixed points, basins and trajectories, and the point of the settings."""
+        self._field.set_UVC(*result.directions.T)
+        self._u_rests.set_data(result.nullcline, LEVELS)
+        self._v_rests.set_data(LEVELS, result.nullcline)
+        self._separatrix.set_data(*result.separatrix.T)
+        for basin, corner in zip(self._basins, ((99, -99), (-99, 99)), strict=True):
+            basin.set_xy([*result.separatrix, corner])
+        for kind, points in self._fixed.items():
+            points.set_data(*result.those(kind).T)
+        for path, course, states in zip(self._paths, self._courses, result.trajectories, strict=True):
+            path.set_data(*states.T)
+            course.set_data(TIMES, states[:, 0] - states[:, 1])
+        self._here.set_data([result.cooperativity], [result.synthesis])
+
+    def describe(self, result: Switch) -> str:
+        """Where the switch rests, what it takes to remember, and how many trajectories changed sides."""
+        return f"{_rest(result)} {_pitchfork(result.cooperativity)} {_fate(result)}"
+
+
+def _plot_trajectories(axes: Axes) -> list[Artist]:
+    """One line from each start, in the look of its side."""
+    looks = [("-", "blue")] * HALF + [((0, (5, 1)), "vermilion")] * HALF
+    return [
+        axes.plot([], [], linestyle=style, color=PALETTE[colour], linewidth=1.1)[0] for style, colour in looks
+    ]
+
+
+def _legend_above(axes: Axes, columns: int) -> None:
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=8.5,
+        columnspacing=1.2, labelspacing=0.3, handlelength=1.8,
+    )  # fmt: skip
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out for good: a square beside two legends takes the layout more than one pass."""
+    for _ in range(3):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _rest(result: Switch) -> str:
+    """The fixed points, each with its kind and its slowest or growing eigenvalue."""
+    points = ", ".join(
+        f"({u:.2f}, {v:.2f}) ({kind}, largest eigenvalue {growth:+z.2f})"
+        for (u, v), kind, growth in zip(result.fixed, result.stability, result.growth, strict=True)
+    )
+    return f"With α = {result.synthesis:.1f} and n = {result.cooperativity:.1f}, (u, v) can rest at {points}."
+
+
+def _pitchfork(n: float) -> str:
+    """From which α on there are two stable states."""
+    if n > 1:
+        return f"For this n there are two stable states where α is above {critical_alpha(n):.2f}."
+    return "For this n there is one stable state at every α."
+
+
+def _fate(result: Switch) -> str:
+    """What became of the trajectories."""
+    if not result.is_bistable:
+        return "All trajectories are drawn to one place: where they began is forgotten."
+    return (
+        f"From either stable state to the saddle it is {result.way_to_saddle:.2f}. "
+        f"Of {len(STARTS)} trajectories, {result.switched} end in another basin "
+        f"than they began in after {TIMES[-1]:.0f} lifetimes."
+    )
+
+
+def explorer() -> Explorer:
+    """A toggle switch's synthesis, cooperativity and noise, above its vector field and its trajectories."""
+    return Explorer(model, Picture, CONTROLS)

@@ -1,0 +1,59 @@
+"""Activations that a vector field may use: smooth ones, each with its slope."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Function = Callable[[Tensor], Tensor]
+
+
+def softplus(z: Tensor) -> Tensor:
+    """ln(1 + eᶻ), positive everywhere."""
+    # PyTorch continues with z itself from z = 20 on, a jump of 2e-9; at 40 it is below float64's rounding.
+    return functional.softplus(z, threshold=40.0)
+
+
+def tanh_slope(z: Tensor) -> Tensor:
+    """1 - tanh² z."""
+    return 1 - torch.tanh(z).square()
+
+
+def silu_slope(z: Tensor) -> Tensor:
+    """s + z s (1 - s), with s = 1 / (1 + e⁻ᶻ)."""
+    s = torch.sigmoid(z)
+    return s + z * s * (1 - s)
+
+
+def gelu_slope(z: Tensor) -> Tensor:
+    """Φ(z) + z φ(z), with the normal distribution Φ and its density φ."""
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    return torch.special.ndtr(z) + z * density
+
+
+SMOOTH: dict[str, tuple[Function, Function]] = {
+    "tanh": (torch.tanh, tanh_slope),
+    "softplus": (softplus, torch.sigmoid),
+    "silu": (functional.silu, silu_slope),
+    "gelu": (functional.gelu, gelu_slope),
+    "sin": (torch.sin, torch.cos),
+}
+
+
+def smooth(name: str) -> tuple[Function, Function]:
+    """The activation φ of that name, and its slope φ'.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name. The kink of ReLU is why it is not among them: a Runge-Kutta method has
+        its order only where the field has as many continuous derivatives.
+    """
+    if name not in SMOOTH:
+        raise ValueError(
+            f"activation must be one of {', '.join(SMOOTH)}: got {name!r}; "
+            "a field with kinks, as relu makes, costs an ODE solver its order and adaptive steps their length"
+        )
+    return SMOOTH[name]

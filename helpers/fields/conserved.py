@@ -1,0 +1,111 @@
+"""What no reaction can change: the left null space of the stoichiometry."""
+
+import math
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from helpers.fields.arguments import check_real_matrix
+
+Row = tuple[int, ...]
+
+
+def conserved_quantities(S: Tensor) -> Tensor:
+    """Combinations of species that stay as they are, whichever reactions run: L with L S = 0.
+
+    ::
+
+        x' = S v   ⇒   (L x)' = L S v = 0
+
+    The rows of L are a basis. Where S holds whole numbers, so does L, by exact elimination: L S is 0 without
+    any rounding, and a row reads as a total, such as enzyme + complex. Rows are added to each other, and
+    their signs changed, for as long as negative entries shrink by that, or the others at no cost to them.
+    Any other S gets orthonormal rows from its singular value decomposition, and L S is 0 up to rounding.
+
+    Parameters
+    ----------
+    S : Tensor, shape (D, R)
+        Stoichiometry: how much of each of D species one event of each of R reactions makes.
+
+    Returns
+    -------
+    Tensor, shape (K, D)
+        K = D - rank S rows, possibly none; of S's device and dtype, the default dtype where S is integer.
+
+    Raises
+    ------
+    ValueError
+        If S is not a matrix of finite real numbers.
+    """
+    check_real_matrix("S", S, "(D, R)")
+    if (S.round() == S).all():
+        rows = _readable(_null_space([[Fraction(round(s)) for s in column] for column in S.mT.tolist()]))
+        dtype = S.dtype if S.is_floating_point() else torch.get_default_dtype()
+        return torch.tensor(rows, dtype=dtype, device=S.device).reshape(len(rows), len(S))
+    directions, singular_values, _ = torch.linalg.svd(S)
+    least = singular_values[0] * max(S.shape) * torch.finfo(S.dtype).eps
+    return directions[:, (singular_values > least).sum() :].mT
+
+
+def _null_space(matrix: list[list[Fraction]]) -> list[Row]:
+    """Whole numbers l with matrix · l = 0: one solution for each column without a pivot."""
+    columns = len(matrix[0])
+    pivots = _eliminate(matrix)
+    solutions = []
+    for free in set(range(columns)) - set(pivots):
+        solution = [Fraction(column == free) for column in range(columns)]
+        for row, pivot in zip(matrix, pivots, strict=False):
+            solution[pivot] = -row[free]
+        scale = math.lcm(*(entry.denominator for entry in solution))
+        solutions.append(_shortest([int(scale * entry) for entry in solution]))
+    return solutions
+
+
+def _eliminate(matrix: list[list[Fraction]]) -> list[int]:
+    """Bring a matrix to reduced row echelon form, in place; return the column of each row's pivot."""
+    pivots = []
+    for column in range(len(matrix[0])):
+        top = len(pivots)
+        below = [row for row in range(top, len(matrix)) if matrix[row][column] != 0]
+        if not below:
+            continue
+        matrix[top], matrix[below[0]] = matrix[below[0]], matrix[top]
+        matrix[top] = [entry / matrix[top][column] for entry in matrix[top]]
+        for row, entries in enumerate(matrix):
+            if row != top:
+                matrix[row] = [a - entries[column] * b for a, b in zip(entries, matrix[top], strict=True)]
+        pivots.append(column)
+    return pivots
+
+
+def _readable(rows: list[Row]) -> list[Row]:
+    """The same space from rows with fewer negative and smaller entries, the first species first."""
+    rows = list(rows)
+    while better := _better(rows):
+        index, row = better
+        rows[index] = row
+    return sorted(rows, reverse=True)
+
+
+def _better(rows: list[Row]) -> tuple[int, Row] | None:
+    """A row and what reads better in its place, if anything does."""
+    for index, row in enumerate(rows):
+        others = [other for other in rows if other is not row]
+        candidates = [[-a for a in row]]
+        candidates += [[a + b for a, b in zip(row, other, strict=True)] for other in others]
+        candidates += [[a - b for a, b in zip(row, other, strict=True)] for other in others]
+        best = min(map(_shortest, candidates), key=_awkwardness)
+        if _awkwardness(best) < _awkwardness(row):
+            return index, best
+    return None
+
+
+def _shortest(row: list[int]) -> Row:
+    """The row without its common divisor."""
+    return tuple(entry // math.gcd(*row) for entry in row)
+
+
+def _awkwardness(row: Row) -> tuple[int, int, Row]:
+    """How much of a row is negative, then how large it is, then how little the first species weigh."""
+    return sum(-entry for entry in row if entry < 0), sum(map(abs, row)), tuple(-entry for entry in row)

@@ -1,0 +1,92 @@
+"""Conserved quantities: known ones, all of them, and exactly."""
+
+import math
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.fields import conserved_quantities
+
+matrices = st.integers(1, 6).flatmap(
+    lambda reactions: st.lists(
+        st.lists(st.integers(-3, 3), min_size=reactions, max_size=reactions), min_size=1, max_size=6
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "S, expected",
+    [
+        # E, S, ES, P in E + S ⇌ ES → E + P: total enzyme, total substrate
+        ([[-1, 1, 1], [-1, 1, 0], [1, -1, -1], [0, 0, 1]], [[1, 0, 1, 0], [0, 1, 1, 1]]),
+        # 2 A ⇌ B: A and twice B
+        ([[-2, 2], [1, -1]], [[1, 2]]),
+        # A + B → nothing: only their difference stays
+        ([[-1], [-1]], [[1, -1]]),
+        # S → I → R: everybody
+        ([[-1, 0], [1, -1], [0, 1]], [[1, 1, 1]]),
+        # 2 H₂ + O₂ → 2 H₂O: hydrogen, and what is left of water and oxygen
+        ([[-2], [-1], [2]], [[1, 0, 1], [0, 2, 1]]),
+        # birth and death: nothing
+        ([[1, -1]], torch.empty(0, 1)),
+    ],
+)
+def test_known_networks(S, expected):
+    L = conserved_quantities(torch.tensor(S, dtype=torch.float64))
+    assert torch.equal(L, torch.as_tensor(expected, dtype=torch.float64))
+
+
+@settings(deadline=None, max_examples=60)
+@given(matrices)
+def test_whole_numbers_exactly_and_all_of_them(S):
+    S = torch.tensor(S, dtype=torch.float64)
+    L = conserved_quantities(S)
+    assert torch.equal(L @ S, torch.zeros(len(L), S.shape[1], dtype=torch.float64))
+    assert torch.equal(L, L.round()) and len(L) == len(S) - torch.linalg.matrix_rank(S)
+    assert len(L) == 0 or torch.linalg.matrix_rank(L) == len(L)
+
+
+@settings(deadline=None, max_examples=30)
+@given(matrices, st.floats(0.01, 100.0))
+def test_other_numbers_to_rounding_and_orthonormal(S, scale):
+    whole = torch.tensor(S, dtype=torch.float64)
+    S = whole * scale * math.pi
+    L = conserved_quantities(S)
+    assert L.shape == conserved_quantities(whole).shape  # as many, whatever the unit
+    assert (L @ S).abs().sum() <= 1e-13 * S.abs().sum()
+
+
+def test_orthonormal_rows():
+    column = torch.tensor([[0.5], [0.25], [0.1]], dtype=torch.float64)
+    L = conserved_quantities(torch.cat((column, 2 * column), dim=1))
+    torch.testing.assert_close(L @ L.T, torch.eye(2, dtype=torch.float64), rtol=0, atol=1e-14)
+    torch.testing.assert_close(L @ column, torch.zeros(2, 1, dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+def test_dtype_and_device_follow(device):
+    for S in ([[-1.0], [1.0]], [[-0.5], [0.7]]):
+        for dtype in (torch.float32, torch.float64):
+            L = conserved_quantities(torch.tensor(S, dtype=dtype, device=device))
+            assert L.dtype == dtype and L.device.type == device.type
+    assert conserved_quantities(torch.tensor([[-1], [1]], device=device)).dtype == torch.get_default_dtype()
+
+
+@pytest.mark.parametrize(
+    "S, message",
+    [
+        (torch.ones(3), "S must have shape (D, R), none of them 0: got (3,)"),
+        (torch.ones(0, 3), "S must have shape (D, R), none of them 0: got (0, 3)"),
+        (torch.tensor([[1.0, 2.0], [0.5, torch.nan]]), "S must be finite: S[1, 1] = nan"),
+        (
+            torch.ones(2, 2, dtype=torch.complex64),
+            "S must be a tensor of real numbers: got a torch.complex",
+        ),
+        ([[1, -1]], "S must be a tensor of real numbers: got list"),
+    ],
+)
+def test_errors(S, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        conserved_quantities(S)
