@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from helpers.systems.parameters import per_sample
 from helpers.systems.variables import matrix, split
 
 
@@ -49,16 +50,18 @@ class Lorenz:
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change ``(B, 3)`` of the state (x, y, z) ``(B, 3)``, the same at all times t."""
         x, y, z = split(y, self.variables)
-        return torch.stack((self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z), dim=-1)
+        σ, ρ, β = per_sample(self, x)
+        return torch.stack((σ * (y - x), x * (ρ - z) - y, x * y - β * z), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
         """∂f/∂(x, y, z) ``(B, 3, 3)`` at the state ``(B, 3)``."""
         x, y, z = split(y, self.variables)
+        σ, ρ, β = per_sample(self, x)
         zero, one = torch.zeros_like(x), torch.ones_like(x)
         return matrix(
             [
-                [-self.sigma * one, self.sigma * one, zero],
-                [self.rho - z, -one, -x],
-                [y, x, -self.beta * one],
+                [-σ * one, σ * one, zero],
+                [ρ - z, -one, -x],
+                [y, x, -β * one],
             ]
         )

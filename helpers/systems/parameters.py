@@ -14,7 +14,7 @@ def per_sample(system: object, entry: Tensor) -> tuple[float | Tensor, ...]:
     Raises
     ------
     ValueError
-        If a parameter has as many values as there are no samples.
+        If a parameter is a tensor with neither one value nor one for each sample.
     """
     return tuple(_aligned(field.name, getattr(system, field.name), entry) for field in fields(system))
 

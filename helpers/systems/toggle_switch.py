@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from helpers.systems.parameters import per_sample
 from helpers.systems.variables import matrix, split
 
 
@@ -45,23 +46,22 @@ class ToggleSwitch:
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change y' ``(B, 2)`` of the state y = (u, v) ``(B, 2)``, the same at all times t."""
         u, v = split(y, self.variables)
-        return torch.stack((self.alpha * self.repression(v) - u, self.alpha * self.repression(u) - v), dim=-1)
+        α, _ = per_sample(self, u)
+        return torch.stack((α * self.repression(v) - u, α * self.repression(u) - v), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
         """∂f/∂y ``(B, 2, 2)`` at the state y ``(B, 2)``."""
         u, v = split(y, self.variables)
+        α, _ = per_sample(self, u)
         decay = -torch.ones_like(u)
-        return matrix(
-            [
-                [decay, self.alpha * self.repression_slope(v)],
-                [self.alpha * self.repression_slope(u), decay],
-            ]
-        )
+        return matrix([[decay, α * self.repression_slope(v)], [α * self.repression_slope(u), decay]])
 
     def repression(self, repressor: Tensor) -> Tensor:
         """The share of synthesis that a repressor leaves: 1 / (1 + xⁿ)."""
-        return 1 / (1 + repressor**self.n)
+        _, n = per_sample(self, repressor)
+        return 1 / (1 + repressor**n)
 
     def repression_slope(self, repressor: Tensor) -> Tensor:
         """Its derivative: -n xⁿ⁻¹ / (1 + xⁿ)²."""
-        return -self.n * repressor ** (self.n - 1) * self.repression(repressor).square()
+        _, n = per_sample(self, repressor)
+        return -n * repressor ** (n - 1) * self.repression(repressor).square()
