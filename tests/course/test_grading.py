@@ -422,7 +422,95 @@ RNN_DYNAMICS = Assignment(
     ),
 )
 
-ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN, RNN_DYNAMICS]
+MISTAKES_07 = {
+    "growth": """
+def pairs(t, y0, r):
+    return y0 * torch.exp(r * y0 * t), 1 / (r * y0)
+
+def sphere(t, wait):
+    return (t - wait) ** 3
+""",
+    "totals": """
+L = [[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0, 1, 0, 1, 0, 0]]
+
+def project(F, L):
+    return F - F @ L.T @ L
+""",
+    "noise": """
+def euler_maruyama(f, t, y, dt, sigma, generator):
+    return y + dt * (f(t, y) + sigma * torch.randn(y.shape, generator=generator))
+""",
+    "figure-answer": """
+names = "law", "noise", "input", "map"
+saddle = 2.6
+""",
+    "heun": """
+def heun_step(f, t, y, dt):
+    k1 = f(t, y)
+    return y + dt[:, None] / 2 * (k1 + f(t, y + dt[:, None] * k1))
+""",
+    "loss": """
+def trajectory_loss(field, t, y, mask):
+    predicted = odeint(field, y[:, 0], t).reshape(y.shape)
+    return (predicted - y).square()[mask].mean()
+""",
+    "squares": """
+def product(x, y):
+    return (x + y).square() - (x - y).square()
+
+def autocatalysis(x, y):
+    return x * x * y
+""",
+    "pitchfork": """
+n = 2.4
+memory = 0.148
+""",
+}
+NEURAL_ODES = Assignment(
+    name="07_neural_odes",
+    points={
+        "growth-check": 3,
+        "totals-check": 4,
+        "noise-check": 3,
+        "figure-answer-check": 3,
+        "heun-check": 3,
+        "loss-check": 3,
+        "squares-check": 3,
+        "shooting-check": 3,
+        "pitchfork-check": 2,
+    },
+    students=("solution", "mistaken"),
+    mistakes=MISTAKES_07,
+    marks={
+        "growth-check": 3 * 3 / 8,
+        "totals-check": 4 * 2 / 7,
+        "noise-check": 3 * 3 / 5,
+        "figure-answer-check": 3 * 2 / 5,
+        "heun-check": 3 * 1 / 4,
+        "loss-check": 3 * 1 / 4,
+        "squares-check": 0,
+        "shooting-check": 0,
+        "pitchfork-check": 2 * 1 / 2,
+    },
+    help=(
+        "at the first moment's rate r y0",
+        "before `wait` your answer is negative",
+        "the protein sits in both complexes too: count what is bound",
+        "Divide by L Lᵀ",
+        "with Δt the noise would vanish as steps get shorter",
+        'A is not "law". You would know it by this',
+        "that is a stable state, where u has won",
+        "you take the second slope at the time t",
+        "half the step only halves the error",
+        "samples and times are shuffled",
+        "(x + y)² - (x - y)² is 4 x y, so divide by 4",
+        "two unknowns are multiplied here, and a layer of this network cannot",
+        "multiple_shooting: not attempted yet",
+        "that is the rate at which it fades; the time is 1 over it",
+    ),
+)
+
+ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN, RNN_DYNAMICS, NEURAL_ODES]
 
 
 @pytest.fixture(scope="module", params=ASSIGNMENTS, ids=lambda assignment: assignment.name)
