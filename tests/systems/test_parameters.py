@@ -7,7 +7,6 @@ import torch
 
 from helpers.systems import Lorenz, LotkaVolterra, OneCompartment, Repressilator, ToggleSwitch
 
-
 RATES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 FAMILIES = {
     "toggle switch": (lambda rate: ToggleSwitch(rate, n=1 + rate), 2),
