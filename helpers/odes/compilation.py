@@ -1,16 +1,14 @@
-"""A step compiled by torch.compile: the field and the sums over stages in few kernels."""
+"""Steps compiled by torch.compile: the field, the sums over stages and the judgement in few kernels."""
 
 from collections.abc import Callable
 from functools import cache
 
 import torch
 
-from helpers.odes.stepper import Step, take_step
-
 
 @cache
-def compiled_step() -> Callable[..., Step]:
-    """`take_step`, compiled at the first call with each field, method, shape and dtype.
+def compiled(function: Callable) -> Callable:
+    """`take_step` or `judged`, compiled when first called with a field, method, shape, dtype or tolerance.
 
     Raises
     ------
@@ -27,4 +25,4 @@ def compiled_step() -> Callable[..., Step]:
             "compile=True needs a C++ compiler, and none was found: install g++ or clang++, or name one "
             "in the environment variable CXX"
         ) from error
-    return torch.compile(take_step, dynamic=False, isolate_recompiles=True)
+    return torch.compile(function, dynamic=False, isolate_recompiles=True)

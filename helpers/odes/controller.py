@@ -1,5 +1,6 @@
 """The controller: from the error of a step to its acceptance and to the next step's size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from helpers.odes.tableau import Tableau
 
 SAFETY, RESPONSE, MEMORY = 0.9, 0.7, 0.4
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.2, 10.0
-LEAST_REMEMBERED, LARGEST_RATIO = 1e-4, 1e12
+LEAST_REMEMBERED, LARGE_RATIO = 1e-4, 1e12
 NEARLY_THERE = 1.01
 """A step that would end this close before the last time goes all the way."""
 
@@ -46,10 +47,12 @@ class PIController:
         Tolerances.
     per_sample : bool
         Whether each sample has its own r, or all that still go share the RMS of theirs.
+    judge : callable
+        `judged`, or a compiled version of it.
 
     Where a solution settles, 0.9 r^-α r_last^β = 1 keeps r near 0.2: that cushion, and the memory, spare most
-    rejections. On this room's benchmark the same error takes a seventh fewer trials than with an α of 0.85
-    and a β of 0.2, a quarter fewer than without memory.
+    rejections. For the same achieved error other α and β, also without memory, took between 2 % fewer and 9 %
+    more evaluations, averaged over six problems and four accuracies.
 
     Source: Gustafsson's PI control as in Hairer and Wanner (1996), Solving ordinary differential equations
     II, 2nd edition, section IV.2.
@@ -60,54 +63,63 @@ class PIController:
     rtol: float
     atol: float
     per_sample: bool
+    judge: Callable[..., State]
 
-    def __call__(self, state: State, step: Step) -> State:
+    def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial."""
-        own_ratio = error_ratio(step.errors, state.y, step.y, self.rtol, self.atol)
-        ratio = own_ratio if self.per_sample else pooled(own_ratio, state.h != 0)
-        accepted = ratio <= 1
-        t = torch.where(accepted, state.goal, state.t)
-        goal = self._next_goal(t, state.h * self._factor(ratio, state), state.y, own_ratio)
-        moved = beside(accepted, step.y)
-        return State(
-            t=t,
-            y=torch.where(moved, step.y, state.y),
-            slope=torch.where(moved, step.slope, state.slope),
-            goal=goal,
-            h=goal - t,
-            accepted=accepted,
-            ratio=own_ratio,
-            memory=torch.where(accepted, self._remembered(ratio), state.memory),
-            trials=state.trials + 1,
-        )
+        return self.judge(self, state, step)
 
     def goal(self, t: Tensor, h: Tensor) -> Tensor:
         """Where a step from t ends ``(B,)``: at t + h, or at the last time if that is nearly as near."""
         return torch.where((self.end - t) / h <= NEARLY_THERE, self.end, t + h)
 
-    def steps_left(self, state: State) -> float:
+    def steps_left(self, state: State, trial: int) -> float:
         """Steps of their present size that the samples still need at most; 0 when none goes on. A poll."""
         return ((self.end - state.t) / state.h).nan_to_num(nan=0.0, posinf=0.0).max().item()
 
-    def _next_goal(self, t: Tensor, h: Tensor, y: Tensor, own_ratio: Tensor) -> Tensor:
-        """Where the next step ends ``(B,)``: at t itself for a sample that has failed."""
-        too_small = ~(own_ratio <= 1) & (h.abs() < SMALLEST_STEP * t.abs())
-        outgrown = ~own_ratio.isfinite() & nearly_infinite(y)
-        return torch.where(too_small | outgrown, t, self.goal(t, h))
 
-    def _factor(self, ratio: Tensor, state: State) -> Tensor:
-        """What the step is multiplied by ``(B,)``; a ratio of NaN counts as a very large one."""
-        ratio = torch.where(ratio <= LARGEST_RATIO, ratio, LARGEST_RATIO)
-        factor = ratio ** (-RESPONSE / (self.tableau.error_order + 1)) * state.memory
-        factor = (SAFETY * factor).clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
-        return torch.where(state.accepted, factor, factor.clamp(max=1.0))
+def judged(control: PIController, state: State, step: Step) -> State:
+    """The state after a trial."""
+    own_ratio = error_ratio(step.errors, state.y, step.y, control.rtol, control.atol)
+    ratio = own_ratio if control.per_sample else pooled(own_ratio, state.h != 0)
+    accepted = ratio <= 1
+    t = torch.where(accepted, state.goal, state.t)
+    h = state.h * _factor(ratio, state, control.tableau)
+    goal = torch.where(_failed(own_ratio, t, h, state.y), t, control.goal(t, h))
+    moved = beside(accepted, step.y)
+    return State(
+        t=t,
+        y=torch.where(moved, step.y, state.y),
+        slope=torch.where(moved, step.slope, state.slope),
+        goal=goal,
+        h=goal - t,
+        accepted=accepted,
+        ratio=own_ratio,
+        memory=torch.where(accepted, _remembered(ratio, control.tableau), state.memory),
+    )
 
-    def _remembered(self, ratio: Tensor) -> Tensor:
-        """r^β ``(B,)`` for the next factor."""
-        return ratio.clamp(min=LEAST_REMEMBERED) ** (MEMORY / (self.tableau.error_order + 1))
+
+def _factor(ratio: Tensor, state: State, tableau: Tableau) -> Tensor:
+    """What the step is multiplied by ``(B,)``; a ratio of NaN or ∞ counts as a very large one."""
+    ratio = ratio.nan_to_num(nan=LARGE_RATIO, posinf=LARGE_RATIO)
+    factor = ratio ** (-RESPONSE / (tableau.error_order + 1)) * state.memory
+    factor = (SAFETY * factor).clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
+    return torch.where(state.accepted, factor, factor.clamp(max=1.0))
+
+
+def _remembered(ratio: Tensor, tableau: Tableau) -> Tensor:
+    """r^β ``(B,)`` for the next factor."""
+    return ratio.clamp(min=LEAST_REMEMBERED) ** (MEMORY / (tableau.error_order + 1))
+
+
+def _failed(own_ratio: Tensor, t: Tensor, h: Tensor, y: Tensor) -> Tensor:
+    """Which samples ``(B,)`` the step h from t and y, after a trial of this error, shall not be tried for."""
+    too_small = ~(own_ratio <= 1) & (h.abs() < SMALLEST_STEP * t.abs())
+    outgrown = ~(own_ratio < torch.inf) & nearly_infinite(y)
+    return too_small | outgrown
 
 
 def nearly_infinite(y: Tensor) -> Tensor:
     """Which samples ``(B,)`` have an entry close to the largest number of their dtype."""
-    largest = torch.linalg.vector_norm(y.reshape(len(y), -1), ord=torch.inf, dim=1)
+    largest = y.detach().abs().reshape(len(y), -1).amax(1)
     return largest > NEARLY_INFINITE * torch.finfo(y.dtype).max

@@ -22,11 +22,11 @@ class Grid:
 
     times: Tensor
 
-    def __call__(self, state: State, step: Step) -> State:
+    def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this step: a sample that has left the numbers stays at its last finite state."""
         finite, goes = all_finite(step.y), state.h != 0
         t = torch.where(finite, state.goal, state.t)
-        goal = torch.where(finite & goes, self.goal(state.trials + 1), t)
+        goal = torch.where(finite & goes, self.goal(trial + 1), t)
         return State(
             t=t,
             y=torch.where(beside(finite & goes, step.y), step.y, state.y),
@@ -36,12 +36,11 @@ class Grid:
             accepted=finite,
             ratio=torch.where(finite, 0.0, torch.inf),
             memory=state.memory,
-            trials=state.trials + 1,
         )
 
-    def steps_left(self, state: State) -> float:
+    def steps_left(self, state: State, trial: int) -> float:
         """Steps up to the grid's end: no poll, the host knows."""
-        return self.times.shape[1] - 1 - state.trials
+        return self.times.shape[1] - 1 - trial
 
     def goal(self, trials: int) -> Tensor:
         """Where the step after so many ends ``(B,)``."""

@@ -9,11 +9,11 @@ from helpers.odes.stepper import Step
 
 
 class Controller(Protocol):
-    """From a state and a step tried from it to the next state."""
+    """From a state and the step of that trial to the next state; the first trial is 0."""
 
-    def __call__(self, state: State, step: Step) -> State: ...
+    def __call__(self, state: State, step: Step, trial: int) -> State: ...
 
-    def steps_left(self, state: State) -> float: ...
+    def steps_left(self, state: State, trial: int) -> float: ...
 
 
 MOST_BETWEEN_POLLS, WARY = 8, 4
@@ -31,11 +31,11 @@ def integrate(stepper: Callable[[State], Step], control: Controller, state: Stat
     next_poll = 0
     for trial in range(max_steps):
         if trial == next_poll:
-            left = control.steps_left(state)
+            left = control.steps_left(state, trial)
             if not left:
                 break
             next_poll += min(max(int(left) // WARY, 1), MOST_BETWEEN_POLLS)
         step = stepper(state)
-        state = control(state, step)
+        state = control(state, step, trial)
         path.append(step, state)
     return path

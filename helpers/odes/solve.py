@@ -11,8 +11,8 @@ from helpers.odes.arguments import (
     check_step_sizes,
     check_times,
 )
-from helpers.odes.compilation import compiled_step
-from helpers.odes.controller import PIController
+from helpers.odes.compilation import compiled
+from helpers.odes.controller import PIController, judged
 from helpers.odes.failure import SolveError, failure, outcome
 from helpers.odes.first_step import first_step as chosen_first_step
 from helpers.odes.gradient import direct
@@ -111,13 +111,14 @@ def solve(
     check_step_sizes(tableau, times, first_step, step)
 
     start, end = times[:, 0].contiguous(), times[:, -1].contiguous()
-    stepper = Stepper(f, tableau, compiled_step() if compile else take_step)
+    stepper = Stepper(f, tableau, compiled(take_step) if compile else take_step)
     y0 = y0 if torch.is_grad_enabled() else y0.detach()
     slope = stepper.first_slope(start, y0)
     check_slope(slope, y0)
 
     if tableau.adaptive:
-        control = PIController(tableau, end, rtol, atol, per_sample)
+        judge = compiled(judged) if compile else judged
+        control = PIController(tableau, end, rtol, atol, per_sample, judge)
         h = _first_step(f, control, start, y0, slope, first_step)
         goal = torch.where(all_finite(slope), control.goal(start, h), start)
         evaluations = 1 if first_step else 2

@@ -28,8 +28,6 @@ class State:
         Error of the last trial in units of its tolerance; NaN or inf where it left the numbers.
     memory : Tensor (B,), float64
         What the controller remembers of the last accepted trial.
-    trials : int
-        So far, of every sample.
     """
 
     t: Tensor
@@ -40,7 +38,6 @@ class State:
     accepted: Tensor
     ratio: Tensor
     memory: Tensor
-    trials: int = 0
 
 
 def starting(t: Tensor, y: Tensor, slope: Tensor | None, goal: Tensor) -> State:

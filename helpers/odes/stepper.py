@@ -120,17 +120,19 @@ def _stages(
 
 def combination(weights: Row, increments: Sequence[Tensor], start: Tensor) -> Tensor:
     """start + Σ_i w_i d_i; a stage of weight 0 takes no part."""
-    for weight, increment in zip(weights, increments, strict=True):
-        if weight:
-            start = torch.add(start, increment, alpha=weight)
-    return start
+    parts = [(weight, increment) for weight, increment in zip(weights, increments, strict=True) if weight]
+    (weight, increment), *others = parts
+    total = torch.add(start, increment, alpha=weight)
+    for weight, increment in others:
+        total.add_(increment, alpha=weight)
+    return total
 
 
 def error_estimate(weights: Row, increments: Sequence[Tensor], y_next: Tensor) -> Tensor:
     """Σ_i e_i d_i. Stages of weight 0 take part, and y₁ too: 0 · ∞ = NaN, so that no infinity gets by."""
     error = 0.0 * y_next
     for weight, increment in zip(weights, increments, strict=True):
-        error = torch.add(error, increment, alpha=weight)
+        error.add_(increment, alpha=weight)
     return error
 
 

@@ -5,7 +5,7 @@ from math import sqrt
 import pytest
 import torch
 
-from helpers.odes.controller import PIController
+from helpers.odes.controller import PIController, judged
 from helpers.odes.grid import Grid, divided
 from helpers.odes.norms import error_ratio, pooled, rms
 from helpers.odes.state import State, starting
@@ -21,7 +21,7 @@ def double(*values) -> torch.Tensor:
 
 
 def controller(end, per_sample=True, rtol=1e-3, atol=1e-3):
-    return PIController(DOPRI5, end, rtol, atol, per_sample)
+    return PIController(DOPRI5, end, rtol, atol, per_sample, judged)
 
 
 def state(t, h, y=None) -> State:
@@ -64,7 +64,7 @@ class TestNorms:
 class TestPIController:
     def test_accepts_up_to_the_tolerance(self):
         t, h = torch.zeros(3, dtype=torch.float64), double(0.5, 0.5, 0.5)
-        after = controller(t + 10)(state(t, h), step_with_ratio(0.999999, 1.000001, torch.nan))
+        after = controller(t + 10)(state(t, h), step_with_ratio(0.999999, 1.000001, torch.nan), 0)
         assert after.accepted.tolist() == [True, False, False]
         assert after.t.tolist() == [0.5, 0.0, 0.0]
         assert after.y[:, 0].tolist() == [-1.0, 1.0, 1.0]
@@ -73,24 +73,24 @@ class TestPIController:
     @pytest.mark.parametrize("ratio", [0.02, 0.3, 1.0, 3.0])
     def test_next_step_is_by_the_formula(self, ratio):
         t, h = double(0.0), double(0.1)
-        after = controller(t + 100)(state(t, h), step_with_ratio(ratio))
+        after = controller(t + 100)(state(t, h), step_with_ratio(ratio), 0)
         assert after.h.item() == pytest.approx(0.1 * 0.9 * ratio ** (-0.7 / ORDER), rel=1e-9)
 
     def test_the_last_accepted_error_counts_in_the_next_step(self):
         control, t, h = controller(double(100.0)), double(0.0), double(0.1)
-        after = control(control(state(t, h), step_with_ratio(0.5)), step_with_ratio(0.5))
+        after = control(control(state(t, h), step_with_ratio(0.5), 0), step_with_ratio(0.5), 0)
         first = 0.1 * 0.9 * 0.5 ** (-0.7 / ORDER)
         assert after.h.item() == pytest.approx(first * 0.9 * 0.5 ** (-0.7 / ORDER + 0.4 / ORDER), rel=1e-9)
 
     def test_grows_at_most_tenfold_and_shrinks_at_most_fivefold(self):
         t, h = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
-        after = controller(t + 1000)(state(t, h), step_with_ratio(0.0, 1e9, torch.inf, torch.nan))
+        after = controller(t + 1000)(state(t, h), step_with_ratio(0.0, 1e9, torch.inf, torch.nan), 0)
         torch.testing.assert_close(after.h, double(10.0, 0.2, 0.2, 0.2))
 
     def test_does_not_grow_after_a_rejection(self):
         control, t, h = controller(double(100.0)), double(0.0), double(1.0)
-        after = control(control(state(t, h), step_with_ratio(2.0)), step_with_ratio(1e-6))
-        once_more = control(after, step_with_ratio(1e-6))
+        after = control(control(state(t, h), step_with_ratio(2.0), 0), step_with_ratio(1e-6), 0)
+        once_more = control(after, step_with_ratio(1e-6), 0)
         assert after.h.item() == pytest.approx(0.9 * 2 ** (-0.7 / ORDER), rel=1e-9)
         assert once_more.h.item() > 2 * after.h.item()
 
@@ -104,33 +104,33 @@ class TestPIController:
 
     def test_who_has_arrived_stays(self):
         t, control = double(0.0), controller(double(0.25))
-        arrived = control(state(t, double(0.25)), step_with_ratio(0.5))
+        arrived = control(state(t, double(0.25)), step_with_ratio(0.5), 0)
         assert (arrived.t.item(), arrived.h.item()) == (0.25, 0.0)
-        assert control.steps_left(arrived) == 0
-        later = control(arrived, Step(arrived.y, arrived.slope, (), (0 * arrived.y,)))
+        assert control.steps_left(arrived, 0) == 0
+        later = control(arrived, Step(arrived.y, arrived.slope, (), (0 * arrived.y,)), 1)
         assert (later.t.item(), later.h.item()) == (0.25, 0.0)
 
     def test_a_step_below_ten_epsilon_is_the_end(self):
         t = double(1.0, 1.0)
-        after = controller(t + 1)(state(t, double(2e-15, 1e-14)), step_with_ratio(2.0, 2.0))
+        after = controller(t + 1)(state(t, double(2e-15, 1e-14)), step_with_ratio(2.0, 2.0), 0)
         assert after.h[0].item() == 0 and after.h[1].item() > 0
 
     def test_steps_left_are_those_of_the_slowest(self):
         t = double(0.0, 1.0, 5.0)
         control = controller(double(4.0, 2.0, 5.0))
-        assert control.steps_left(state(t, double(0.5, 0.5, 0.0))) == 8
+        assert control.steps_left(state(t, double(0.5, 0.5, 0.0)), 0) == 8
 
     def test_a_joint_step_is_judged_by_the_common_error(self):
         t, h = torch.zeros(2, dtype=torch.float64), double(0.1, 0.1)
         control = controller(t + 10, per_sample=False)
-        after = control(state(t, h), step_with_ratio(1.2, 0.4))
+        after = control(state(t, h), step_with_ratio(1.2, 0.4), 0)
         assert after.accepted.all() and after.h[0] == after.h[1]
-        after = control(state(t, h), step_with_ratio(torch.nan, 0.4))
+        after = control(state(t, h), step_with_ratio(torch.nan, 0.4), 0)
         assert not after.accepted.any() and after.h[0] == after.h[1] == pytest.approx(0.02)
 
     def test_of_a_joint_step_only_the_culprit_fails(self):
         t, h = double(1.0, 1.0), double(2e-15, 2e-15)
-        after = controller(t + 1, per_sample=False)(state(t, h), step_with_ratio(5.0, 0.5))
+        after = controller(t + 1, per_sample=False)(state(t, h), step_with_ratio(5.0, 0.5), 0)
         assert after.h[0] == 0 and after.h[1] > 0 and not after.accepted.any()
 
 
@@ -159,9 +159,9 @@ class TestGrid:
         y = torch.ones(2, 1, dtype=torch.float64)
         at = starting(grid.times[:, 0], y, None, grid.goal(0))
         seen = []
-        for _ in range(2):
+        for trial in range(2):
             seen.append(at.t.tolist())
-            at = grid(at, Step(at.y + beside_h(at), None, (), ()))
+            at = grid(at, Step(at.y + beside_h(at), None, (), ()), trial)
         assert seen == [[0.0, 0.0], [1.0, 0.5]]
         assert at.t.tolist() == [2.0, 0.5] and at.h.tolist() == [0.0, 0.0]
         assert at.y[:, 0].tolist() == [3.0, 1.5]
@@ -170,10 +170,10 @@ class TestGrid:
         grid = Grid(double([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]))
         y = torch.ones(2, 1, dtype=torch.float64)
         at = starting(grid.times[:, 0], y, None, grid.goal(0))
-        at = grid(at, Step(double([torch.nan], [2.0]), None, (), ()))
+        at = grid(at, Step(double([torch.nan], [2.0]), None, (), ()), 0)
         assert at.t.tolist() == [0.0, 1.0] and at.h.tolist() == [0.0, 1.0]
         assert at.y[:, 0].tolist() == [1.0, 2.0]
-        at = grid(at, Step(double([1.0], [3.0]), None, (), ()))
+        at = grid(at, Step(double([1.0], [3.0]), None, (), ()), 1)
         assert at.t.tolist() == [0.0, 2.0] and at.y[:, 0].tolist() == [1.0, 3.0]
 
 
