@@ -5,10 +5,13 @@ from functools import cache
 
 import torch
 
+MOST_VARIANTS = 64
+"""After so many fields, shapes, dtypes and gradient modes, torch runs further ones uncompiled, and warns."""
+
 
 @cache
 def compiled(function: Callable) -> Callable:
-    """`take_step` or `judged`, compiled when first called with a field, method, shape, dtype or tolerance.
+    """`take_step` or `judged`, compiled when first called with a field, method, shape or dtype.
 
     Raises
     ------
@@ -25,4 +28,4 @@ def compiled(function: Callable) -> Callable:
             "compile=True needs a C++ compiler, and none was found: install g++ or clang++, or name one "
             "in the environment variable CXX"
         ) from error
-    return torch.compile(function, dynamic=False, isolate_recompiles=True)
+    return torch.compile(function, dynamic=False, isolate_recompiles=True, recompile_limit=MOST_VARIANTS)

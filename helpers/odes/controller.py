@@ -43,7 +43,7 @@ class PIController:
         The method; its error order is q.
     end : Tensor (B,), float64
         Last times: the only ones that steps are shortened for.
-    rtol, atol : float
+    rtol, atol : Tensor (), of the states' dtype
         Tolerances.
     per_sample : bool
         Whether each sample has its own r, or all that still go share the RMS of theirs.
@@ -60,8 +60,8 @@ class PIController:
 
     tableau: Tableau
     end: Tensor
-    rtol: float
-    atol: float
+    rtol: Tensor
+    atol: Tensor
     per_sample: bool
     judge: Callable[..., State]
 

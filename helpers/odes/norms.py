@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def error_ratio(errors: tuple[Tensor, ...], y: Tensor, y_next: Tensor, rtol: float, atol: float) -> Tensor:
+def error_ratio(errors: tuple[Tensor, ...], y: Tensor, y_next: Tensor, rtol: Tensor, atol: Tensor) -> Tensor:
     """‖error / (atol + rtol max(|y|, |y₁|))‖_RMS of each sample ``(B,)``; not finite where the step is not.
 
     Of two estimates with norms r₅ and r₃ it is r₅² / √(r₅² + 0.01 r₃²).
@@ -26,9 +26,9 @@ def _of_two(fine: Tensor, coarse: Tensor) -> Tensor:
     return fine.square() / (squares + torch.finfo(fine.dtype).tiny).sqrt()
 
 
-def tolerance(size: Tensor, rtol: float, atol: float) -> Tensor:
+def tolerance(size: Tensor, rtol: Tensor, atol: Tensor) -> Tensor:
     """atol + rtol |y| ``(B, ...)``."""
-    return rtol * size + atol
+    return torch.addcmul(atol, rtol, size)
 
 
 def rms(values: Tensor) -> Tensor:

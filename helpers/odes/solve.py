@@ -118,7 +118,8 @@ def solve(
 
     if tableau.adaptive:
         judge = compiled(judged) if compile else judged
-        control = PIController(tableau, end, rtol, atol, per_sample, judge)
+        tolerances = y0.new_tensor(rtol), y0.new_tensor(atol)
+        control = PIController(tableau, end, *tolerances, per_sample, judge)
         h = _first_step(f, control, start, y0, slope, first_step)
         goal = torch.where(all_finite(slope), control.goal(start, h), start)
         evaluations = 1 if first_step else 2

@@ -21,7 +21,7 @@ def double(*values) -> torch.Tensor:
 
 
 def controller(end, per_sample=True, rtol=1e-3, atol=1e-3):
-    return PIController(DOPRI5, end, rtol, atol, per_sample, judged)
+    return PIController(DOPRI5, end, *double(rtol, atol), per_sample, judged)
 
 
 def state(t, h, y=None) -> State:
@@ -43,12 +43,12 @@ class TestNorms:
     def test_scale_takes_the_larger_end(self):
         errors, y, y_next = (double([1.0, 1.0]),), double([-3.0, 1.0]), double([2.0, 7.0])
         expected = sqrt(((1 / (0.5 + 0.1 * 3)) ** 2 + (1 / (0.5 + 0.1 * 7)) ** 2) / 2)
-        assert error_ratio(errors, y, y_next, 0.1, 0.5).item() == pytest.approx(expected, rel=1e-14)
+        assert error_ratio(errors, y, y_next, *double(0.1, 0.5)).item() == pytest.approx(expected, rel=1e-14)
 
     def test_two_estimates(self):
         """r₅² / √(r₅² + 0.01 r₃²), and 0 without any error."""
         one, many = double([3.0], [0.0]), double([40.0], [0.0])
-        ratio = error_ratio((one, many), 0 * one, 0 * one, 1.0, 1.0)
+        ratio = error_ratio((one, many), 0 * one, 0 * one, *double(1.0, 1.0))
         torch.testing.assert_close(ratio, double(9 / sqrt(9 + 0.01 * 1600), 0.0))
 
     def test_pooled_is_the_rms_of_those_chosen(self):
