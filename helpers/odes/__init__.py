@@ -10,7 +10,7 @@
 - The *controller* (`controller`: PI control of the error; `grid`: steps known beforehand) judges the step,
   and says where each sample stands now and how far it shall step next. It knows nothing of stages.
 - The *dense output* (`interpolation`) reads the answers, at whatever times, from the path that the loop
-  leaves. No step is shortened for an output, but the last.
+  leaves. An adaptive method shortens no step for an output, but the last.
 - The *gradient* (`gradient`) decides how the loop is run such that autograd can follow.
 
 The loop itself (`loop`) is a dozen lines. Everything in it is done for all samples at once, each with its own

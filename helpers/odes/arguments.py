@@ -1,6 +1,7 @@
 """What `solve` asks of its arguments."""
 
 from math import isfinite
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ def check_times(t: Tensor, y0: Tensor) -> Tensor:
         raise ValueError(f"t must be finite: t[{_listed(place)}] = {t[tuple(place)].item()}")
     times = t.detach().double()
     _check_one_way(times)
-    return times.expand(batch, -1).contiguous()
+    return times.expand(batch, -1).clone(memory_format=torch.contiguous_format)
 
 
 def _check_one_way(times: Tensor) -> None:
@@ -64,7 +65,7 @@ def _check_one_way(times: Tensor) -> None:
 
 def check_method(method: str) -> Tableau:
     """The tableau of a method; refuse an unknown name."""
-    if method not in TABLEAUX:
+    if not (isinstance(method, str) and method in TABLEAUX):
         raise ValueError(f"method must be one of {', '.join(TABLEAUX)}: got {method!r}")
     return TABLEAUX[method]
 
@@ -78,13 +79,18 @@ def check_options(rtol: float, atol: float, gradient: str, max_steps: int, on_fa
         raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}: got {gradient!r}")
     if on_failure not in ON_FAILURE:
         raise ValueError(f"on_failure must be one of {', '.join(ON_FAILURE)}: got {on_failure!r}")
-    if not isinstance(max_steps, int) or isinstance(max_steps, bool) or max_steps < 1:
+    if not isinstance(max_steps, Integral) or isinstance(max_steps, bool) or max_steps < 1:
         raise ValueError(f"max_steps must be a whole number of at least 1: got {max_steps!r}")
 
 
-def check_step_sizes(
-    tableau: Tableau, times: Tensor, first_step: float | Tensor | None, step: float | None
-) -> None:
+def check_atol(atol: float, dtype: torch.dtype) -> None:
+    """Refuse an absolute tolerance that is 0 among the states' numbers."""
+    smallest = torch.finfo(dtype).tiny
+    if atol < smallest:
+        raise ValueError(f"atol must be at least {smallest:.2g} for {dtype} states: got {atol!r}")
+
+
+def check_step_sizes(tableau: Tableau, times: Tensor, first_step: float | None, step: float | None) -> None:
     """Refuse a step that the method does not take, or that does not lead on."""
     if tableau.adaptive and step is not None:
         raise ValueError(
@@ -97,6 +103,8 @@ def check_step_sizes(
         )
     if step is not None and not (_is_number(step) and isfinite(step) and step > 0):
         raise ValueError(f"step must be a positive finite length: got {step!r}")
+    if step is not None:
+        _check_not_lost(step, "step", times)
     if first_step is None:
         return
     if not (_is_number(first_step) and isfinite(first_step) and first_step != 0):
@@ -109,6 +117,16 @@ def check_step_sizes(
             f"first_step must lead from the first time to the last: got {first_step!r} for times "
             f"from {first} to {last} (sample {sample})"
         )
+    _check_not_lost(first_step, "first_step", times[:, :1])
+
+
+def _check_not_lost(step: float, name: str, times: Tensor) -> None:
+    """Refuse a step that rounds away where it begins."""
+    lost = (times + step == times).any(1)
+    if lost.any():
+        sample = int(lost.nonzero()[0])
+        latest = times[sample].abs().max().item()
+        raise ValueError(f"{name} must be long enough to change t: got {step!r} at times up to {latest:g}")
 
 
 def check_slope(slope: Tensor, y0: Tensor) -> None:

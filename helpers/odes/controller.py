@@ -17,8 +17,12 @@ LEAST_REMEMBERED, LARGE_RATIO = 1e-4, 1e12
 NEARLY_THERE = 1.01
 """A step that would end this close before the last time goes all the way."""
 
-SMALLEST_STEP = 10 * torch.finfo(torch.float64).eps
-"""As a share of |t|."""
+EPSILON = torch.finfo(torch.float64).eps
+SMALLEST_STEP = 10 * EPSILON
+"""As a share of |t|, or of ε times the whole time where that is more (near t = 0)."""
+
+MANY = 1e9
+"""Steps left, where there are more."""
 
 NEARLY_INFINITE = 1e-4
 """As a share of the largest number: a state beyond has outgrown its numbers when a trial leaves them."""
@@ -34,15 +38,15 @@ class PIController:
 
     with α = 0.7 / (q + 1) and β = 0.4 / (q + 1), q the error estimate's order. A step after a rejected one
     does not grow. A trial that leaves the numbers has r = NaN or ∞; it is rejected, and h shrinks fivefold.
-    A sample whose error is too large even with h < 10 ε |t| has failed, and so has one whose trial leaves the
-    numbers from a state close to their end: it would creep towards it in ever smaller steps.
+    A sample that would need a step below 10 ε |t| has failed, and so has one whose trial leaves the numbers
+    from a state close to their end: it would creep towards it in ever smaller steps.
 
     Attributes
     ----------
     tableau : Tableau
         The method; its error order is q.
-    end : Tensor (B,), float64
-        Last times: the only ones that steps are shortened for.
+    start, end : Tensor (B,), float64
+        First and last times; the last are the only ones that steps are shortened for.
     rtol, atol : Tensor (), of the states' dtype
         Tolerances.
     per_sample : bool
@@ -59,6 +63,7 @@ class PIController:
     """
 
     tableau: Tableau
+    start: Tensor
     end: Tensor
     rtol: Tensor
     atol: Tensor
@@ -71,11 +76,16 @@ class PIController:
 
     def goal(self, t: Tensor, h: Tensor) -> Tensor:
         """Where a step from t ends ``(B,)``: at t + h, or at the last time if that is nearly as near."""
-        return torch.where((self.end - t) / h <= NEARLY_THERE, self.end, t + h)
+        return torch.where((self.end - t).abs() <= NEARLY_THERE * h.abs(), self.end, t + h)
+
+    def smallest_step(self, t: Tensor) -> Tensor:
+        """The shortest step ``(B,)`` that is tried at t."""
+        return SMALLEST_STEP * torch.maximum(t.abs(), EPSILON * (self.end - self.start).abs())
 
     def steps_left(self, state: State, trial: int) -> float:
         """Steps of their present size that the samples still need at most; 0 when none goes on. A poll."""
-        return ((self.end - state.t) / state.h).nan_to_num(nan=0.0, posinf=0.0).max().item()
+        left = ((self.end - state.t) / state.h).clamp(max=MANY)
+        return torch.where(state.h != 0, left, 0.0).max().item()
 
 
 def judged(control: PIController, state: State, step: Step) -> State:
@@ -85,7 +95,9 @@ def judged(control: PIController, state: State, step: Step) -> State:
     accepted = ratio <= 1
     t = torch.where(accepted, state.goal, state.t)
     h = state.h * _factor(ratio, state, control.tableau)
-    goal = torch.where(_failed(own_ratio, t, h, state.y), t, control.goal(t, h))
+    too_small = ~(own_ratio <= 1) & (h.abs() < control.smallest_step(t))
+    failed = too_small | _outgrown(own_ratio, state.y)
+    goal = torch.where(failed, t, control.goal(t, h))
     moved = beside(accepted, step.y)
     return State(
         t=t,
@@ -112,11 +124,9 @@ def _remembered(ratio: Tensor, tableau: Tableau) -> Tensor:
     return ratio.clamp(min=LEAST_REMEMBERED) ** (MEMORY / (tableau.error_order + 1))
 
 
-def _failed(own_ratio: Tensor, t: Tensor, h: Tensor, y: Tensor) -> Tensor:
-    """Which samples ``(B,)`` the step h from t and y, after a trial of this error, shall not be tried for."""
-    too_small = ~(own_ratio <= 1) & (h.abs() < SMALLEST_STEP * t.abs())
-    outgrown = ~(own_ratio < torch.inf) & nearly_infinite(y)
-    return too_small | outgrown
+def _outgrown(own_ratio: Tensor, y: Tensor) -> Tensor:
+    """Which samples ``(B,)`` have left the numbers from a state y close to their end."""
+    return ~(own_ratio < torch.inf) & nearly_infinite(y)
 
 
 def nearly_infinite(y: Tensor) -> Tensor:

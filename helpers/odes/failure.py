@@ -21,6 +21,10 @@ class SolveError(RuntimeError):
         super().__init__(message)
         self.solution = solution
 
+    def __reduce__(self) -> tuple:
+        """Pickle the solution, too."""
+        return type(self), (str(self), self.solution)
+
 
 def outcome(path: Path, end: Tensor) -> Tensor:
     """The `Status` ``(B,)`` of each sample: where the path ended early, its last trial tells why."""
@@ -59,7 +63,8 @@ def _left_the_numbers(y: Tensor, tried: float) -> tuple[str, str]:
     if nearly_infinite(y[None]).item():
         largest = f"{str(y.dtype).removeprefix('torch.')} ends at {torch.finfo(y.dtype).max:.2g}"
         return f"the state outgrew its numbers: {largest}", "check what lets the field grow without bound"
-    return f"the field is not finite, nor after a step of {tried:.2g}", SINGULAR
+    after = f", nor after a step of {tried:.2g}" if tried else ""
+    return f"the field is not finite{after}", SINGULAR
 
 
 STIFF = "if the system is stiff see chapter 09, otherwise "

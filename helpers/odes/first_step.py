@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.odes.controller import SMALLEST_STEP, PIController
+from helpers.odes.controller import PIController
 from helpers.odes.norms import pooled, rms, tolerance
 from helpers.odes.stepper import Field, beside
 
@@ -20,9 +20,10 @@ def first_step(field: Field, control: PIController, t: Tensor, y: Tensor, slope:
     ::
 
         h₀ = 0.01 ‖y‖ / ‖f‖,   d₂ = ‖f(t + h₀, y + h₀ f) - f‖ / h₀
-        h₁ = (0.01 / max(‖f‖, d₂))^(1 / (q + 1)),   h = min(100 h₀, h₁)
+        h₁ = (0.01 / max(‖f‖, d₂))^(1 / (q + 1)),   h = min(50 h₀, h₁)
 
-    in the norm of the controller's tolerance. Where the field is not finite after h₀, the step is h₀.
+    in the norm of the controller's tolerance. Where the field is not finite after h₀, the step is h₀. The
+    source has 100 h₀: that is |hλ| = 1 for y' = λy, where the error estimate of bosh3 happens to vanish.
 
     Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, section
     II.4.
@@ -42,6 +43,6 @@ def first_step(field: Field, control: PIController, t: Tensor, y: Tensor, slope:
     steepest = torch.maximum(speed, norm(probe - slope) / guess)
     step = (0.01 / steepest) ** (1 / (control.tableau.error_order + 1))
     step = torch.where(steepest <= NO_SLOPE, (1e-3 * guess).clamp(min=FIRST_GUESS), step)
-    step = torch.where(steepest.isfinite(), torch.minimum(100 * guess, step), guess)
-    step = torch.minimum(torch.maximum(step, SMALLEST_STEP * t.abs()), span)
+    step = torch.where(steepest.isfinite(), torch.minimum(50 * guess, step), guess)
+    step = torch.minimum(torch.maximum(step, control.smallest_step(t)), span)
     return torch.copysign(step, control.end - t)

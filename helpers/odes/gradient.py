@@ -1,13 +1,12 @@
 """Gradients of a solution. There is one way so far: through the steps."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from helpers.odes.grid import Grid
-from helpers.odes.loop import integrate
+from helpers.odes.loop import Controller, integrate
 from helpers.odes.path import Path
 from helpers.odes.state import State, starting
 from helpers.odes.stepper import Step, Stepper, beside
@@ -35,15 +34,14 @@ class Integral:
     stepper: Stepper
 
 
-def direct(
-    stepper: Stepper, control: Callable[[State, Step], State], state: State, max_steps: int
-) -> Integral:
+def direct(stepper: Stepper, control: Controller, state: State, max_steps: int) -> Integral:
     """Integrate such that autograd differentiates through the steps; their sizes are constants to it.
 
     A rejected trial has weight 0 in the answer, but 0 · ∞ = NaN: one that met an infinite derivative would
     spoil the gradient for the whole batch. After a trial that went wild, the accepted steps are therefore
     taken a second time, without the others. A trial that is rejected by less than that stays, for the sake of
-    speed; at such tolerances a field like √y, whose derivative is infinite somewhere, may still give NaN.
+    speed; at such tolerances a field like √y, whose derivative is infinite somewhere, may still give NaN. So
+    may one whose derivative is infinite where a sample has arrived and waits for the others.
     """
     tried = integrate(stepper, control, state, max_steps)
     if tried.trials and tried.y[-1].requires_grad and went_wild(tried):
@@ -53,7 +51,7 @@ def direct(
 
 def went_wild(path: Path) -> bool:
     """Whether any trial left the numbers or nearly did, or a sample could not even start."""
-    return not ((path.ratios() <= WILD_RATIO).all() and path.h[0].all())
+    return not ((path.ratios() <= WILD_RATIO).all() & path.h[0].all())
 
 
 @dataclass(frozen=True, eq=False)

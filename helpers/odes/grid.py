@@ -24,7 +24,8 @@ class Grid:
 
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this step: a sample that has left the numbers stays at its last finite state."""
-        finite, goes = all_finite(step.y), state.h != 0
+        finite = all_finite(step.y) & all_finite(torch.stack(step.increments, dim=1))
+        goes = state.h != 0
         t = torch.where(finite, state.goal, state.t)
         goal = torch.where(finite & goes, self.goal(trial + 1), t)
         return State(
@@ -34,13 +35,13 @@ class Grid:
             goal=goal,
             h=goal - t,
             accepted=finite,
-            ratio=torch.where(finite, 0.0, torch.inf),
+            ratio=torch.where(finite, 0.0, torch.inf).to(state.ratio.dtype),
             memory=state.memory,
         )
 
     def steps_left(self, state: State, trial: int) -> float:
-        """Steps up to the grid's end: no poll, the host knows."""
-        return self.times.shape[1] - 1 - trial
+        """Steps up to the grid's end; 0 when all samples have arrived or failed. A poll."""
+        return self.times.shape[1] - 1 - trial if state.h.any() else 0
 
     def goal(self, trials: int) -> Tensor:
         """Where the step after so many ends ``(B,)``."""
@@ -57,7 +58,7 @@ def divided(t: Tensor, longest: float | None, most: int) -> Grid:
         return Grid(t)
     pieces = (lengths.abs() / longest * (1 - ROUND_OFF)).ceil().clamp(min=1)  # (B, T - 1)
     last = pieces.cumsum(1)
-    count = min(int(last[:, -1].max()), most)
+    count = int(last[:, -1].max().clamp(max=most))
     index = torch.arange(count + 1, dtype=t.dtype, device=t.device).expand(len(t), -1).contiguous()
     interval = torch.searchsorted(last, index, right=True).clamp(max=lengths.shape[1] - 1)  # (B, N + 1)
     share = (index - (last - pieces).gather(1, interval)) / pieces.gather(1, interval)

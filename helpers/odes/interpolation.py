@@ -91,9 +91,11 @@ class DenseOutput:
         path, tableau = self.path, self.stepper.tableau
         if not tableau.dense_a:
             return path.increments
+        with_graph = torch.is_grad_enabled() and path.y[-1].requires_grad
         for n in located.trial[located.share > 0].unique().tolist():
-            if n not in self.dense_stages:
-                with torch.set_grad_enabled(torch.is_grad_enabled() and path.y[-1].requires_grad):
+            known = self.dense_stages.get(n)
+            if known is None or (with_graph and not known[0].requires_grad):
+                with torch.set_grad_enabled(with_graph):
                     self.dense_stages[n] = self.stepper.dense_stages(
                         path.t[n], path.y[n], path.h[n], path.increments[n]
                     )

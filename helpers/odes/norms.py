@@ -34,7 +34,7 @@ def tolerance(size: Tensor, rtol: Tensor, atol: Tensor) -> Tensor:
 def rms(values: Tensor) -> Tensor:
     """Root mean square over each sample's entries: ``(B, ...)`` to ``(B,)``, float64."""
     flat = values.reshape(len(values), -1)
-    return torch.linalg.vector_norm(flat, dim=1).double() / sqrt(flat.shape[1])
+    return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64) / sqrt(flat.shape[1])
 
 
 def pooled(ratios: Tensor, chosen: Tensor) -> Tensor:

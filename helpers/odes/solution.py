@@ -44,8 +44,8 @@ class Interpolant:
         Raises
         ------
         ValueError
-            If ``t`` is not a floating-point tensor of that shape and on that device, or leaves the times that
-            were solved for.
+            If ``t`` is not a floating-point tensor of that shape and on that device, requires a gradient, or
+            leaves the times that were solved for.
         """
         return self.dense(self.dense.locate(self._checked(t)))
 
@@ -55,6 +55,8 @@ class Interpolant:
             raise ValueError(f"t must be a floating-point tensor: got {kind(t)}")
         if t.ndim not in (1, 2) or (t.ndim == 2 and len(t) != batch):
             raise ValueError(f"t must have shape (T,) or (B, T) with B = {batch}: got {tuple(t.shape)}")
+        if t.requires_grad and torch.is_grad_enabled():
+            raise ValueError("t must not require a gradient, for there is none by the times: pass t.detach()")
         if t.device != self.first.device:
             raise ValueError(f"t must be on the device of the solution, {self.first.device}: got {t.device}")
         times = t.detach().double().expand(batch, -1).contiguous()
@@ -64,8 +66,8 @@ class Interpolant:
             sample, k = outside.nonzero()[0].tolist()
             place = f"t[{sample}, {k}]" if t.ndim == 2 else f"t[{k}]"
             raise ValueError(
-                f"t must lie within the times solved for, {low[sample].item():g} to {high[sample].item():g} "
-                f"in sample {sample}: {place} = {times[sample, k].item():g}"
+                f"t must lie within the times solved for, {low[sample].item()} to {high[sample].item()} "
+                f"in sample {sample}: {place} = {times[sample, k].item()}"
             )
         return times
 

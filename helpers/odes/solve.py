@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from helpers.odes.arguments import (
+    check_atol,
     check_method,
     check_options,
     check_slope,
@@ -73,8 +74,8 @@ def solve(
         ``direct``: through the steps.
     per_sample : bool
         Each sample has its own steps, so that a hard one costs the others neither accuracy nor steps. With
-        False all take the same steps, chosen by the RMS of their errors: fewer evaluations in all, but a
-        sample's answer depends on its batch.
+        False all that have the same times take the same steps, chosen by the RMS of their errors: fewer
+        evaluations in all, but a sample's answer depends on its batch.
     max_steps : int
         Trials of a sample, accepted or rejected, before it is given up.
     first_step : float, optional
@@ -97,7 +98,8 @@ def solve(
     Raises
     ------
     ValueError
-        If an argument does not make sense, or f returns another shape, dtype or device than y has.
+        If an argument does not make sense, or f returns (at its first call) another shape, dtype or device
+        than y has.
     SolveError
         If a sample's step underflows, its field is not finite, or it needs more than ``max_steps``.
 
@@ -108,18 +110,20 @@ def solve(
     times = check_times(t, y0)
     tableau = check_method(method)
     check_options(rtol, atol, gradient, max_steps, on_failure)
+    check_atol(atol, y0.dtype)
     check_step_sizes(tableau, times, first_step, step)
 
     start, end = times[:, 0].contiguous(), times[:, -1].contiguous()
     stepper = Stepper(f, tableau, compiled(take_step) if compile else take_step)
-    y0 = y0 if torch.is_grad_enabled() else y0.detach()
+    y0 = (y0 if torch.is_grad_enabled() else y0.detach()).clone()
     slope = stepper.first_slope(start, y0)
     check_slope(slope, y0)
+    slope = slope.clone()  # a field may write every slope into the same memory
 
     if tableau.adaptive:
         judge = compiled(judged) if compile else judged
         tolerances = y0.new_tensor(rtol), y0.new_tensor(atol)
-        control = PIController(tableau, end, *tolerances, per_sample, judge)
+        control = PIController(tableau, start, end, *tolerances, per_sample, judge)
         h = _first_step(f, control, start, y0, slope, first_step)
         goal = torch.where(all_finite(slope), control.goal(start, h), start)
         evaluations = 1 if first_step else 2

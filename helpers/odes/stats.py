@@ -33,7 +33,7 @@ def counted(integral: Integral, tableau: Tableau, opening: int, located: Located
     of_trial = len(tableau.a) + (not tableau.first_same_as_last)
     evaluations = (opening + of_trial * tried).clamp(min=1)
     if integral.path is not integral.tried:
-        evaluations = evaluations + 1 + of_trial * accepted
+        evaluations = evaluations + tableau.first_same_as_last + of_trial * accepted
     if tableau.dense_a:
         evaluations = evaluations + len(tableau.dense_a) * _trials_asked(located, integral.path.trials)
     return Stats(accepted, tried - accepted, evaluations)

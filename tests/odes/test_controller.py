@@ -21,7 +21,7 @@ def double(*values) -> torch.Tensor:
 
 
 def controller(end, per_sample=True, rtol=1e-3, atol=1e-3):
-    return PIController(DOPRI5, end, *double(rtol, atol), per_sample, judged)
+    return PIController(DOPRI5, 0 * end, end, *double(rtol, atol), per_sample, judged)
 
 
 def state(t, h, y=None) -> State:
@@ -161,7 +161,7 @@ class TestGrid:
         seen = []
         for trial in range(2):
             seen.append(at.t.tolist())
-            at = grid(at, Step(at.y + beside_h(at), None, (), ()), trial)
+            at = grid(at, Step(at.y + beside_h(at), None, (at.y,), ()), trial)
         assert seen == [[0.0, 0.0], [1.0, 0.5]]
         assert at.t.tolist() == [2.0, 0.5] and at.h.tolist() == [0.0, 0.0]
         assert at.y[:, 0].tolist() == [3.0, 1.5]
@@ -170,10 +170,10 @@ class TestGrid:
         grid = Grid(double([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]))
         y = torch.ones(2, 1, dtype=torch.float64)
         at = starting(grid.times[:, 0], y, None, grid.goal(0))
-        at = grid(at, Step(double([torch.nan], [2.0]), None, (), ()), 0)
+        at = grid(at, Step(double([torch.nan], [2.0]), None, (at.y,), ()), 0)
         assert at.t.tolist() == [0.0, 1.0] and at.h.tolist() == [0.0, 1.0]
         assert at.y[:, 0].tolist() == [1.0, 2.0]
-        at = grid(at, Step(double([1.0], [3.0]), None, (), ()), 1)
+        at = grid(at, Step(double([1.0], [3.0]), None, (at.y,), ()), 1)
         assert at.t.tolist() == [0.0, 2.0] and at.y[:, 0].tolist() == [1.0, 3.0]
 
 

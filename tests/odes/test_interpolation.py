@@ -161,9 +161,12 @@ class TestArguments:
             (torch.tensor([1]), "t must be a floating-point tensor: got a torch.int64 tensor"),
             (double(0.5)[0], r"t must have shape \(T,\) or \(B, T\) with B = 3: got \(\)"),
             (torch.zeros(2, 4), r"t must have shape \(T,\) or \(B, T\) with B = 3: got \(2, 4\)"),
-            (double(0.5, 2.5), r"t must lie within the times solved for, 0 to 2 in sample 0: t\[1\] = 2.5"),
-            (double(-0.1), r"t must lie within the times solved for, 0 to 2 in sample 0: t\[0\] = -0.1"),
-            (double([1.0], [1.0], [3.0]), r"0 to 2 in sample 2: t\[2, 0\] = 3"),
+            (
+                double(0.5, 2.5),
+                r"t must lie within the times solved for, 0.0 to 2.0 in sample 0: t\[1\] = 2.5",
+            ),
+            (double(-0.1), r"t must lie within the times solved for, 0.0 to 2.0 in sample 0: t\[0\] = -0.1"),
+            (double([1.0], [1.0], [3.0]), r"0.0 to 2.0 in sample 2: t\[2, 0\] = 3.0"),
             (double(torch.nan), r"t\[0\] = nan"),
         ],
     )

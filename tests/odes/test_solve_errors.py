@@ -158,7 +158,7 @@ def test_arguments_that_the_method_does_not_take():
 @pytest.mark.parametrize("outside", [-0.1, 3.1])
 def test_interpolant_outside_the_span(outside):
     solution = solve(decay, Y0, T)
-    message = rf"t must lie within the times solved for, 0 to 3 in sample 0: t\[1\] = {outside}"
+    message = rf"t must lie within the times solved for, 0.0 to 3.0 in sample 0: t\[1\] = {outside}"
     with pytest.raises(ValueError, match=message):
         solution.interpolant(double(0.5, outside))
 
@@ -175,3 +175,23 @@ def test_errors_of_the_field_are_its_own():
 
     with pytest.raises(KeyError, match="my own mistake"):
         solve(field, Y0, T)
+
+
+def test_steps_that_round_away():
+    refused(r"first_step must be long enough to change t: got 1e-20", t=double(1.0, 2.0), first_step=1e-20)
+    late = double(1e16, 1e16 + 4)
+    refused(r"step must be long enough to change t: got 0\.5", t=late, method="rk4", step=0.5)
+
+
+def test_tolerance_that_is_zero_among_the_states_numbers():
+    refused(r"atol must be at least 1\.2e-38 for torch\.float32 states", y0=Y0.float(), atol=1e-50)
+
+
+def test_method_that_is_no_name():
+    refused(r"method must be one of euler, (.|\n)*: got \[\]", method=[])
+
+
+def test_interpolant_at_times_that_ask_for_a_gradient():
+    solution = solve(decay, Y0, T)
+    with pytest.raises(ValueError, match=r"t must not require a gradient"):
+        solution.interpolant(double(0.5).requires_grad_())

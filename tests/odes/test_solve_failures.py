@@ -1,6 +1,7 @@
 """A failing sample says why and where, and spoils nobody else's answers or gradients."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -273,3 +274,62 @@ def test_a_wrong_guess_of_the_first_step_is_rejected():
     rash = solve(lotka_volterra, y0, t, rtol=1e-9, atol=1e-9, first_step=10.0)
     assert rash.stats.rejected.item() >= 2
     torch.testing.assert_close(rash.y, good.y, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("field", [blow_up, lambda t, y: y * torch.nan], ids=["blow-up", "nan"])
+@pytest.mark.parametrize("method", ["rk4", "dopri5", "dopri8"])
+@pytest.mark.parametrize("per_sample", [True, False])
+def test_backwards_a_failure_is_what_it_is_forwards(field, method, per_sample):
+    how = {"method": method, "per_sample": per_sample, "on_failure": "return"}
+    y0, t = double([1.0], [0.1]), times(0.0, 2.0, 5)
+    forwards = solve(field, y0, t, **how)
+    backwards = solve(lambda t, y: -field(-t, y), y0, -t, **how)
+    assert backwards.status.equal(forwards.status)
+    assert backwards.stats.rejected.equal(forwards.stats.rejected)
+    torch.testing.assert_close(backwards.y, forwards.y, equal_nan=True)
+
+
+def test_a_failure_at_time_zero_is_found_soon():
+    """The field ends just after the start, where 10 ε |t| is 0."""
+    for dtype in (torch.float32, torch.float64):
+        y0, t = torch.zeros(1, 1, dtype=dtype), torch.tensor([0.0, 2.0], dtype=dtype)
+        solution = solve(lambda t, y: y.sqrt() - 1, y0, t, on_failure="return")
+        assert solution.status.tolist() == [Status.NON_FINITE_FIELD]
+        assert solution.stats.rejected.item() < 100
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
+def test_a_fixed_grid_stops_where_any_stage_is_not_finite(method):
+    solution = solve(cliff, double([0.6], [3.0]), times(0.0, 1.0, 5), method=method, on_failure="return")
+    assert solution.status.tolist() == [Status.NON_FINITE_FIELD, Status.OK]
+    assert not solution.y[0, -1].isfinite().any() and solution.y[1].isfinite().all()
+    steep = solve(lambda t, y: t[:, None] ** -0.5, double([1.0]), T, method="midpoint", on_failure="return")
+    assert steep.status.tolist() == [Status.NON_FINITE_FIELD]
+
+
+def test_a_fixed_grid_ends_when_all_have_failed():
+    calls = []
+    field = lambda t, y: calls.append(t) or y * torch.nan  # noqa: E731
+    solve(field, double([1.0]), double(0.0, 1.0), method="rk4", step=1e-3, on_failure="return")
+    assert len(calls) < 50
+
+
+def test_very_long_and_very_short_times_are_no_failure():
+    for scale in (1e-140, 1e303):
+        t = double(0.0, scale)
+        solution = solve(lambda t, y: -y / scale, double([1.0]), t)  # noqa: B023
+        torch.testing.assert_close(solution.y[0, -1], double(math.exp(-1)), rtol=1e-5, atol=0)
+
+
+def test_a_finite_field_of_any_size_is_no_failure_in_float32():
+    t = torch.tensor([0.0, 1e-3])
+    solution = solve(lambda t, y: torch.full_like(y, 1e11), torch.tensor([[1.0, 0.0]]), t)
+    torch.testing.assert_close(solution.y[0, -1], torch.tensor([1e8, 1e8]), rtol=1e-4, atol=0)
+
+
+def test_the_error_can_be_pickled():
+    with pytest.raises(SolveError) as caught:
+        solve(blow_up, double([1.0]), T)
+    copied = pickle.loads(pickle.dumps(caught.value))
+    assert str(copied) == str(caught.value)
+    assert copied.solution.status.tolist() == [Status.STEP_UNDERFLOW]

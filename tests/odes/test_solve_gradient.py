@@ -222,3 +222,17 @@ def test_stats_and_status_are_not_differentiated():
     stats = solution.stats
     for result in (solution.status, stats.accepted, stats.rejected, stats.evaluations):
         assert not result.requires_grad
+
+
+@pytest.mark.parametrize("method", ["dopri5", "dopri8"])
+def test_an_interpolant_asked_without_a_graph_gives_the_same_gradient_later(method):
+    def gradient(asked_before):
+        rate = double(1.0).requires_grad_()
+        solution = solve(lambda t, y: -rate * y, double([1.0]), double(0.0, 1.0), method=method)
+        between = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
+        if asked_before:
+            with torch.no_grad():
+                solution.interpolant(between)
+        return torch.autograd.grad(solution.interpolant(between).sum(), rate)[0]
+
+    torch.testing.assert_close(gradient(True), gradient(False), rtol=1e-14, atol=0)

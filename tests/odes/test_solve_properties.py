@@ -1,5 +1,7 @@
 """What holds for any shape and any times: there and back, the start itself, exp(A t)."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -235,3 +237,38 @@ def test_any_layout_in_memory(method):
 def test_a_solution_prints_in_a_few_lines():
     many_steps = solve(lambda t, y: -1000 * y, double([1.0]), double(0.0, 1.0))
     assert many_steps.stats.accepted.item() > 100 and len(repr(many_steps)) < 500
+
+
+def test_a_field_may_write_into_its_own_memory():
+    memory = torch.empty(1, 1, dtype=torch.float64)
+
+    def reusing(t, y):
+        return torch.mul(y, -50.0, out=memory).add_(torch.cos(t)[:, None])
+
+    def fresh(t, y):
+        return -50.0 * y + torch.cos(t)[:, None]
+
+    for method in ("bosh3", "dopri5", "dopri8"):
+        ours, expected = (
+            solve(field, double([1.0]), double(0.0, 2.0), method=method, first_step=1.0)
+            for field in (reusing, fresh)
+        )
+        assert ours.stats.accepted.equal(expected.stats.accepted)
+        torch.testing.assert_close(ours.y, expected.y, rtol=1e-12, atol=0)
+
+
+def test_a_solution_is_its_own_when_its_arguments_change():
+    y0, t = double([1.0]), double(0.0, 1.0)
+    solution = solve(lambda t, y: -y, y0, t)
+    y0.fill_(5.0), t.add_(10.0)
+    at_half = solution.interpolant(double(0.0, 0.5))
+    torch.testing.assert_close(at_half[0, :, 0], double(1.0, math.exp(-0.5)), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("method", ADAPTIVE)
+@pytest.mark.parametrize("rate", [1e4, 1e9])
+def test_the_first_step_is_as_exact_as_the_others(method, rate):
+    """At hλ = -1 the error estimate of bosh3 is 0: the first step must not go there."""
+    t = double(0.0, 1.0, 3.0) / rate
+    solution = solve(lambda t, y: -rate * y, double([1.0]), t, method=method, rtol=1e-6)
+    torch.testing.assert_close(solution.y[0, :, 0], torch.exp(-rate * t), rtol=1e-4, atol=0)
