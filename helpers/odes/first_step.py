@@ -4,13 +4,27 @@ import torch
 from torch import Tensor
 
 from helpers.odes.controller import PIController
-from helpers.odes.norms import pooled, rms, tolerance
+from helpers.odes.norms import all_finite, pooled, rms, tolerance
 from helpers.odes.stepper import Field, beside
 
 LITTLE, FIRST_GUESS = 1e-5, 1e-6
 """Norms of state and slope below which they say nothing about time, and what the guess is then."""
 
 NO_SLOPE = 1e-15
+
+
+def first_goal(
+    field: Field, control: PIController, y: Tensor, slope: Tensor, given: float | None
+) -> tuple[Tensor, int]:
+    """Where the first step ends ``(B,)``, of the size given or chosen, and after how many evaluations.
+
+    A sample whose slope ``(B, ...)`` at y is not finite goes nowhere.
+    """
+    if given is None:
+        h, evaluations = first_step(field, control, control.start, y, slope), 2
+    else:
+        h, evaluations = torch.full_like(control.start, given), 1
+    return torch.where(all_finite(slope), control.goal(control.start, h), control.start), evaluations
 
 
 @torch.no_grad()

@@ -13,7 +13,9 @@ class Controller(Protocol):
 
     def __call__(self, state: State, step: Step, trial: int) -> State: ...
 
-    def steps_left(self, state: State, trial: int) -> float: ...
+    def steps_left(self, state: State, trial: int) -> float:
+        """How many steps the samples still need, about; 0 when none goes on."""
+        ...
 
 
 MOST_BETWEEN_POLLS, WARY = 8, 4

@@ -12,7 +12,17 @@ from helpers.odes.stats import Stats
 
 
 class Status(IntEnum):
-    """How the solution of one sample ended."""
+    """How the solution of one sample ended.
+
+    OK
+        It reached its last time.
+    STEP_UNDERFLOW
+        Its error was too large even with the shortest step that changes t.
+    NON_FINITE_FIELD
+        Its field was not finite, or its state outgrew the numbers of its dtype.
+    STEP_LIMIT
+        It needed more than ``max_steps`` trials.
+    """
 
     OK = 0
     STEP_UNDERFLOW = 1

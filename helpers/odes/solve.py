@@ -15,11 +15,10 @@ from helpers.odes.arguments import (
 from helpers.odes.compilation import compiled
 from helpers.odes.controller import PIController, judged
 from helpers.odes.failure import SolveError, failure, outcome
-from helpers.odes.first_step import first_step as chosen_first_step
-from helpers.odes.gradient import direct
+from helpers.odes.first_step import first_goal
+from helpers.odes.gradient import Integral, direct
 from helpers.odes.grid import divided
 from helpers.odes.interpolation import DenseOutput
-from helpers.odes.norms import all_finite
 from helpers.odes.solution import Interpolant, Solution
 from helpers.odes.state import starting
 from helpers.odes.stats import counted
@@ -124,32 +123,27 @@ def solve(
         judge = compiled(judged) if compile else judged
         tolerances = y0.new_tensor(rtol), y0.new_tensor(atol)
         control = PIController(tableau, start, end, *tolerances, per_sample, judge)
-        h = _first_step(f, control, start, y0, slope, first_step)
-        goal = torch.where(all_finite(slope), control.goal(start, h), start)
-        evaluations = 1 if first_step else 2
+        goal, evaluations = first_goal(f, control, y0, slope, first_step)
     else:
         control = divided(times, step, most=max_steps + 1)
         goal, evaluations = control.goal(0), 0
 
     integral = direct(stepper, control, starting(start, y0, slope, goal), max_steps)
-    dense = DenseOutput(integral.stepper, integral.path, torch.where(end < start, -1.0, 1.0).double())
-    located = dense.locate(times[:, 1:].contiguous())
-    solution = Solution(
-        t=t,
-        y=torch.cat((y0[:, None], dense(located)), dim=1),
-        status=outcome(integral.tried, end),
-        stats=counted(integral, tableau, evaluations, located),
-        interpolant=Interpolant(start, end, dense),
-    )
+    solution = _read(t, times, y0, integral, evaluations)
     if on_failure == "raise" and solution.status.any():
         raise SolveError(failure(solution, integral.tried, tableau.adaptive, max_steps), solution)
     return solution
 
 
-def _first_step(
-    f: Field, control: PIController, start: Tensor, y0: Tensor, slope: Tensor, given: float | None
-) -> Tensor:
-    """The first signed step to try ``(B,)``, as given or chosen."""
-    if given is not None:
-        return torch.full_like(start, given)
-    return chosen_first_step(f, control, start, y0, slope)
+def _read(t: Tensor, times: Tensor, y0: Tensor, integral: Integral, evaluations: int) -> Solution:
+    """The solution at its output times, and what it took, with the evaluations before the loop."""
+    start, end = times[:, 0].contiguous(), times[:, -1].contiguous()
+    dense = DenseOutput(integral.stepper, integral.path, torch.where(end < start, -1.0, 1.0).double())
+    located = dense.locate(times[:, 1:].contiguous())
+    return Solution(
+        t=t,
+        y=torch.cat((y0[:, None], dense(located)), dim=1),
+        status=outcome(integral.tried, end),
+        stats=counted(integral, integral.stepper.tableau, evaluations, located),
+        interpolant=Interpolant(start, end, dense),
+    )

@@ -10,6 +10,7 @@ from torchdiffeq import odeint
 
 from helpers.dynamics import Flow
 from helpers.fields import ControlledField, Held, Interpolated, MLPField, StoichiometricField
+from helpers.odes import solve
 
 
 def double(*numbers):
@@ -129,13 +130,12 @@ def test_a_learnt_input_is_trained_too():
 
 def test_it_is_solved_by_helpers_odes():
     """y' = u - y on a line u = a + b s from y_k: y = a + b (s - 1) + (y_k - a + b) e^(-s)."""
-    odes = pytest.importorskip("helpers.odes", reason="helpers.odes is not there yet")
     field, y = ControlledField(lambda t, y, u: u - y, Interpolated(TIMES, OWN)), random(4, 2)
     expected = [y]
     for k, s in enumerate(TIMES.diff()):
         a, b = OWN[:, k], (OWN[:, k + 1] - OWN[:, k]) / s
         expected.append(a + b * (s - 1) + (expected[-1] - a + b) * torch.exp(-s))
-    found = odes.solve(field, y, TIMES, rtol=1e-9, atol=1e-9).y
+    found = solve(field, y, TIMES, rtol=1e-9, atol=1e-9).y
     torch.testing.assert_close(found, torch.stack(expected, dim=1), rtol=1e-7, atol=1e-7)
 
 

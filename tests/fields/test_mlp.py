@@ -10,6 +10,7 @@ from torchdiffeq import odeint
 from helpers.dynamics import Flow
 from helpers.fields import MLPField
 from helpers.fields.activations import SMOOTH
+from helpers.odes import solve
 
 
 def random(*shape, seed=0):
@@ -144,10 +145,9 @@ def test_gradients_of_the_field():
 
 
 def test_it_is_solved_by_helpers_odes():
-    odes = pytest.importorskip("helpers.odes", reason="helpers.odes is not there yet")
     law, y, times = field(2, time=True), random(5, 2), torch.linspace(0, 2, 4, dtype=torch.float64)
     expected = odeint(law, y, times, rtol=1e-10, atol=1e-12).movedim(0, 1)
-    found = odes.solve(law, y, times, rtol=1e-10, atol=1e-12).y
+    found = solve(law, y, times, rtol=1e-10, atol=1e-12).y
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
 
 
