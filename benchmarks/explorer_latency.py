@@ -1,4 +1,4 @@
-"""From a key on a slider to its new picture: the book's explorer beside ipywidgets' ``interact``.
+"""From a key on a slider to its new picture: the book's explorer beside ipywidgets' `interact`.
 
 Both draw the same picture of the same model, in one JupyterLab and one Chromium, in alternating rounds.
 

@@ -1,6 +1,6 @@
 """Lyapunov exponents of a driven 64-unit RNN over 10,000 steps, beside a loop of autograd Jacobians.
 
-The peer is the obvious loop: ``torch.autograd.functional.jacobian`` at each step, a matrix product
+The peer is the obvious loop: `torch.autograd.functional.jacobian` at each step, a matrix product
 and a QR decomposition. It is timed over fewer steps and scaled up, which its cost per step allows.
 
     python benchmarks/lyapunov.py

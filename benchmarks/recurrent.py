@@ -1,4 +1,4 @@
-"""The vanilla network beside ``torch.nn.RNN``, and a gradient profile beside a plain backward pass.
+"""The vanilla network beside `torch.nn.RNN`, and a gradient profile beside a plain backward pass.
 
 All peers take turns in one process, and rows give the median and quartiles of many turns.
 

@@ -18,7 +18,7 @@ class NotebookLine:
         self.shown = display(Pretty(""), display_id=True)
 
     def write(self, text: str) -> None:
-        """Show ``text`` instead of what was shown before."""
+        """Show `text` instead of what was shown before."""
         line = text.strip()
         if line:
             self.shown.update(Pretty(line))

@@ -32,7 +32,7 @@ class Attempt:
 
 
 def attempt(function: Callable, arguments: Mapping[str, Tensor | float], expected: Tensor) -> Attempt:
-    """Call ``function`` on copies of ``arguments``; its answer must have the form of ``expected``.
+    """Call `function` on copies of `arguments`; its answer must have the form of `expected`.
 
     An exception is caught and explained. What the function prints is shown, its warnings as ordinary output:
     nbgrader gives a graded cell that writes to stderr no marks.
@@ -63,7 +63,7 @@ def explain(error: Exception, function: Callable) -> str:
 
 
 def wrong_form(returned: object, expected: Tensor) -> str | None:
-    """Why ``returned`` cannot be compared with ``expected``, or None if it can."""
+    """Why `returned` cannot be compared with `expected`, or None if it can."""
     wanted = "a number" if expected.ndim == 0 else f"a floating-point tensor of shape {tuple(expected.shape)}"
     if returned is None:
         return f"your function returns None instead of {wanted}: is its `return` line missing?"

@@ -28,7 +28,7 @@ MISCONCEPTIONS = (
 
 
 def half_life(answer) -> Verdict:
-    """Chapter 00: ``answer(rate (...)) -> (...)``, the time in h after which exp(-rate · t) is one half."""
+    """Chapter 00: `answer(rate (...)) -> (...)`, the time in h after which exp(-rate · t) is one half."""
     cases = (
         Case("one rate, ln 2 per hour, halves in an hour", {"rate": torch.tensor(math.log(2))}),
         Case("a table of rates", {"rate": torch.tensor([[0.08, 0.32], [1.5, 12.0]])}),

@@ -49,7 +49,7 @@ class Verdict:
         return f"{self.exercise}: {outcome}."
 
     def score(self, points: float) -> float:
-        """Points earned: ``points`` times the fraction of items that passed.
+        """Points earned: `points` times the fraction of items that passed.
 
         nbgrader takes a number that ends a graded cell as the marks for it.
         """

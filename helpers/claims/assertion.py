@@ -96,7 +96,7 @@ def _refuse_ambiguous_form(measured, expected, within, at_least, at_most) -> Non
 
 
 def _refuse_literal_true(caller) -> None:
-    """A claim of the literal ``True`` cannot fail; only the caller's source tells it from a computed one."""
+    """A claim of the literal `True` cannot fail; only the caller's source tells it from a computed one."""
     call = executing.Source.executing(caller).node
     if not isinstance(call, ast.Call):
         return

@@ -1,4 +1,4 @@
-"""``python -m helpers.course``: make every exercise from its solution."""
+"""`python -m helpers.course`: make every exercise from its solution."""
 
 import argparse
 import sys

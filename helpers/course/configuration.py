@@ -10,7 +10,7 @@ STUB = "# YOUR CODE HERE\n..."  # runs, so that Run All reaches the end of an un
 
 
 def course_configuration(root: Path) -> Config:
-    """nbgrader's settings for a course in the folder ``root``, which also holds its database.
+    """nbgrader's settings for a course in the folder `root`, which also holds its database.
 
     A solution becomes a stub that runs. Feedback keeps what the hidden tests found and drops their source,
     which nbgrader's own feedback shows.

@@ -24,9 +24,9 @@ class Incomplete:
     ----------
     values : Tensor
         The truth, complete.
-    mask : Tensor of bool, as ``values``
+    mask : Tensor of bool, as `values`
         True where the value was observed.
-    probability : Tensor, as ``values``
+    probability : Tensor, as `values`
         Probability with which the mechanism lets each value be observed.
     """
 
@@ -59,7 +59,7 @@ class DetectionLimit:
         _check_finite("limit", self.limit)
 
     def probability(self, values: Tensor) -> Tensor:
-        """Return the probability of being observed, in the shape of ``values``."""
+        """Return the probability of being observed, in the shape of `values`."""
         return (values >= self.limit).to(values.dtype)
 
     def draw_shape(self, shape: torch.Size) -> torch.Size:
@@ -91,7 +91,7 @@ class Logistic:
         _check_finite("slope", self.slope)
 
     def probability(self, values: Tensor) -> Tensor:
-        """Return the probability of being observed, in the shape of ``values``."""
+        """Return the probability of being observed, in the shape of `values`."""
         return torch.sigmoid(self.slope * (values - self.midpoint))
 
     def draw_shape(self, shape: torch.Size) -> torch.Size:
@@ -134,9 +134,9 @@ class DropOut:
         _check_fraction("hazard", self.hazard)
 
     def probability(self, values: Tensor) -> Tensor:
-        """Return the probability of being observed, (B, T) or (B, T, D) as ``values``."""
+        """Return the probability of being observed, (B, T) or (B, T, D) as `values`."""
         if values.ndim not in (2, 3):
-            raise ValueError(f"values must have shape (B, T) or (B, T, D), got {tuple(values.shape)}")
+            raise ValueError(f"values must have shape (B, T) or (B, T, D): got {tuple(values.shape)}")
         hazard = self.hazard * torch.sigmoid(self.slope * (values - self.threshold))
         return (1 - hazard).cumprod(dim=1)
 
@@ -159,12 +159,12 @@ def mcar(values: Tensor, rate: float, *, generator: torch.Generator) -> Incomple
     rate : float
         Fraction missing, 0 to 1.
     generator : torch.Generator
-        On the device of ``values``.
+        On the device of `values`.
 
     Raises
     ------
     ValueError
-        If ``values`` are not finite floating-point numbers, or ``rate`` is not in [0, 1].
+        If `values` are not finite floating-point numbers, or `rate` is not in [0, 1].
     """
     _check_values("values", values)
     _check_fraction("rate", rate)
@@ -178,7 +178,7 @@ def mar(
     *,
     generator: torch.Generator,
 ) -> Incomplete:
-    """Hide values at random given a ``driver`` that is always observed.
+    """Hide values at random given a `driver` that is always observed.
 
     ::
 
@@ -188,17 +188,17 @@ def mar(
     ----------
     values : Tensor
         The truth, of any shape that the mechanism takes.
-    driver : Tensor that broadcasts to ``values``
+    driver : Tensor that broadcasts to `values`
         For example age, (B, 1, 1).
     mechanism : DetectionLimit, Logistic or DropOut
         In the unit of the driver.
     generator : torch.Generator
-        On the device of ``values``.
+        On the device of `values`.
 
     Raises
     ------
     ValueError
-        If ``values`` or ``driver`` are not finite floating-point numbers, or do not fit each other.
+        If `values` or `driver` are not finite floating-point numbers, or do not fit each other.
     """
     _check_values("values", values)
     _check_values("driver", driver)
@@ -222,12 +222,12 @@ def mnar(
     mechanism : DetectionLimit, Logistic or DropOut
         In the unit of the values.
     generator : torch.Generator
-        On the device of ``values``.
+        On the device of `values`.
 
     Raises
     ------
     ValueError
-        If ``values`` are not finite floating-point numbers.
+        If `values` are not finite floating-point numbers.
     """
     return mar(values, values, mechanism, generator=generator)
 
@@ -244,13 +244,13 @@ def _expand(driver: Tensor, values: Tensor) -> Tensor:
         return driver.expand_as(values)
     except RuntimeError:
         raise ValueError(
-            f"driver must broadcast to {tuple(values.shape)}, the shape of values, got {tuple(driver.shape)}"
+            f"driver must broadcast to {tuple(values.shape)}, the shape of values: got {tuple(driver.shape)}"
         ) from None
 
 
 def _check_values(name: str, values: Tensor) -> None:
     if not values.is_floating_point():
-        raise ValueError(f"{name} must be floating point, got {values.dtype}")
+        raise ValueError(f"{name} must be floating point: got {values.dtype}")
     refuse_where(
         ~values.isfinite(),
         lambda *index: f"{name} must be finite: {name}{list(index)} = {values[index]}",
@@ -259,9 +259,9 @@ def _check_values(name: str, values: Tensor) -> None:
 
 def _check_finite(name: str, parameter: float | Tensor) -> None:
     if not torch.as_tensor(parameter).isfinite().all():
-        raise ValueError(f"{name} must be finite, got {parameter}")
+        raise ValueError(f"{name} must be finite: got {parameter}")
 
 
 def _check_fraction(name: str, fraction: float) -> None:
     if not 0 <= fraction <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1, got {fraction}")
+        raise ValueError(f"{name} must lie between 0 and 1: got {fraction}")

@@ -16,9 +16,9 @@ class LynxHare:
 
     Parameters
     ----------
-    year : Tensor, shape (21,)
-    lynx, hare : Tensor, shape (21,)
-        Pelts, in ``unit``.
+    year : Tensor (21,)
+    lynx, hare : Tensor (21,)
+        Pelts, in `unit`.
     unit, source : str
     """
 
@@ -36,9 +36,9 @@ class Theophylline:
     Parameters
     ----------
     series : IrregularBatch, shapes (12, 11) and (12, 11, 1)
-        Time since the dose, in ``time_unit``; concentration, in ``concentration_unit``.
-    weight_kg : Tensor, shape (12,)
-    dose_mg_per_kg : Tensor, shape (12,)
+        Time since the dose, in `time_unit`; concentration, in `concentration_unit`.
+    weight_kg : Tensor (12,)
+    dose_mg_per_kg : Tensor (12,)
     time_unit, concentration_unit, source : str
     """
 
@@ -57,7 +57,7 @@ class Indomethacin:
     Parameters
     ----------
     series : IrregularBatch, shapes (6, 11) and (6, 11, 1)
-        Time since the injection, in ``time_unit``; concentration, in ``concentration_unit``.
+        Time since the injection, in `time_unit`; concentration, in `concentration_unit`.
     time_unit, concentration_unit, source : str
     """
 

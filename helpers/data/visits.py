@@ -16,13 +16,13 @@ class Visits:
 
     Parameters
     ----------
-    times : Tensor, shape (B, T)
+    times : Tensor (B, T)
         Strictly increasing within each series, from 0 to the horizon.
-    mask : Tensor of bool, shape (B, T)
+    mask : Tensor (B, T), bool
         True for a visit, False for padding.
-    lengths : Tensor of integers, shape (B,)
+    lengths : Tensor (B,), integers
         Number of visits of each series.
-    intensity : Tensor, shape (B, T)
+    intensity : Tensor (B, T)
         The true intensity at each visit, per unit of time; 0 in padding.
     """
 
@@ -43,14 +43,14 @@ def visit_times(
 ) -> Visits:
     """Draw visit times from a Poisson process whose intensity is a number or a function of time.
 
-    Lewis and Shedler's thinning draws candidates at the constant rate ``bound`` and keeps each
+    Lewis and Shedler's thinning draws candidates at the constant rate `bound` and keeps each
     with its share of it::
 
         n ~ Poisson(bound · horizon),   t[1] < … < t[n] uniform on [0, horizon]
         P(keep t[i]) = intensity(t[i]) / bound
 
     An intensity that follows a patient's state is a function that looks the state up. With
-    ``severity`` (B, G) at the times ``grid`` (G,), between 0 and 1::
+    `severity` (B, G) at the times `grid` (G,), between 0 and 1::
 
         def intensity(times):  # (B, K), per hour
             latest = torch.searchsorted(grid, times, right=True) - 1
@@ -77,14 +77,14 @@ def visit_times(
     ------
     ValueError
         If an argument is out of range, or the intensity at a candidate is negative, not finite,
-        or above ``bound``.
+        or above `bound`.
 
     Source: Lewis & Shedler (1979), Simulation of nonhomogeneous Poisson processes by thinning, Naval
     Research Logistics Quarterly 26:403-413.
     """
     _check_range("horizon", horizon, positive=True)
     if batch < 1:
-        raise ValueError(f"batch must be at least 1, got {batch}")
+        raise ValueError(f"batch must be at least 1: got {batch}")
     function, bound = _as_function(intensity, bound)
     candidates, real = _candidates(horizon, bound, batch, generator, dtype or torch.get_default_dtype())
     intensities = function(candidates)  # (B, K)
@@ -105,7 +105,7 @@ def _as_function(
         _check_range("bound", bound)
         return intensity, bound
     if bound is not None:
-        raise ValueError(f"bound must be left out with a constant intensity, got {bound}")
+        raise ValueError(f"bound must be left out with a constant intensity: got {bound}")
     _check_range("intensity", intensity)
     return lambda times: torch.full_like(times, intensity), intensity
 
@@ -137,13 +137,13 @@ def _keep(candidates: Tensor, intensities: Tensor, kept: Tensor, horizon: float)
 def _check_range(name: str, number: float, *, positive: bool = False) -> None:
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
         expected = "positive" if positive else "at least 0"
-        raise ValueError(f"{name} must be finite and {expected}, got {number}")
+        raise ValueError(f"{name} must be finite and {expected}: got {number}")
 
 
 def _check_intensities(intensities: Tensor, times: Tensor, real: Tensor, bound: float) -> None:
     if intensities.shape != times.shape:
         raise ValueError(
-            f"intensity must return shape (B, K) = {tuple(times.shape)}, got {tuple(intensities.shape)}"
+            f"intensity must return shape (B, K) = {tuple(times.shape)}: got {tuple(intensities.shape)}"
         )
     refuse_where(
         real & ~((intensities >= 0) & (intensities <= bound)),

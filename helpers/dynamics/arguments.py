@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def check_states(name: str, states: Tensor) -> None:
-    """Refuse anything but finite floating-point states ``(B, D)``."""
+    """Refuse anything but finite floating-point states (B, D)."""
     if not (isinstance(states, Tensor) and states.is_floating_point()):
         kind = f"a {states.dtype} tensor" if isinstance(states, Tensor) else type(states).__name__
         raise ValueError(f"{name} must be a floating-point tensor: got {kind}")
@@ -39,13 +39,13 @@ def check_positive(name: str, value: float) -> None:
 
 
 def check_count(name: str, value: int, least: int = 1) -> None:
-    """Refuse anything but a whole number of at least ``least``."""
+    """Refuse anything but a whole number of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}: got {value}")
 
 
 def check_finite_states(states: Tensor, times: Tensor) -> None:
-    """Refuse a trajectory ``(T, B, D)`` that has left the numbers; say when and which sample."""
+    """Refuse a trajectory (T, B, D) that has left the numbers; say when and which sample."""
     finite = states.isfinite().all(dim=-1)  # (T, B)
     if finite.all():
         return

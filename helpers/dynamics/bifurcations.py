@@ -32,7 +32,7 @@ class Bifurcation:
     Attributes
     ----------
     kind : str
-        ``fold``, ``pitchfork``, ``transcritical``, ``period doubling``, ``Hopf`` or ``Neimark-Sacker``.
+        `fold`, `pitchfork`, `transcritical`, `period doubling`, `Hopf` or `Neimark-Sacker`.
     parameter : float
         Its place.
     state : Tensor (D,)
@@ -46,7 +46,7 @@ class Bifurcation:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """The piece of each branch between two successive points ``(B, D + 1)``, and the tangents at both."""
+    """The piece of each branch between two successive points (B, D + 1), and the tangents at both."""
 
     curve: Curve
     begin: Tensor
@@ -55,11 +55,11 @@ class Segment:
     end_tangent: Tensor
 
     def at(self, share: Tensor) -> Tensor:
-        """The point ``(B, D + 1)`` a share ``(B,)`` of the way along the branch."""
+        """The point (B, D + 1) a share (B,) of the way along the branch."""
         return self.curve.correct(self._interpolated(share[:, None]), self.begin_tangent)[0]
 
     def meets_a_branch(self) -> Tensor:
-        """Where another branch crosses this one ``(B,)``: the determinant of (F_z, τ) changes its sign."""
+        """Where another branch crosses this one (B,): the determinant of (F_z, τ) changes its sign."""
         signs = [
             torch.linalg.slogdet(torch.cat((self.curve.defect_jacobian(point), tangent[:, None]), dim=1)).sign
             for point, tangent in ((self.begin, self.begin_tangent), (self.end, self.end_tangent))
@@ -75,17 +75,17 @@ class Segment:
         return self.begin + share * chord + share * (1 - share) * bend
 
     def turning(self, share: Tensor) -> Tensor:
-        """dp/ds ``(B,)`` there."""
+        """dp/ds (B,) there."""
         return self.curve.tangent(self.at(share), self.begin_tangent)[:, -1]
 
     def growth(self, share: Tensor, index: Tensor) -> Tensor:
-        """The growth ``(B,)`` there whose place in falling order is ``index`` ``(B, 1)``."""
+        """The growth (B,) there whose place in falling order is `index` (B, 1)."""
         growth = self.curve.growth(self.at(share))
         return growth.gather(-1, index.clamp(max=growth.shape[-1] - 1)).squeeze(-1)
 
 
 def bifurcations(segment: Segment, chosen: Tensor) -> list[tuple[int, Bifurcation]]:
-    """The bifurcations on each of the chosen segments ``(B,)``, after their sample: at most two on each.
+    """The bifurcations on each of the chosen segments (B,), after their sample: at most two on each.
 
     A branch turns back where dp/ds changes sign. Its stability changes where the growth along an eigenvector
     does; sorted, these growths are continuous along the branch even where eigenvalues meet.
@@ -109,7 +109,7 @@ def bifurcations(segment: Segment, chosen: Tensor) -> list[tuple[int, Bifurcatio
 
 
 def _located(segment: Segment, function: Callable[[Tensor], Tensor], share: Tensor, chosen: Tensor) -> Tensor:
-    """The points ``(B, D + 1)`` where the function is zero; the segment's begin where nothing was looked for.
+    """The points (B, D + 1) where the function is zero; the segment's begin where nothing was looked for.
 
     Where branches cross, Newton's method cannot tell them apart: there the point is the value at zero of the
     cubic in the function's values through two points of the branch on either side.
@@ -194,7 +194,7 @@ def _kinds_of_zero(segment: Segment, points: Tensor) -> list[str]:
 
 
 def _curvature(curve: Curve, points: Tensor, direction: Tensor) -> Tensor:
-    """F_hh φ φ ``(B, D)``: how F_h φ changes along φ ``(B, D)``."""
+    """F_hh φ φ (B, D): how F_h φ changes along φ (B, D)."""
     system = curve.system(points)
 
     def slope(state: Tensor) -> Tensor:

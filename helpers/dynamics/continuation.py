@@ -44,8 +44,8 @@ class Branch:
     bifurcations : tuple of Bifurcation
         In the order in which they were met.
     ended : str
-        ``left the bounds`` (the last point is the first outside), ``max_points reached``, or
-        ``step underflow``: no further point was found, for example where the branch itself ends.
+        `left the bounds` (the last point is the first outside), `max_points reached`, or
+        `step underflow`: no further point was found, for example where the branch itself ends.
     """
 
     parameter: Tensor
@@ -75,15 +75,15 @@ def continuation(
 
     Each branch is followed by its own arclength s in (h, p), so that it may turn back in p. The step Δs is
     halved where the branch bends by more than 11 degrees or Newton's method fails, and grows by half
-    elsewhere, up to ``step``. A bifurcation is noticed where dp/ds changes sign or the number of growing
+    elsewhere, up to `step`. A bifurcation is noticed where dp/ds changes sign or the number of growing
     eigenvectors changes from one point to the next, and located between them; two opposite changes within one
     step are missed: take smaller steps.
 
     Parameters
     ----------
     family : callable
-        From p ``(B,)``, one for each start, to a Map or a Flow of states ``(B, D)``; for example
-        ``lambda alpha: Flow(ToggleSwitch(alpha))``, ``lambda w: Map(lambda h: torch.tanh(w[:, None] * h))``.
+        From p (B,), one for each start, to a Map or a Flow of states (B, D); for example
+        `lambda alpha: Flow(ToggleSwitch(alpha))`, `lambda w: Map(lambda h: torch.tanh(w[:, None] * h))`.
     starts : Tensor (B, D)
         Near a fixed point at the first parameter; float64 is recommended.
     parameter : float
@@ -141,7 +141,7 @@ def _follow(
 ) -> tuple[Tensor, Tensor, list[tuple[int, Bifurcation]]]:
     """Step along all branches at once, each with its own step size, until every one has ended.
 
-    Returns all points ``(N, B, D + 1)``, which of them were new ``(N, B)``, and each sample's bifurcations.
+    Returns all points (N, B, D + 1), which of them were new (N, B), and each sample's bifurcations.
     """
     sizes = torch.full_like(points[:, -1], step)
     active = torch.ones_like(sizes, dtype=torch.bool)

@@ -15,12 +15,12 @@ MOST_NEWTON_STEPS = 8
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Fixed points of ``family(p)``, one curve for each sample; a point is z = (h, p) ``(B, D + 1)``.
+    """Fixed points of `family(p)`, one curve for each sample; a point is z = (h, p) (B, D + 1).
 
     Attributes
     ----------
     family : callable
-        From p ``(B,)`` to a Map or a Flow of states ``(B, D)``.
+        From p (B,) to a Map or a Flow of states (B, D).
     tolerance : float
         A point is on the curve where ‖F‖ ≤ tolerance · (1 + max |z|).
     """
@@ -33,23 +33,23 @@ class Curve:
         return self.family(points[:, -1])
 
     def defect(self, points: Tensor) -> Tensor:
-        """F(h, p) ``(B, D)``."""
+        """F(h, p) (B, D)."""
         return self.system(points).defect(points[:, :-1])
 
     def defect_jacobian(self, points: Tensor) -> Tensor:
-        """(∂F/∂h, ∂F/∂p) ``(B, D, D + 1)``."""
+        """(∂F/∂h, ∂F/∂p) (B, D, D + 1)."""
         state, parameter = points[:, :-1], points[:, -1:]
         by_state = self.system(points).defect_jacobian(state)
         by_parameter = jacobian(lambda p: self.family(p.squeeze(-1)).defect(state), parameter)
         return torch.cat((by_state, by_parameter), dim=-1)
 
     def eigenvalues(self, points: Tensor) -> Tensor:
-        """Of the system's Jacobian, the fastest growing first: complex ``(B, D)``."""
+        """Of the system's Jacobian, the fastest growing first: complex (B, D)."""
         system = self.system(points)
         return eigenvalues_by_growth(system, system.jacobian(points[:, :-1]))
 
     def growth(self, points: Tensor) -> Tensor:
-        """How fast displacements along the eigenvectors grow ``(B, D)``, in falling order."""
+        """How fast displacements along the eigenvectors grow (B, D), in falling order."""
         return self.system(points).growth(self.eigenvalues(points))
 
     def first_tangent(self, points: Tensor, direction: int) -> Tensor:
@@ -68,7 +68,7 @@ class Curve:
     def correct(self, points: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
         """Newton's method for F(z) = 0 within the plane through each point with this normal.
 
-        Returns the corrected points and where they are on the curve ``(B,)``. A point that is on it to
+        Returns the corrected points and where they are on the curve (B,). A point that is on it to
         round-off stays as it is: where branches cross, a step for no reason would lead away.
         """
         round_off = 4 * torch.finfo(points.dtype).eps

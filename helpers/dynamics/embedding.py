@@ -71,7 +71,7 @@ def delay_embedding(
     Raises
     ------
     ValueError
-        If ``x`` is not finite floating-point ``(T,)`` or ``(B, T)``, is too short, or no delay or dimension
+        If `x` is not finite floating-point (T,) or (B, T), is too short, or no delay or dimension
         tried will do.
 
     Source: Takens (1981), Detecting strange attractors in turbulence; Fraser and Swinney (1986), Independent
@@ -90,7 +90,7 @@ def delay_embedding(
 
 
 def delay_vectors(x: Tensor, delay: int, dimension: int) -> Tensor:
-    """(x_t, x_{t-d}, …, x_{t-(m-1)d}) ``(B, T - (m-1) d, m)`` of series ``(T,)`` or ``(B, T)``."""
+    """(x_t, x_{t-d}, …, x_{t-(m-1)d}) (B, T - (m-1) d, m) of series (T,) or (B, T)."""
     x = _check_series(x)
     check_count("delay", delay), check_count("dimension", dimension)
     span = (dimension - 1) * delay
@@ -101,13 +101,13 @@ def delay_vectors(x: Tensor, delay: int, dimension: int) -> Tensor:
 
 
 def mutual_information(x: Tensor, longest_delay: int, *, bins: int = 32) -> Tensor:
-    """How much x_{t-l} tells about x_t, in nats, for l = 0 … L: ``(L + 1,)``.
+    """How much x_{t-l} tells about x_t, in nats, for l = 0 … L: (L + 1,).
 
     ::
 
         I(l) = Σ_ij p_ij(l) ln (p_ij(l) / (p_i p_j))
 
-    over a histogram with ``bins`` bins of equal count for each of the two.
+    over a histogram with `bins` bins of equal count for each of the two.
     """
     x = _check_series(x)
     check_count("longest_delay", longest_delay), check_count("bins", bins, least=2)
@@ -118,7 +118,7 @@ def mutual_information(x: Tensor, longest_delay: int, *, bins: int = 32) -> Tens
 
 
 def first_minimum(information: Tensor) -> int:
-    """The first lag at which information ``(L + 1,)`` is less than before and not more than after."""
+    """The first lag at which information (L + 1,) is less than before and not more than after."""
     falls, rises = information[1:-1] < information[:-2], information[1:-1] <= information[2:]
     minima = (falls & rises).nonzero().squeeze(-1)
     if not len(minima):
@@ -130,7 +130,7 @@ def first_minimum(information: Tensor) -> int:
 
 
 def false_neighbours(x: Tensor, delay: int, largest_dimension: int) -> Tensor:
-    """The share of nearest neighbours that are so only in projection, in dimensions 1 … M: ``(M,)``.
+    """The share of nearest neighbours that are so only in projection, in dimensions 1 … M: (M,).
 
     A neighbour at distance r in m dimensions is false if the next coordinate parts the two by more than 15 r,
     or by so much that their distance in m + 1 dimensions exceeds twice the standard deviation of x.
@@ -146,7 +146,7 @@ def false_neighbours(x: Tensor, delay: int, largest_dimension: int) -> Tensor:
 
 
 def _false_share(vectors: Tensor, dimension: int, delay: int, size: Tensor) -> Tensor:
-    """The share of false neighbours in the first ``dimension`` coordinates of vectors ``(B, N, M + 1)``."""
+    """The share of false neighbours in the first `dimension` coordinates of vectors (B, N, M + 1)."""
     points, following = vectors[..., :dimension], vectors[..., dimension]
     distance, neighbour = _nearest(points, delay)
     parting = (following - following.gather(1, neighbour)).abs()
@@ -156,7 +156,7 @@ def _false_share(vectors: Tensor, dimension: int, delay: int, size: Tensor) -> T
 
 
 def _nearest(points: Tensor, excluded: int) -> tuple[Tensor, Tensor]:
-    """Distance to, and index of, the nearest point ``(B, N)`` that is more than ``excluded`` steps away."""
+    """Distance to, and index of, the nearest point (B, N) that is more than `excluded` steps away."""
     steps = torch.arange(points.shape[1], device=points.device)
     nearest = []
     for rows in steps.split(ROWS_AT_ONCE):
@@ -179,7 +179,7 @@ def _first_with_few(shares: Tensor) -> int:
 
 
 def _equal_count_bins(x: Tensor, bins: int) -> Tensor:
-    """The bin of every value of all series together, each with as many values: ``(B, T)``."""
+    """The bin of every value of all series together, each with as many values: (B, T)."""
     inner_edges = torch.arange(1, bins, dtype=x.dtype, device=x.device) / bins
     ordered = x.flatten().sort().values
     return torch.bucketize(x.contiguous(), ordered[(inner_edges * len(ordered)).long()], right=True)
@@ -194,7 +194,7 @@ def _information(labels: Tensor, lag: int, bins: int, like: Tensor) -> Tensor:
 
 
 def _check_series(x: Tensor) -> Tensor:
-    """Series as ``(B, T)``; refuse any other shape, and anything not finite."""
+    """Series as (B, T); refuse any other shape, and anything not finite."""
     if not (isinstance(x, Tensor) and x.is_floating_point()):
         raise ValueError(
             f"x must be a floating-point tensor: got {x.dtype if isinstance(x, Tensor) else type(x).__name__}"

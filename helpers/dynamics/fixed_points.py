@@ -26,13 +26,13 @@ class FixedPoints:
     eigenvalues : Tensor (N, D), complex
         Of the Jacobian; the fastest growing first.
     stability : tuple of N str
-        ``stable``, ``unstable``, ``saddle`` or ``marginal`` (on the boundary: linearisation cannot tell).
+        `stable`, `unstable`, `saddle` or `marginal` (on the boundary: linearisation cannot tell).
     slow_states : Tensor (M, D)
         Places where the speed is least but not zero: the ghosts of fixed points that are not there.
     slow_speeds : Tensor (M,)
         ‖step(h) - h‖ or ‖f(y)‖ there.
     outcomes : tuple of B str
-        For every start: ``fixed point``, ``slow point`` or ``not converged``.
+        For every start: `fixed point`, `slow point` or `not converged`.
     """
 
     states: Tensor
@@ -68,7 +68,7 @@ def fixed_points(
     Parameters
     ----------
     system : Map or Flow
-        Not driven. A network under constant input is ``Map(lambda h: step(h, x))``.
+        Not driven. A network under constant input is `Map(lambda h: step(h, x))`.
     starts : Tensor (B, D)
         Where to start. float64 is recommended.
     tolerance : float, optional
@@ -82,8 +82,8 @@ def fixed_points(
     Raises
     ------
     ValueError
-        If ``starts`` are not finite floating-point ``(B, D)``, the system returns another shape, dtype or
-        device, or ``tolerance``, ``same_within`` or ``max_steps`` is not positive.
+        If `starts` are not finite floating-point (B, D), the system returns another shape, dtype or
+        device, or `tolerance`, `same_within` or `max_steps` is not positive.
 
     Source: Levenberg-Marquardt with damping in proportion to ‖F‖: Fan and Yuan (2005), On the quadratic
     convergence of the Levenberg-Marquardt method without nonsingularity assumption, Computing 74. Slow
@@ -124,7 +124,7 @@ def _distinct(states: Tensor, values: Tensor, chosen: Tensor, within: float) -> 
 
 
 def _by_first_variable(states: Tensor, within: float) -> Tensor:
-    """The order of states by their first variable; where that is equal to ``within``, by their second; …"""
+    """The order of states by their first variable; where that is equal to `within`, by their second; …"""
     order = torch.arange(len(states), device=states.device)
     for column in (states / within).round().unbind(-1)[::-1]:
         order = order[column[order].argsort(stable=True)]

@@ -66,7 +66,7 @@ def lyapunov_spectrum(
     Parameters
     ----------
     system : Map or Flow
-        A driven map takes ``inputs``.
+        A driven map takes `inputs`.
     start : Tensor (B, D)
         Where each trajectory begins; float64 is recommended.
     steps : int
@@ -116,7 +116,7 @@ def ftle(
     Parameters
     ----------
     system : Map or Flow
-        A driven map takes ``inputs``.
+        A driven map takes `inputs`.
     starts : Tensor (B, D)
         Where each trajectory begins; float64 is recommended.
     steps : int
@@ -153,7 +153,7 @@ def ftle(
 
 
 def _growth_of_blocks(moving: Motion, tangents: Tensor, transient: int, steps: int) -> tuple[Tensor, Tensor]:
-    """After each block of steps, the steps since the transient ``(N,)``, and its ln |R_ii| ``(N, B, K)``."""
+    """After each block of steps, the steps since the transient (N,), and its ln |R_ii| (N, B, K)."""
     state, interval, blocks = moving.start, FIRST_INTERVAL, []
     ends = []
     for first, last in moving.chunks(0, transient) + moving.chunks(transient, transient + steps):
@@ -184,7 +184,7 @@ def _stretch_precisely(jacobians: Tensor, tangents: Tensor, interval: int) -> tu
 
 
 def _stretch(jacobians: Tensor, tangents: Tensor, interval: int) -> tuple[Tensor, Tensor]:
-    """Carry tangents ``(B, D, K)`` through Jacobians ``(T, B, D, D)``; ln |R_ii| ``(N, B, K)`` at each QR."""
+    """Carry tangents (B, D, K) through Jacobians (T, B, D, D); ln |R_ii| (N, B, K) at each QR."""
     growth = []
     for block in jacobians.split(interval):
         for jacobian in block:
@@ -195,7 +195,7 @@ def _stretch(jacobians: Tensor, tangents: Tensor, interval: int) -> tuple[Tensor
 
 
 def _summary(times: Tensor, growth: Tensor, smooth_average: bool) -> LyapunovSpectrum:
-    """Exponents and how they settled, from the growth ``(N, B, K)`` up to each time ``(N,)``."""
+    """Exponents and how they settled, from the growth (N, B, K) up to each time (N,)."""
     begins = torch.cat((times.new_zeros(1), times[:-1]))
     durations = times - begins
     rates = growth / durations[:, None, None]
@@ -217,7 +217,7 @@ def _bump(u: Tensor) -> Tensor:
 
 
 def _standard_error(growth: Tensor, times: Tensor) -> Tensor:
-    """Of the mean rate ``(B, K)``: a long sum varies as much as the rate's slowest waves do.
+    """Of the mean rate (B, K): a long sum varies as much as the rate's slowest waves do.
 
     ::
 
@@ -237,7 +237,7 @@ def _standard_error(growth: Tensor, times: Tensor) -> Tensor:
 
 
 def _first_tangents(start: Tensor, count: int, generator: Generator | None) -> Tensor:
-    """Orthonormal vectors ``(B, D, K)`` in no particular directions, the same for every sample."""
+    """Orthonormal vectors (B, D, K) in no particular directions, the same for every sample."""
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     shape = (start.shape[-1], count)
     directions = torch.randn(shape, generator=generator, dtype=start.dtype, device=generator.device)

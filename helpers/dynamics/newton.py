@@ -19,10 +19,10 @@ def least_norm(
     tolerance: float,
     max_steps: int,
 ) -> tuple[Tensor, Tensor]:
-    """From each start ``(B, D)``, descend to a nearby zero of F, or else minimum of ‖F‖.
+    """From each start (B, D), descend to a nearby zero of F, or else minimum of ‖F‖.
 
-    Returns where each sample is after at most ``max_steps`` (rounded up to a multiple of eight), and whether
-    it came to rest there, ``(B,)``.
+    Returns where each sample is after at most `max_steps` (rounded up to a multiple of eight), and whether
+    it came to rest there, (B,).
     """
     states, damping = starts.clone(), torch.ones_like(starts[:, 0])
     moving = torch.arange(len(starts), device=starts.device)
@@ -41,7 +41,7 @@ def descend(
     states: Tensor,
     damping: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Take eight damped steps towards a zero of F, and adapt each sample's damping μ ``(B,)``.
+    """Take eight damped steps towards a zero of F, and adapt each sample's damping μ (B,).
 
     ::
 
@@ -59,22 +59,22 @@ def descend(
 
 
 def norm(values: Tensor) -> Tensor:
-    """Euclidean norm ``(B,)`` of the rows of ``(B, D)``."""
+    """Euclidean norm (B,) of the rows of (B, D)."""
     return torch.linalg.vector_norm(values, dim=-1)
 
 
 def scale(states: Tensor) -> Tensor:
-    """1 + max |h| ``(B,)``: what an absolute error is measured against."""
+    """1 + max |h| (B,): what an absolute error is measured against."""
     return 1 + states.abs().amax(-1)
 
 
 def is_zero(states: Tensor, values: Tensor, tolerance: float) -> Tensor:
-    """Where ‖F‖ ≤ tolerance · (1 + max |h|), as a mask ``(B,)``."""
+    """Where ‖F‖ ≤ tolerance · (1 + max |h|), as a mask (B,)."""
     return norm(values) <= tolerance * scale(states)
 
 
 def _damped_newton_step(values: Tensor, matrices: Tensor, damping: Tensor) -> Tensor:
-    """d of (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F, ``(B, D)``."""
+    """d of (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F, (B, D)."""
     transposed = matrices.mT
     ridge = (damping * norm(values))[:, None, None] * torch.eye(values.shape[-1]).to(values)
     factor, _ = torch.linalg.cholesky_ex(transposed @ matrices + ridge)

@@ -22,11 +22,11 @@ def semigroup_defect(step: Callable[[Tensor, float], Tensor], states: Tensor, dt
     Parameters
     ----------
     step : callable
-        Φ: from states ``(B, D)`` and a duration to the states ``(B, D)`` after it.
+        Φ: from states (B, D) and a duration to the states (B, D) after it.
     states : Tensor (B, D)
         Where to begin.
     dt : float
-        Δt, in the unit of time of ``step``.
+        Δt, in the unit of time of `step`.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def semigroup_defect(step: Callable[[Tensor, float], Tensor], states: Tensor, dt
     Raises
     ------
     ValueError
-        If ``states`` are not finite floating-point ``(B, D)``, ``dt`` is not positive, or ``step`` returns
+        If `states` are not finite floating-point (B, D), `dt` is not positive, or `step` returns
         another shape, dtype or device.
     """
     check_states("states", states)

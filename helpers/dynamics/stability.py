@@ -12,16 +12,16 @@ UNSTABLE = "unstable"
 
 
 def eigenvalues_by_growth(system: System, jacobian: Tensor) -> Tensor:
-    """Complex eigenvalues ``(B, D)`` of Jacobians ``(B, D, D)``, the fastest growing first."""
+    """Complex eigenvalues (B, D) of Jacobians (B, D, D), the fastest growing first."""
     eigenvalues = torch.linalg.eigvals(jacobian)
     order = system.growth(eigenvalues).argsort(dim=-1, descending=True, stable=True)
     return eigenvalues.gather(-1, order)
 
 
 def stability_labels(growth: Tensor) -> tuple[str, ...]:
-    """Name each fixed point by the growth of its eigenvectors ``(B, D)``.
+    """Name each fixed point by the growth of its eigenvectors (B, D).
 
-    ``stable`` where all decay, ``unstable`` where all grow, ``saddle`` where some do; ``marginal`` where one
+    `stable` where all decay, `unstable` where all grow, `saddle` where some do; `marginal` where one
     does neither (|growth| < √ε, which round-off could turn either way) and none grows.
     """
     tolerance = torch.finfo(growth.dtype).eps ** 0.5

@@ -1,6 +1,6 @@
 """The one protocol: a map h ← step(h) or a flow y' = f(t, y), with its Jacobian.
 
-A function of states ``(B, D)`` becomes a system by saying which of the two it is::
+A function of states (B, D) becomes a system by saying which of the two it is::
 
     Map(lambda h: torch.tanh(h @ weight.T))          # a map
     Map(lambda h, x: torch.tanh(h @ weight.T + x))   # a map driven by inputs x_t (B, I)
@@ -25,10 +25,10 @@ class Map:
     Parameters
     ----------
     step : callable
-        From h ``(B, D)``, and x ``(B, I)`` where driven, to the next h ``(B, D)``; row by row.
+        From h (B, D), and x (B, I) where driven, to the next h (B, D); row by row.
     derivative : callable, optional
-        ∂step/∂h ``(B, D, D)`` of the same arguments, for example diag(1 - h'²) W, h' = step(h), for a tanh
-        network. Where it is left out, torch.func derives it from ``step``, whose
+        ∂step/∂h (B, D, D) of the same arguments, for example diag(1 - h'²) W, h' = step(h), for a tanh
+        network. Where it is left out, torch.func derives it from `step`, whose
         operations torch.func must know how to derive and to repeat over a further dimension.
     """
 
@@ -36,21 +36,21 @@ class Map:
     derivative: Callable[..., Tensor] | None = None
 
     def image(self, state: Tensor, *inputs: Tensor) -> Tensor:
-        """step(h) or step(h, x) ``(B, D)``, as the caller's function gives it."""
+        """step(h) or step(h, x) (B, D), as the caller's function gives it."""
         return self.step(state, *inputs)
 
     def defect(self, state: Tensor) -> Tensor:
-        """step(h) - h ``(B, D)``, zero at a fixed point."""
+        """step(h) - h (B, D), zero at a fixed point."""
         return self.step(state) - state
 
     def jacobian(self, state: Tensor, *inputs: Tensor) -> Tensor:
-        """∂step/∂h ``(B, D, D)``."""
+        """∂step/∂h (B, D, D)."""
         if self.derivative is not None:
             return self.derivative(state, *inputs)
         return jacobian(lambda h: self.step(h, *inputs), state)
 
     def defect_jacobian(self, state: Tensor) -> Tensor:
-        """∂defect/∂h = J - 1 ``(B, D, D)``."""
+        """∂defect/∂h = J - 1 (B, D, D)."""
         return self.jacobian(state) - identity_like(state)
 
     def growth(self, eigenvalues: Tensor) -> Tensor:
@@ -65,31 +65,31 @@ class Flow:
     Parameters
     ----------
     field : callable
-        f, from t (scalar or ``(B,)``) and y ``(B, D)`` to y' ``(B, D)``; row by row. Fixed points, branches
+        f, from t (scalar or (B,)) and y (B, D) to y' (B, D); row by row. Fixed points, branches
         and Lyapunov exponents are those of a field that does not depend on t; they ask for it at t = 0.
     derivative : callable, optional
-        ∂f/∂y ``(B, D, D)`` of the same arguments. Where it is left out, the field's own ``jacobian(t, y)`` is
-        taken, as all of `helpers.systems` have one; failing that, torch.func derives it from ``field``.
+        ∂f/∂y (B, D, D) of the same arguments. Where it is left out, the field's own `jacobian(t, y)` is
+        taken, as all of `helpers.systems` have one; failing that, torch.func derives it from `field`.
     """
 
     field: Callable[[float | Tensor, Tensor], Tensor]
     derivative: Callable[[float | Tensor, Tensor], Tensor] | None = None
 
     def image(self, state: Tensor) -> Tensor:
-        """f(0, y) ``(B, D)``, as the caller's function gives it."""
+        """f(0, y) (B, D), as the caller's function gives it."""
         return self.field(0.0, state)
 
     def defect(self, state: Tensor) -> Tensor:
-        """f(y) ``(B, D)``, zero at a fixed point."""
+        """f(y) (B, D), zero at a fixed point."""
         return self.field(0.0, state)
 
     def jacobian(self, state: Tensor) -> Tensor:
-        """∂f/∂y ``(B, D, D)``."""
+        """∂f/∂y (B, D, D)."""
         derivative = self.derivative or getattr(self.field, "jacobian", None)
         return derivative(0.0, state) if derivative is not None else jacobian(self.defect, state)
 
     def defect_jacobian(self, state: Tensor) -> Tensor:
-        """∂defect/∂y = J ``(B, D, D)``."""
+        """∂defect/∂y = J (B, D, D)."""
         return self.jacobian(state)
 
     def growth(self, eigenvalues: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ System = Map | Flow
 
 
 def jacobian(function: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
-    """∂function/∂state ``(B, D_out, D)`` of a function that takes each row of ``state`` ``(B, D)`` by itself.
+    """∂function/∂state (B, D_out, D) of a function that takes each row of `state` (B, D) by itself.
 
     One backward pass for all D_out entries and all rows at once.
     """
@@ -146,5 +146,5 @@ def jacobian(function: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
 
 
 def identity_like(state: Tensor) -> Tensor:
-    """The identity matrix ``(D, D)`` for states ``(B, D)``."""
+    """The identity matrix (D, D) for states (B, D)."""
     return torch.eye(state.shape[-1], dtype=state.dtype, device=state.device)

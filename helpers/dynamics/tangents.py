@@ -44,9 +44,9 @@ class Motion:
     dt: float
 
     def follow(self, state: Tensor, first: int, last: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """From the state ``(B, D)`` before step ``first``, the arguments of steps ``first`` to ``last`` - 1.
+        """From the state (B, D) before step `first`, the arguments of steps `first` to `last` - 1.
 
-        Returns states ``(K, B, D)``, with inputs ``(K, B, I)`` where there are any, and the state after them.
+        Returns states (K, B, D), with inputs (K, B, I) where there are any, and the state after them.
         """
         inputs = () if self.inputs is None else (self.inputs[:, first:last].movedim(1, 0),)
         states = [state]
@@ -57,11 +57,11 @@ class Motion:
         return (followed[:-1], *inputs), followed[-1]
 
     def jacobians(self, arguments: tuple[Tensor, ...]) -> Tensor:
-        """∂h_{t+1}/∂h_t ``(K, B, D, D)`` of all steps of a chunk at once."""
+        """∂h_{t+1}/∂h_t (K, B, D, D) of all steps of a chunk at once."""
         return torch.func.vmap(self.map.jacobian)(*arguments)
 
     def chunks(self, first: int, last: int) -> list[tuple[int, int]]:
-        """Cut the steps ``first`` to ``last`` - 1 into chunks whose length is a power of two."""
+        """Cut the steps `first` to `last` - 1 into chunks whose length is a power of two."""
         batch, dimension = self.start.shape
         fitting = min(LONGEST_CHUNK, max(1, CHUNK_ENTRIES // (batch * dimension**2)))
         length = 2 ** int(math.log2(fitting))
@@ -69,7 +69,7 @@ class Motion:
 
 
 def motion(system: System, start: Tensor, steps: int, dt: float | None, inputs: Tensor | None) -> Motion:
-    """Check what a trajectory needs, and make it ready to run for ``steps`` steps."""
+    """Check what a trajectory needs, and make it ready to run for `steps` steps."""
     check_states("start", start)
     check_count("steps", steps)
     _check_inputs(system, start, steps, inputs)

@@ -63,7 +63,7 @@ class Slider:
 
     @property
     def label(self) -> str:
-        """Words, symbol and unit: ``absorption rate kₐ [1/h]``."""
+        """Words, symbol and unit: `absorption rate kₐ [1/h]`."""
         return f"{self.name.replace('_', ' ')} {self.symbol} [{self.unit}]"
 
     @property

@@ -63,7 +63,7 @@ def concentration(hours, absorption_rate, elimination_rate, dose, volume=VOLUME)
     Returns
     -------
     array
-        Concentration, mg/L, shaped as ``hours``.
+        Concentration, mg/L, shaped as `hours`.
     """
     x = (absorption_rate - elimination_rate) * hours
     phi = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)

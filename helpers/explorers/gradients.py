@@ -53,7 +53,7 @@ class Fading:
     spectral_radius, spectral_norm : float
         Of W_hh.
     sizes : array of shape (16, T + 1)
-        ‖∂L/∂h_{T-k}‖ of each series at ``[:, k]``, as multiples of that at the end, k = 0.
+        ‖∂L/∂h_{T-k}‖ of each series at `[:, k]`, as multiples of that at the end, k = 0.
     eigenvalues : complex array of shape (32,)
         Of W_hh.
     step_eigenvalues : complex array of shape (32,)

@@ -8,7 +8,7 @@ _left_by_cell: dict[str, tuple[str, list[Callable[[], None]]]] = {}
 
 
 def close_with_cell(close: Callable[[], None]) -> None:
-    """Have ``close`` called when the running cell runs again.
+    """Have `close` called when the running cell runs again.
 
     Jupyter sends each request to run a cell with the cell's identity. Where none is sent, in a script or a
     terminal, nothing is kept and nothing is closed.

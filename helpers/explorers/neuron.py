@@ -56,7 +56,7 @@ class Motion:
     fixed : array of shape (N,)
         The fixed points in ascending order; N is 1 or 3.
     stability : tuple of N str
-        ``stable``, ``unstable`` or ``marginal``.
+        `stable`, `unstable` or `marginal`.
     states : array of shape (61,)
         h_0 … h_60 of a run, noise included.
     """

@@ -65,7 +65,7 @@ class Switch:
     growth : array of shape (N,)
         The largest real part of each one's eigenvalues, per lifetime.
     stability : tuple of N str
-        ``stable``, ``saddle`` or ``marginal``.
+        `stable`, `saddle` or `marginal`.
     separatrix : array of shape (49, 2) or (0, 2)
         Points on the border of the two basins, both coordinates ascending; none where there is one basin.
     trajectories : array of shape (6, 301, 2)
@@ -83,7 +83,7 @@ class Switch:
     trajectories: np.ndarray
 
     def those(self, stability: str) -> np.ndarray:
-        """The fixed points of one kind, ``(·, 2)``."""
+        """The fixed points of one kind, (·, 2)."""
         return self.fixed[np.array(self.stability) == stability]
 
     @property
@@ -98,7 +98,7 @@ class Switch:
 
     @property
     def u_wins(self) -> np.ndarray:
-        """Whether each trajectory, at each time, is where u would win without noise, ``(6, 301)``."""
+        """Whether each trajectory, at each time, is where u would win without noise, (6, 301)."""
         u, v = np.moveaxis(self.trajectories, -1, 0)
         return v < np.interp(u, *self.separatrix.T) if self.is_bistable else np.zeros(u.shape, bool)
 
@@ -138,7 +138,7 @@ def rest(system: ToggleSwitch) -> FixedPoints:
 
 
 def separatrix(system: ToggleSwitch, saddle: Tensor) -> Tensor:
-    """The saddle's stable manifold, on which a trajectory goes to neither stable state, ``(49, 2)``.
+    """The saddle's stable manifold, on which a trajectory goes to neither stable state, (49, 2).
 
     Followed backwards in time and at unit speed, y' = -f(y) / ‖f(y)‖, from both sides of the saddle along its
     stable eigenvector. Backwards, the manifold attracts what is near it.
@@ -146,7 +146,7 @@ def separatrix(system: ToggleSwitch, saddle: Tensor) -> Tensor:
     Parameters
     ----------
     system : callable
-        f, with its ``jacobian``.
+        f, with its `jacobian`.
     saddle : Tensor (2,)
         Its u and v.
     """
@@ -166,20 +166,20 @@ def separatrix(system: ToggleSwitch, saddle: Tensor) -> Tensor:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors ``(B, 2)`` of length 1 in the same directions; zero stays zero."""
+    """Vectors (B, 2) of length 1 in the same directions; zero stays zero."""
     return torch.nn.functional.normalize(vectors, dim=-1)
 
 
 @cache
 def _grid() -> Tensor:
-    """The points (u, v) of the vector field, ``(196, 2)``."""
+    """The points (u, v) of the vector field, (196, 2)."""
     levels = EDGE * (torch.arange(14, dtype=torch.float64) + 0.5) / 14
     return torch.cartesian_prod(levels, levels)
 
 
 @cache
 def _shocks() -> Tensor:
-    """Standard normal numbers ``(300, 6, 2)``, the same at every setting.
+    """Standard normal numbers (300, 6, 2), the same at every setting.
 
     The seed is one for which so few give u and v of a linear system, too, about the variance of very many.
     """
@@ -188,7 +188,7 @@ def _shocks() -> Tensor:
 
 
 def run(system: ToggleSwitch, noise: float) -> Tensor:
-    r"""Trajectories from `STARTS` by the Euler-Maruyama method, ``(6, 301, 2)``; without noise, Euler's.
+    r"""Trajectories from `STARTS` by the Euler-Maruyama method, (6, 301, 2); without noise, Euler's.
 
     .. math:: y_{k+1} = \left| y_k + \Delta t\, f(y_k) + \sigma \sqrt{\Delta t}\, z_k \right|,
               \qquad z_k \sim N(0, 1)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def check_last(name: str, tensor: Tensor, size: int, what: str) -> None:
-    """Refuse a tensor whose last axis does not hold ``size`` entries."""
+    """Refuse a tensor whose last axis does not hold `size` entries."""
     if tensor.ndim == 0 or tensor.shape[-1] != size:
         raise ValueError(f"{name} must end in the {size} {what}: got shape {tuple(tensor.shape)}")
 
@@ -38,7 +38,7 @@ def check_powers(name: str, powers: Tensor, axes: str) -> None:
 
 
 def check_entries(name: str, tensor: Tensor, right: Tensor, expected: str) -> None:
-    """Refuse a tensor with an entry that is not ``right``, and say which."""
+    """Refuse a tensor with an entry that is not `right`, and say which."""
     if right.all():
         return
     place = (~right).nonzero()[0].tolist()

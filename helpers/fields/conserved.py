@@ -25,12 +25,12 @@ def conserved_quantities(S: Tensor) -> Tensor:
 
     Parameters
     ----------
-    S : Tensor, shape (D, R)
+    S : Tensor (D, R)
         Stoichiometry: how much of each of D species one event of each of R reactions makes.
 
     Returns
     -------
-    Tensor, shape (K, D)
+    Tensor (K, D)
         K = D - rank S rows, possibly none; of S's device and dtype, the default dtype where S is integer.
 
     Raises

@@ -21,9 +21,9 @@ class Held:
 
     Parameters
     ----------
-    times : Tensor, shape (T,)
+    times : Tensor (T,)
         When the samples were taken; they must increase.
-    values : Tensor, shape (T, I) or (B, T, I)
+    values : Tensor (T, I) or (B, T, I)
         The samples, shared by all series or one row for each.
 
     Raises
@@ -39,7 +39,7 @@ class Held:
         _check(self.times, self.values, least=1)
 
     def __call__(self, t: float | Tensor) -> Tensor:
-        """u(t) ``(B, I)``, or ``(I,)`` for one t and shared samples; t is a number or ``(B,)``."""
+        """u(t) (B, I), or (I,) for one t and shared samples; t is a number or (B,)."""
         t = _as_times(t, self.times)
         return _rows(self.values, (_count_until(t, self.times) - 1).clamp(min=0))
 
@@ -57,9 +57,9 @@ class Interpolated:
 
     Parameters
     ----------
-    times : Tensor, shape (T,)
+    times : Tensor (T,)
         When the samples were taken, at least two; they must increase.
-    values : Tensor, shape (T, I) or (B, T, I)
+    values : Tensor (T, I) or (B, T, I)
         The samples, shared by all series or one row for each.
 
     Raises
@@ -75,7 +75,7 @@ class Interpolated:
         _check(self.times, self.values, least=2)
 
     def __call__(self, t: float | Tensor) -> Tensor:
-        """u(t) ``(B, I)``, or ``(I,)`` for one t and shared samples; t is a number or ``(B,)``."""
+        """u(t) (B, I), or (I,) for one t and shared samples; t is a number or (B,)."""
         t = _as_times(t, self.times)
         after = _count_until(t, self.times).clamp(1, len(self.times) - 1)
         begin, end = self.times[after - 1], self.times[after]
@@ -84,7 +84,7 @@ class Interpolated:
 
 
 def _as_times(t: float | Tensor, times: Tensor) -> Tensor:
-    """t as a number or ``(B,)`` beside ``times``."""
+    """t as a number or (B,) beside `times`."""
     t = torch.as_tensor(t, dtype=times.dtype, device=times.device)
     if t.ndim > 1:
         raise ValueError(f"t must be one number or one for each sample, (B,): got shape {tuple(t.shape)}")
@@ -92,12 +92,12 @@ def _as_times(t: float | Tensor, times: Tensor) -> Tensor:
 
 
 def _count_until(t: Tensor, times: Tensor) -> Tensor:
-    """How many of ``times`` have passed at t."""
+    """How many of `times` have passed at t."""
     return torch.searchsorted(times, t.contiguous(), right=True)
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """Each series' sample at its own index: from ``(T, I)`` or ``(B, T, I)``, one index or ``(B,)``."""
+    """Each series' sample at its own index: from (T, I) or (B, T, I), one index or (B,)."""
     if values.ndim == 2 or index.ndim == 0:
         return values[..., index, :]
     if len(index) != len(values):

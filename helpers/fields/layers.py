@@ -12,7 +12,7 @@ from helpers.fields.activations import Function
 def chain_jacobian(
     hidden: Iterable[nn.Linear], readout: nn.Linear, phi: Function, slope: Function, z: Tensor, variables: int
 ) -> Tensor:
-    """∂f/∂(z's first ``variables`` entries) ``(..., D_out, variables)`` of f = W_out z_L + b_out.
+    """∂f/∂(z's first `variables` entries) (..., D_out, variables) of f = W_out z_L + b_out.
 
     ::
 

@@ -17,8 +17,8 @@ class MLPField(nn.Module):
 
         z_0 = (y, t, u),   z_l = φ(W_l z_{l-1} + b_l) for l = 1 … L,   f = W_out z_L + b_out
 
-    with t only if ``time`` and u only if there are ``inputs``. Weights and biases are drawn uniformly from
-    ±1/√(number of inputs of their layer), those of the readout then times ``weight_scale``: a small field
+    with t only if `time` and u only if there are `inputs`. Weights and biases are drawn uniformly from
+    ±1/√(number of inputs of their layer), those of the readout then times `weight_scale`: a small field
     moves little, so that training starts from a flow near the identity rather than from a wild one.
 
     All these activations are Lipschitz, and so is f: one solution starts from every y, and it exists at all
@@ -96,13 +96,13 @@ class MLPField(nn.Module):
         ----------
         t : float or Tensor, scalar or of shape (B,)
             Read only if the field depends on time.
-        y : Tensor, shape (B, D) or any (..., D)
-        u : Tensor, shape (I,) or (..., I), optional
+        y : Tensor (B, D) or any (..., D)
+        u : Tensor (I,) or (..., I), optional
             The inputs, where the field has some.
 
         Returns
         -------
-        Tensor, shape (B, D) or (..., D)
+        Tensor (B, D) or (..., D)
         """
         z = self._join(t, y, u)
         for layer in self.hidden:
@@ -110,7 +110,7 @@ class MLPField(nn.Module):
         return self.readout(z)
 
     def jacobian(self, t: float | Tensor, y: Tensor, u: Tensor | None = None) -> Tensor:
-        """∂f/∂y ``(..., D, D)``: W_out diag(φ'(a_L)) W_L ⋯ diag(φ'(a_1)) W_1, its columns of y."""
+        """∂f/∂y (..., D, D): W_out diag(φ'(a_L)) W_L ⋯ diag(φ'(a_1)) W_1, its columns of y."""
         joined = self._join(t, y, u)
         return chain_jacobian(self.hidden, self.readout, self.phi, self.slope, joined, self.dim)
 
@@ -119,7 +119,7 @@ class MLPField(nn.Module):
         return f"{self.dim}, time={self.time}, inputs={self.inputs}, activation={self.activation!r}"
 
     def _join(self, t: float | Tensor, y: Tensor, u: Tensor | None) -> Tensor:
-        """(y, t, u) side by side, as far as the field reads them, ``(..., D + time + I)``."""
+        """(y, t, u) side by side, as far as the field reads them, (..., D + time + I)."""
         check_last("y", y, self.dim, "variables")
         check_like("y", y, "the weights", self.readout.bias)
         if (u is None) == (self.inputs > 0):
@@ -135,7 +135,7 @@ class MLPField(nn.Module):
 
 
 def column_of_times(t: float | Tensor, y: Tensor) -> Tensor:
-    """t, one number or one for each sample ``(B,)``, as a column ``(..., 1)`` beside y ``(..., D)``."""
+    """t, one number or one for each sample (B,), as a column (..., 1) beside y (..., D)."""
     t = torch.as_tensor(t, dtype=y.dtype, device=y.device)
     if t.shape != y.shape[: t.ndim] or t.ndim >= y.ndim:
         raise ValueError(

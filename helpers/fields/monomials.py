@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def monomials(y: Tensor, exponents: Tensor) -> Tensor:
-    """m_j = Π_d y_d^e_jd, from y ``(..., D)`` and whole exponents ``(M, D)`` to ``(..., M)``; 0⁰ is 1."""
+    """m_j = Π_d y_d^e_jd, from y (..., D) and whole exponents (M, D) to (..., M); 0⁰ is 1."""
     return _product(y.unsqueeze(-2) ** exponents)
 
 
 def monomial_jacobian(y: Tensor, exponents: Tensor) -> Tensor:
-    """∂m_j/∂y_d = e_jd y_d^(e_jd - 1) Π_{k≠d} y_k^e_jk, ``(..., M, D)``."""
+    """∂m_j/∂y_d = e_jd y_d^(e_jd - 1) Π_{k≠d} y_k^e_jk, (..., M, D)."""
     base = y.unsqueeze(-2)
     powers = base**exponents  # (..., M, D)
     slopes = exponents * base ** (exponents - 1).clamp(min=0)

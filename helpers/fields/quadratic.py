@@ -23,15 +23,15 @@ class QuadraticField(nn.Module):
     L = ⌈log₂ d⌉ layers, none if it is affine. The entries of W_l and b_l are small multiples of 1/4, free of
     rounding. They are ordinary parameters: training can go on from a known mechanism.
 
-    With ρ the largest of 1, ``|y_1|``, …, ``|y_D|`` and ε the rounding of the dtype, f_k is right to within a
-    few ε Σ_m ``|c_mk|`` ρ^(2^L): the squares cancel, and the largest of them is of that size. Bring variables
+    With ρ the largest of 1, `|y_1|`, …, `|y_D|` and ε the rounding of the dtype, f_k is right to within a
+    few ε Σ_m `|c_mk|` ρ^(2^L): the squares cancel, and the largest of them is of that size. Bring variables
     to order one first.
 
     Parameters
     ----------
     exponents : Tensor of whole numbers, shape (M, D)
         Monomial m is Π_i y_i^exponents[m, i].
-    coefficients : Tensor, shape (M, D_out)
+    coefficients : Tensor (M, D_out)
         c: f_k = Σ_m c_mk · monomial m. The weights get its dtype and device.
 
     Raises
@@ -70,11 +70,11 @@ class QuadraticField(nn.Module):
 
         Parameters
         ----------
-        S : Tensor, shape (D, R)
+        S : Tensor (D, R)
             Stoichiometry: products less reactants of each reaction.
         reactants : Tensor of whole numbers, shape (D, R)
             O, how many of each species meet in each reaction.
-        rate_constants : Tensor, shape (R,)
+        rate_constants : Tensor (R,)
             k, not negative, in amount^(1 - Σ_d O_dr) per unit of time. The weights get its dtype and device.
 
         Raises
@@ -96,7 +96,7 @@ class QuadraticField(nn.Module):
         return tuple(layer.out_features for layer in self.hidden)
 
     def forward(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The polynomial ``(..., D_out)`` at y ``(..., D)``, the same at all times t."""
+        """The polynomial (..., D_out) at y (..., D), the same at all times t."""
         self._check(y)
         z = y
         for linear in self.hidden:
@@ -104,7 +104,7 @@ class QuadraticField(nn.Module):
         return self.readout(z)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """∂f/∂y ``(..., D_out, D)``: W_out diag(2 a_L) W_L ⋯ diag(2 a_1) W_1, a_l = W_l z_{l-1} + b_l."""
+        """∂f/∂y (..., D_out, D): W_out diag(2 a_L) W_L ⋯ diag(2 a_1) W_1, a_l = W_l z_{l-1} + b_l."""
         self._check(y)
         return chain_jacobian(self.hidden, self.readout, torch.square, lambda a: 2 * a, y, self.dim)
 

@@ -18,34 +18,34 @@ class StoichiometricField(nn.Module):
         y' = S v,   v_r = softplus(g_r(t, y; θ)) · Π_d y_d^O_dr
 
     S_dr is how much of species d one event of reaction r makes (or, negative, uses up), g the network given
-    as ``rates``, and O_dr how many of species d must meet for it: the product, mass action's, is there only
-    where ``reactants`` are given.
+    as `rates`, and O_dr how many of species d must meet for it: the product, mass action's, is there only
+    where `reactants` are given.
 
     What is guaranteed, whatever the parameters θ are:
 
     - *Bookkeeping.* With L S = 0, L y keeps its initial value: (L y)' = L S v = 0. It does so in every
       Runge-Kutta method as well, to rounding. `conserved_quantities` finds L.
     - *Direction.* No reaction runs backwards where y ≥ 0; one that can is two columns of S.
-    - *No debts*, only with ``reactants``: a reaction stops when something that it uses up is absent, so
+    - *No debts*, only with `reactants`: a reaction stops when something that it uses up is absent, so
       that the exact solution from y ≥ 0 stays there. A solver keeps to this within its tolerance. Without
-      ``reactants``, v_r > 0 even at y_d = 0, and amounts can become negative.
+      `reactants`, v_r > 0 even at y_d = 0, and amounts can become negative.
 
     Parameters
     ----------
-    S : Tensor, shape (D, R)
+    S : Tensor (D, R)
         Stoichiometry, in amounts per event. Integers take the dtype of the network's weights.
     rates : torch.nn.Module
-        g, from (t, y ``(..., D)``) to ``(..., R)``, any real numbers: `MLPField(D, outputs=R)`, say. A raw
+        g, from (t, y (..., D)) to (..., R), any real numbers: `MLPField(D, outputs=R)`, say. A raw
         rate near 0 is a rate near ln 2 = 0.69 per unit of time.
     reactants : Tensor of whole numbers, shape (D, R), optional
-        O, at least 1 wherever S is negative; ``(-S).clamp(min=0)`` says that nothing but what is used up
+        O, at least 1 wherever S is negative; (-S).clamp(min=0) says that nothing but what is used up
         must be there. A catalyst is a reactant that S does not show.
 
     Raises
     ------
     ValueError
         If S or the reactants are no finite matrices of one shape, a reaction uses up what is not among its
-        reactants, ``rates`` is no module, or it has weights of another dtype or device than S.
+        reactants, `rates` is no module, or it has weights of another dtype or device than S.
 
     Source: Feinberg (2019), Foundations of Chemical Reaction Network Theory, Springer.
     """
@@ -67,19 +67,19 @@ class StoichiometricField(nn.Module):
         self.register_buffer("orders", None if reactants is None else _orders(reactants, S))
 
     def rates(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
-        """The rate v ``(..., R)`` of every reaction, in events per unit of time."""
+        """The rate v (..., R) of every reaction, in events per unit of time."""
         v = softplus(self._raw(t, y, *inputs))
         return v if self.orders is None else v * monomials(y, self.orders)
 
     def forward(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
-        """y' = S v ``(..., D)`` at time t, a number or ``(B,)``, and amounts y ``(..., D)``.
+        """y' = S v (..., D) at time t, a number or (B,), and amounts y (..., D).
 
         Inputs, where the network takes some, are passed on to it.
         """
         return self.rates(t, y, *inputs) @ self.S.mT
 
     def jacobian(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
-        """∂y'/∂y = S ∂v/∂y ``(..., D, D)``, with the network's own ``jacobian`` where it has one."""
+        """∂y'/∂y = S ∂v/∂y (..., D, D), with the network's own `jacobian` where it has one."""
         raw = self._raw(t, y, *inputs)
         if hasattr(self.raw_rates, "jacobian"):
             slopes = self.raw_rates.jacobian(t, y, *inputs)  # (..., R, D)
@@ -92,7 +92,7 @@ class StoichiometricField(nn.Module):
         return self.S @ slopes
 
     def _raw(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
-        """g(t, y) ``(..., R)``."""
+        """g(t, y) (..., R)."""
         check_last("y", y, len(self.S), "species")
         check_like("y", y, "S", self.S)
         raw = self.raw_rates(t, y, *inputs)
@@ -105,7 +105,7 @@ class StoichiometricField(nn.Module):
 
 
 def _orders(reactants: Tensor, S: Tensor) -> Tensor:
-    """Check O ``(D, R)``, and return it as exponents ``(R, D)``, a row for each reaction."""
+    """Check O (D, R), and return it as exponents (R, D), a row for each reaction."""
     check_powers("reactants", reactants, "(D, R)")
     if reactants.shape != S.shape:
         raise ValueError(f"reactants must have the shape {tuple(S.shape)} of S: got {tuple(reactants.shape)}")

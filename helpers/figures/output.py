@@ -20,9 +20,9 @@ def png_bytes(fig: Figure) -> bytes:
 
 
 def image_bundle(png: bytes, alt: str, width: int) -> tuple[dict[str, str], dict[str, dict]]:
-    """A picture and its alternative text as the ``(data, metadata)`` of a notebook output.
+    """A picture and its alternative text as the (data, metadata) of a notebook output.
 
-    The alternative text stands three times: as the ``alt`` of an HTML image, which JupyterLab and nbconvert
+    The alternative text stands three times: as the `alt` of an HTML image, which JupyterLab and nbconvert
     show; in the PNG's metadata; and as the plain text that a terminal prints.
 
     Parameters
@@ -56,7 +56,7 @@ def show(fig: Figure, *, alt: str) -> None:
     Raises
     ------
     ValueError
-        If ``alt`` is empty: a figure without words is lost on a reader who cannot see it.
+        If `alt` is empty: a figure without words is lost on a reader who cannot see it.
     """
     width = round(fig.get_figwidth() * PIXELS_PER_INCH)
     data, metadata = image_bundle(png_bytes(fig), alt, width)

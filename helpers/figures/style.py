@@ -49,7 +49,7 @@ _STYLE = {
 
 
 def theme() -> AbstractContextManager[None]:
-    """The look of the book while the ``with`` block lasts; the global rcParams return unchanged after it.
+    """The look of the book while the `with` block lasts; the global rcParams return unchanged after it.
 
     Use it where the figure is built::
 

@@ -30,7 +30,7 @@ class CensoredGaussian:
     log p(x) = log Φ((L - μ) / σ)   where x ≤ L      (a probability)
     log p(x) = log N(x; μ, σ²)      where x > L      (a density)
 
-    ``mean``, ``standard_deviation`` and ``variance`` describe the true value y, which is what one wants to
+    `mean`, `standard_deviation` and `variance` describe the true value y, which is what one wants to
     estimate; `recorded_mean` is the mean of x, which is what a naive average estimates.
 
     Parameters
@@ -77,7 +77,7 @@ class CensoredGaussian:
         return self.mean + self.standard_deviation * excess
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log likelihood of each finite recorded ``value``, elementwise, in nats."""
+        """Log likelihood of each finite recorded `value`, elementwise, in nats."""
         value = check_real("value", value, self.mean)
         below = value <= self.limit
         # Each branch sees harmless numbers where the other one applies, so that no NaN enters the gradient.
@@ -88,13 +88,13 @@ class CensoredGaussian:
         return torch.where(below, log_probability_below, log_density)
 
     def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw recorded values max(y, L) of shape ``sample_shape`` + parameters' shape, without gradient."""
+        """Draw recorded values max(y, L) of shape `sample_shape` + parameters' shape, without gradient."""
         mean = self.mean.expand(broadcast_shape(self.mean, self.limit))
         latent = sample_gaussian(mean, self.standard_deviation, generator, sample_shape)
         return torch.maximum(latent, self.limit.detach())
 
     def quantile(self, probability: float) -> Tensor:
-        """The recorded value with probability ``probability`` at or below it: never below the limit."""
+        """The recorded value with probability `probability` at or below it: never below the limit."""
         check_probability("probability", probability)
         latent = self.mean + self.standard_deviation * standard_quantile(probability, self.mean)
         return torch.maximum(latent, self.limit)

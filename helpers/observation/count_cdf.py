@@ -69,7 +69,7 @@ def count_quantile(
 
     μ - σ √((1 - p) / p) ≤ k ≤ μ + σ √(p / (1 - p))
 
-    Cost: log₂ of the widest bracket, in evaluations of ``cdf``; about 10 for σ = 100, 30 for σ = 10⁸.
+    Cost: log₂ of the widest bracket, in evaluations of `cdf`; about 10 for σ = 100, 30 for σ = 10⁸.
     """
     deviation = variance.sqrt()
     odds = math.sqrt(probability / (1.0 - probability))

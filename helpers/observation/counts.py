@@ -53,7 +53,7 @@ class Poisson:
 
     @torch.no_grad()
     def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw counts of shape ``sample_shape + (...)`` in the dtype of μ, without gradient."""
+        """Draw counts of shape `sample_shape + (...)` in the dtype of μ, without gradient."""
         return torch.poisson(self.mean.expand(*sample_shape, *self.mean.shape), generator=generator)
 
     @torch.no_grad()
@@ -64,12 +64,12 @@ class Poisson:
 
     @torch.no_grad()
     def quantile(self, probability: float) -> Tensor:
-        """The smallest count with at least ``probability`` at or below it."""
+        """The smallest count with at least `probability` at or below it."""
         check_probability("probability", probability)
         return count_quantile(self.cdf, self.mean, self.variance, probability)
 
     def interval(self, level: float) -> Interval:
-        """The central interval; it holds at least ``level`` of the probability."""
+        """The central interval; it holds at least `level` of the probability."""
         return central_interval(self.quantile, level)
 
 
@@ -88,7 +88,7 @@ class NegativeBinomial:
     mean : Tensor
         μ > 0, in counts.
     dispersion : Tensor
-        α ≥ 0, without unit; broadcasts with ``mean``. SciPy's nbinom(n, p) has n = 1/α, p = 1/(1 + αμ).
+        α ≥ 0, without unit; broadcasts with `mean`. SciPy's nbinom(n, p) has n = 1/α, p = 1/(1 + αμ).
 
     Raises
     ------
@@ -120,7 +120,7 @@ class NegativeBinomial:
 
     @torch.no_grad()
     def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw counts of shape ``sample_shape`` + parameters' shape in the dtype of μ, without gradient."""
+        """Draw counts of shape `sample_shape` + parameters' shape in the dtype of μ, without gradient."""
         shape = (*sample_shape, *broadcast_shape(self.mean, self.dispersion))
         dispersion = self.dispersion.expand(shape)
         overdispersed = dispersion > 0
@@ -137,10 +137,10 @@ class NegativeBinomial:
 
     @torch.no_grad()
     def quantile(self, probability: float) -> Tensor:
-        """The smallest count with at least ``probability`` at or below it."""
+        """The smallest count with at least `probability` at or below it."""
         check_probability("probability", probability)
         return count_quantile(self.cdf, self.mean, self.variance, probability)
 
     def interval(self, level: float) -> Interval:
-        """The central interval; it holds at least ``level`` of the probability."""
+        """The central interval; it holds at least `level` of the probability."""
         return central_interval(self.quantile, level)

@@ -27,7 +27,7 @@ class _Gaussian:
     standard_deviation: Tensor
 
     def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw values of shape ``sample_shape`` + that of the mean, without gradient."""
+        """Draw values of shape `sample_shape` + that of the mean, without gradient."""
         return sample_gaussian(self.mean, self.standard_deviation, generator, sample_shape)
 
     def cdf(self, value: Tensor) -> Tensor:
@@ -36,12 +36,12 @@ class _Gaussian:
         return torch.special.ndtr((value - self.mean) / self.standard_deviation)
 
     def quantile(self, probability: float) -> Tensor:
-        """The value with probability ``probability`` at or below it."""
+        """The value with probability `probability` at or below it."""
         check_probability("probability", probability)
         return self.mean + self.standard_deviation * standard_quantile(probability, self.mean)
 
     def interval(self, level: float) -> Interval:
-        """The central interval that holds ``level`` of the probability."""
+        """The central interval that holds `level` of the probability."""
         return central_interval(self.quantile, level)
 
 
@@ -86,7 +86,7 @@ class Gaussian(_Gaussian):
         return self.standard_deviation.square()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density of each finite ``value``, elementwise, in nats."""
+        """Log density of each finite `value`, elementwise, in nats."""
         value = check_real("value", value, self.mean)
         return gaussian_log_density(value, self.mean, self.standard_deviation)
 
@@ -105,7 +105,7 @@ class HeteroscedasticGaussian(_Gaussian):
     mean : Tensor (...)
         μ, in the unit of the measurement.
     log_variance : Tensor (...)
-        s = log σ², same shape as ``mean``.
+        s = log σ², same shape as `mean`.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class HeteroscedasticGaussian(_Gaussian):
         return self.log_variance.exp()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density of each finite ``value``, elementwise, in nats."""
+        """Log density of each finite `value`, elementwise, in nats."""
         value = check_real("value", value, self.mean)
         standardised = (value - self.mean) * torch.exp(-self.log_variance / 2)
         return -0.5 * (self.log_variance + standardised.square() + LOG_TWO_PI)
@@ -154,7 +154,7 @@ def gaussian_log_density(value: Tensor, mean: Tensor, standard_deviation: Tensor
 
 
 def standard_quantile(probability: float, like: Tensor) -> Tensor:
-    """Φ⁻¹(probability), a scalar with the dtype and device of ``like``."""
+    """Φ⁻¹(probability), a scalar with the dtype and device of `like`."""
     return torch.special.ndtri(like.new_tensor(probability))
 
 

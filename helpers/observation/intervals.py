@@ -10,7 +10,7 @@ from helpers.observation.arguments import check_probability
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """The closed interval from ``lower`` to ``upper``, one per entry, in the unit of the measurement."""
+    """The closed interval from `lower` to `upper`, one per entry, in the unit of the measurement."""
 
     lower: Tensor
     upper: Tensor
@@ -23,12 +23,12 @@ class Interval:
 def central_interval(quantile: Callable[[float], Tensor], level: float) -> Interval:
     """Cut (1 - level) / 2 off each tail.
 
-    Counts are lumpy: their interval covers at least ``level``, often a little more.
+    Counts are lumpy: their interval covers at least `level`, often a little more.
 
     Raises
     ------
     ValueError
-        If ``level`` is not strictly between 0 and 1.
+        If `level` is not strictly between 0 and 1.
     """
     check_probability("level", level)
     tail = (1.0 - level) / 2.0

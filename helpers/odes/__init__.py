@@ -14,7 +14,7 @@
 - The *gradient* (`gradient`) decides how the loop is run such that autograd can follow.
 
 The loop itself (`loop`) is a dozen lines. Everything in it is done for all samples at once, each with its own
-time and step ``(B,)`` in float64, whatever the states' dtype. A sample that has arrived or failed has the
+time and step (B,) in float64, whatever the states' dtype. A sample that has arrived or failed has the
 step h = 0, which keeps it where it is while the others go on.
 """
 

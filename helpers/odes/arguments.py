@@ -14,7 +14,7 @@ ON_FAILURE = ("raise", "return")
 
 
 def check_state(y0: Tensor) -> None:
-    """Refuse anything but finite float32 or float64 states ``(B, ...)``."""
+    """Refuse anything but finite float32 or float64 states (B, ...)."""
     if not isinstance(y0, Tensor) or y0.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"y0 must be a float32 or float64 tensor: got {kind(y0)}")
     if y0.ndim == 0 or y0.numel() == 0:
@@ -28,7 +28,7 @@ def check_state(y0: Tensor) -> None:
 
 
 def check_times(t: Tensor, y0: Tensor) -> Tensor:
-    """Refuse times that do not run one way; return them as float64 ``(B, T)``."""
+    """Refuse times that do not run one way; return them as float64 (B, T)."""
     batch = len(y0)
     if not (isinstance(t, Tensor) and t.is_floating_point()):
         raise ValueError(f"t must be a floating-point tensor: got {kind(t)}")
@@ -48,7 +48,7 @@ def check_times(t: Tensor, y0: Tensor) -> Tensor:
 
 
 def _check_one_way(times: Tensor) -> None:
-    """Refuse series ``(..., T)`` that neither increase nor decrease, naming the first place."""
+    """Refuse series (..., T) that neither increase nor decrease, naming the first place."""
     changes = times.diff().sign()
     wrong = (changes != changes[..., :1]) | (changes == 0)
     if not wrong.any():
@@ -94,11 +94,11 @@ def check_step_sizes(tableau: Tableau, times: Tensor, first_step: float | None, 
     """Refuse a step that the method does not take, or that does not lead on."""
     if tableau.adaptive and step is not None:
         raise ValueError(
-            f"step is for the fixed-grid methods: {tableau.name} chooses its own steps, got step = {step!r}"
+            f"step is for the fixed-grid methods: {tableau.name} chooses its own steps: got step = {step!r}"
         )
     if not tableau.adaptive and first_step is not None:
         raise ValueError(
-            f"first_step is for the adaptive methods: {tableau.name} takes step, "
+            f"first_step is for the adaptive methods: {tableau.name} takes step: "
             f"got first_step = {first_step!r}"
         )
     if step is not None and not (_is_number(step) and isfinite(step) and step > 0):

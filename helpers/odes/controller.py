@@ -75,11 +75,11 @@ class PIController:
         return self.judge(self, state, step)
 
     def goal(self, t: Tensor, h: Tensor) -> Tensor:
-        """Where a step from t ends ``(B,)``: at t + h, or at the last time if that is nearly as near."""
+        """Where a step from t ends (B,): at t + h, or at the last time if that is nearly as near."""
         return torch.where((self.end - t).abs() <= NEARLY_THERE * h.abs(), self.end, t + h)
 
     def smallest_step(self, t: Tensor) -> Tensor:
-        """The shortest step ``(B,)`` that is tried at t."""
+        """The shortest step (B,) that is tried at t."""
         return SMALLEST_STEP * torch.maximum(t.abs(), EPSILON * (self.end - self.start).abs())
 
     def steps_left(self, state: State, trial: int) -> float:
@@ -112,7 +112,7 @@ def judged(control: PIController, state: State, step: Step) -> State:
 
 
 def _factor(ratio: Tensor, state: State, tableau: Tableau) -> Tensor:
-    """What the step is multiplied by ``(B,)``; a ratio of NaN or ∞ counts as a very large one."""
+    """What the step is multiplied by (B,); a ratio of NaN or ∞ counts as a very large one."""
     ratio = ratio.nan_to_num(nan=LARGE_RATIO, posinf=LARGE_RATIO)
     factor = ratio ** (-RESPONSE / (tableau.error_order + 1)) * state.memory
     factor = (SAFETY * factor).clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
@@ -120,16 +120,16 @@ def _factor(ratio: Tensor, state: State, tableau: Tableau) -> Tensor:
 
 
 def _remembered(ratio: Tensor, tableau: Tableau) -> Tensor:
-    """r^β ``(B,)`` for the next factor."""
+    """r^β (B,) for the next factor."""
     return ratio.clamp(min=LEAST_REMEMBERED) ** (MEMORY / (tableau.error_order + 1))
 
 
 def _outgrown(own_ratio: Tensor, y: Tensor) -> Tensor:
-    """Which samples ``(B,)`` have left the numbers from a state y close to their end."""
+    """Which samples (B,) have left the numbers from a state y close to their end."""
     return ~(own_ratio < torch.inf) & nearly_infinite(y)
 
 
 def nearly_infinite(y: Tensor) -> Tensor:
-    """Which samples ``(B,)`` have an entry close to the largest number of their dtype."""
+    """Which samples (B,) have an entry close to the largest number of their dtype."""
     largest = y.detach().abs().reshape(len(y), -1).amax(1)
     return largest > NEARLY_INFINITE * torch.finfo(y.dtype).max

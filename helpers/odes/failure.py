@@ -27,7 +27,7 @@ class SolveError(RuntimeError):
 
 
 def outcome(path: Path, end: Tensor) -> Tensor:
-    """The `Status` ``(B,)`` of each sample: where the path ended early, its last trial tells why."""
+    """The `Status` (B,) of each sample: where the path ended early, its last trial tells why."""
     tried = path.tried().sum(1, keepdim=True)
     ratio = torch.nn.functional.pad(path.ratios(), (1, 0), value=torch.nan).gather(1, tried)[:, 0]
     early = torch.where(ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)

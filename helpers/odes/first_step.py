@@ -16,9 +16,9 @@ NO_SLOPE = 1e-15
 def first_goal(
     field: Field, control: PIController, y: Tensor, slope: Tensor, given: float | None
 ) -> tuple[Tensor, int]:
-    """Where the first step ends ``(B,)``, of the size given or chosen, and after how many evaluations.
+    """Where the first step ends (B,), of the size given or chosen, and after how many evaluations.
 
-    A sample whose slope ``(B, ...)`` at y is not finite goes nowhere.
+    A sample whose slope (B, ...) at y is not finite goes nowhere.
     """
     if given is None:
         h, evaluations = first_step(field, control, control.start, y, slope), 2
@@ -29,7 +29,7 @@ def first_goal(
 
 @torch.no_grad()
 def first_step(field: Field, control: PIController, t: Tensor, y: Tensor, slope: Tensor) -> Tensor:
-    """A signed step ``(B,)`` of about the right size.
+    """A signed step (B,) of about the right size.
 
     ::
 

@@ -102,7 +102,7 @@ def retraced(stepper: Stepper, path: Path) -> Integral:
 
 
 def _accepted_times(times: Tensor, moved: Tensor) -> Tensor:
-    """Each sample's times ``(B, M + 1)`` between its accepted steps; the last repeated if it took fewer."""
+    """Each sample's times (B, M + 1) between its accepted steps; the last repeated if it took fewer."""
     trials = moved.shape[1]
     order = torch.where(moved, torch.arange(trials, device=moved.device), trials).sort(1).values
     order = order[:, : int(moved.sum(1).max())]

@@ -44,14 +44,14 @@ class Grid:
         return self.times.shape[1] - 1 - trial if state.h.any() else 0
 
     def goal(self, trials: int) -> Tensor:
-        """Where the step after so many ends ``(B,)``."""
+        """Where the step after so many ends (B,)."""
         return self.times[:, min(trials + 1, self.times.shape[1] - 1)]
 
 
 def divided(t: Tensor, longest: float | None, most: int) -> Grid:
-    """The grid through all output times ``(B, T)`` with steps no longer than ``longest``, at most ``most``.
+    """The grid through all output times (B, T) with steps no longer than `longest`, at most `most`.
 
-    Every interval is divided into equal steps, as few as that allows; without ``longest`` it is one step.
+    Every interval is divided into equal steps, as few as that allows; without `longest` it is one step.
     """
     lengths = t.diff()
     if longest is None or not lengths.shape[1]:

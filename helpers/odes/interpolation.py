@@ -12,7 +12,7 @@ from helpers.odes.tableau import Tableau
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """Where times ``(B, T)`` lie on a path of N trials.
+    """Where times (B, T) lie on a path of N trials.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class DenseOutput:
     dense_stages: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
     def locate(self, t: Tensor) -> Located:
-        """Find each time ``(B, T)`` on the path; a time where two steps meet belongs to the second.
+        """Find each time (B, T) on the path; a time where two steps meet belongs to the second.
 
         A rejected trial ends where it began, so that no time lies in it.
         """
@@ -71,7 +71,7 @@ class DenseOutput:
         return Located(trial, share, direction * t > ends[:, -1:])
 
     def __call__(self, located: Located) -> Tensor:
-        """The states ``(B, T, ...)`` there; NaN where a sample did not get so far."""
+        """The states (B, T, ...) there; NaN where a sample did not get so far."""
         path, shape = self.path, located.trial.shape
         batch = torch.arange(shape[0], device=located.trial.device)[:, None]
         rows = (shape[0] * located.trial + batch).flatten()  # (B T,) of (N + 1) B
@@ -104,7 +104,7 @@ class DenseOutput:
 
 
 def dense_weights(tableau: Tableau, share: Tensor) -> Tensor:
-    """b_i(θ) = Σ_j P_ij θ^j of each stage ``(S, T)`` at shares θ ``(T,)`` of the step."""
+    """b_i(θ) = Σ_j P_ij θ^j of each stage (S, T) at shares θ (T,) of the step."""
     coefficients = torch.tensor(tableau.dense, dtype=share.dtype, device=share.device)  # P (S, J)
     powers = [share]
     while len(powers) < coefficients.shape[1]:
@@ -113,5 +113,5 @@ def dense_weights(tableau: Tableau, share: Tensor) -> Tensor:
 
 
 def _rows(entries: list[Tensor], rows: Tensor) -> Tensor:
-    """Rows ``(R, ...)`` of tensors ``(B, ...)`` put one below the other."""
+    """Rows (R, ...) of tensors (B, ...) put one below the other."""
     return torch.stack(entries).flatten(0, 1).index_select(0, rows)

@@ -22,7 +22,7 @@ MOST_BETWEEN_POLLS, WARY = 8, 4
 
 
 def integrate(stepper: Callable[[State], Step], control: Controller, state: State, max_steps: int) -> Path:
-    """Try steps until every sample has arrived or failed, but no more than ``max_steps``.
+    """Try steps until every sample has arrived or failed, but no more than `max_steps`.
 
     The host polls the device for the steps of present size that are left, and polls again after a quarter of
     them, after eight at most: seldom far from the end, before each step close to it, so that hardly a step is

@@ -16,7 +16,7 @@ class Path:
     Attributes
     ----------
     t : list of Tensor (B,), float64
-        Times from which it started; one more, the last, is where the path ends. So with ``y`` and ``h``.
+        Times from which it started; one more, the last, is where the path ends. So with `y` and `h`.
     y : list of Tensor (B, ...)
         States from which it started.
     h : list of Tensor (B,), float64
@@ -55,22 +55,22 @@ class Path:
         return len(self.increments)
 
     def times(self) -> Tensor:
-        """t ``(B, N + 1)``."""
+        """t (B, N + 1)."""
         return torch.stack(self.t, dim=1)
 
     def steps(self) -> Tensor:
-        """h ``(B, N + 1)``; the last were not tried."""
+        """h (B, N + 1); the last were not tried."""
         return torch.stack(self.h, dim=1)
 
     def ratios(self) -> Tensor:
-        """r ``(B, N)``."""
+        """r (B, N)."""
         return torch.stack(self.ratio, dim=1) if self.ratio else self.t[0].new_empty(len(self.t[0]), 0)
 
     def tried(self) -> Tensor:
-        """Which samples ``(B, N)`` took part in each trial."""
+        """Which samples (B, N) took part in each trial."""
         return self.steps()[:, :-1] != 0
 
     def moved(self) -> Tensor:
-        """Which samples ``(B, N)`` each trial moved."""
+        """Which samples (B, N) each trial moved."""
         tried = self.tried()
         return tried & torch.stack(self.accepted, dim=1) if self.accepted else tried

@@ -21,7 +21,7 @@ class Status(IntEnum):
     NON_FINITE_FIELD
         Its field was not finite, or its state outgrew the numbers of its dtype.
     STEP_LIMIT
-        It needed more than ``max_steps`` trials.
+        It needed more than `max_steps` trials.
     """
 
     OK = 0
@@ -49,12 +49,12 @@ class Interpolant:
     dense: DenseOutput = field(repr=False)
 
     def __call__(self, t: Tensor) -> Tensor:
-        """The states ``(B, T, ...)`` at times ``(T,)``, or ``(B, T)`` of each sample its own, in any order.
+        """The states (B, T, ...) at times (T,), or (B, T) of each sample its own, in any order.
 
         Raises
         ------
         ValueError
-            If ``t`` is not a floating-point tensor of that shape and on that device, requires a gradient, or
+            If `t` is not a floating-point tensor of that shape and on that device, requires a gradient, or
             leaves the times that were solved for.
         """
         return self.dense(self.dense.locate(self._checked(t)))

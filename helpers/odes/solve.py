@@ -48,29 +48,29 @@ def solve(
         y' = f(t, y),   y(t₀) = y₀
 
     The gradient flows to y₀ and to whatever f is made of, through the steps as they were taken: their sizes
-    are constants to it, and there is none by the output times. Under ``torch.no_grad``, or where nothing
+    are constants to it, and there is none by the output times. Under `torch.no_grad`, or where nothing
     requires a gradient, no graph is kept. The steps with all their stages are, for the interpolant, until the
     solution is deleted: an s-stage method's n steps take about n (s + 1) times the memory of y₀.
 
     Parameters
     ----------
     f : callable
-        From times ``(B,)`` and states ``(B, ...)`` to slopes ``(B, ...)``: a function, a system, a module. It
-        may treat samples differently (parameters of shape ``(B,)``), but must not mix them.
+        From times (B,) and states (B, ...) to slopes (B, ...): a function, a system, a module. It
+        may treat samples differently (parameters of shape (B,)), but must not mix them.
     y0 : Tensor (B, ...), float32 or float64
         Initial states. Times and steps are float64 either way; f gets t in the dtype of y0.
     t : Tensor (T,) or (B, T)
         Output times, shared or of each sample its own, strictly increasing or strictly decreasing. The first
         is t₀.
     method : str
-        With steps of a fixed size: ``euler``, ``midpoint``, ``rk4``. With steps chosen such that the
-        estimated error is within tolerance: ``heun``, ``bosh3``, ``dopri5``, ``tsit5``, ``dopri8``, of order
+        With steps of a fixed size: `euler`, `midpoint`, `rk4`. With steps chosen such that the
+        estimated error is within tolerance: `heun`, `bosh3`, `dopri5`, `tsit5`, `dopri8`, of order
         2, 3, 5, 5 and 8. The last is Hairer's DOP853, not the Prince–Dormand 8(7) pair that torchdiffeq calls
         dopri8; where stability limits its steps, its output between them is less accurate than at their ends.
     rtol, atol : float
         Relative and absolute tolerance of one step's error, of the adaptive methods.
     gradient : str
-        ``direct``: through the steps.
+        `direct`: through the steps.
     per_sample : bool
         Each sample has its own steps, so that a hard one costs the others neither accuracy nor steps. With
         False all that have the same times take the same steps, chosen by the RMS of their errors: fewer
@@ -84,7 +84,7 @@ def solve(
         Longest step: each interval between two outputs is divided into equal steps that are no longer. Left
         out, each interval is one step. Fixed methods only.
     on_failure : str
-        ``raise``: a `SolveError` if any sample fails; it carries the solution. ``return``: the solution, in
+        `raise`: a `SolveError` if any sample fails; it carries the solution. `return`: the solution, in
         which a failed sample's states are NaN from its failure on, and its status says why.
     compile : bool
         Compile the step with torch.compile: some ten seconds at first, then a fraction of the time per step.
@@ -92,7 +92,7 @@ def solve(
     Returns
     -------
     Solution
-        ``y`` ``(B, T, ...)``, ``status``, ``stats``, and an ``interpolant``.
+        `y` (B, T, ...), `status`, `stats`, and an `interpolant`.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def solve(
         If an argument does not make sense, or f returns (at its first call) another shape, dtype or device
         than y has.
     SolveError
-        If a sample's step underflows, its field is not finite, or it needs more than ``max_steps``.
+        If a sample's step underflows, its field is not finite, or it needs more than `max_steps`.
 
     Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, chapter
     II.

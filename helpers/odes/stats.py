@@ -28,7 +28,7 @@ class Stats:
 
 
 def counted(integral: Integral, tableau: Tableau, opening: int, located: Located) -> Stats:
-    """Count steps, and evaluations: ``opening`` before the first step, in trials, and for dense outputs."""
+    """Count steps, and evaluations: `opening` before the first step, in trials, and for dense outputs."""
     tried, accepted = integral.tried.tried().sum(1), integral.tried.moved().sum(1)
     of_trial = len(tableau.a) + (not tableau.first_same_as_last)
     evaluations = (opening + of_trial * tried).clamp(min=1)
@@ -40,6 +40,6 @@ def counted(integral: Integral, tableau: Tableau, opening: int, located: Located
 
 
 def _trials_asked(located: Located, trials: int) -> Tensor:
-    """In how many of a sample's steps ``(B,)`` there are output times."""
+    """In how many of a sample's steps (B,) there are output times."""
     asked = torch.zeros(len(located.trial), trials + 1, dtype=torch.long, device=located.trial.device)
     return asked.scatter_add(1, located.trial, (located.share > 0).long()).clamp(max=1).sum(1)

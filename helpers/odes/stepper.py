@@ -10,7 +10,7 @@ from helpers.odes.state import State
 from helpers.odes.tableau import Row, Tableau
 
 Field = Callable[[Tensor, Tensor], Tensor]
-"""f: from times ``(B,)`` and states ``(B, ...)`` to slopes ``(B, ...)``."""
+"""f: from times (B,) and states (B, ...) to slopes (B, ...)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,5 +137,5 @@ def error_estimate(weights: Row, increments: Sequence[Tensor], y_next: Tensor) -
 
 
 def beside(numbers: Tensor, y: Tensor) -> Tensor:
-    """One number of each sample ``(B,)``, shaped to stand beside states ``(B, ...)``."""
+    """One number of each sample (B,), shaped to stand beside states (B, ...)."""
     return numbers.reshape(-1, *[1] * (y.ndim - 1))

@@ -1,7 +1,7 @@
 """Recurrent cells, and what happens to gradients inside them.
 
-Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: ``x[:, t-1]`` is x_t and
-``states[:, t-1]`` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
+Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: `x[:, t-1]` is x_t and
+`states[:, t-1]` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
 """
 
 from helpers.recurrent.clipping import Clipped, clip

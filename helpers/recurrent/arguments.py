@@ -7,9 +7,9 @@ from helpers.series.validation import check_lengths
 
 
 def check_size(name: str, size: int, least: int = 1) -> None:
-    """Refuse anything but a whole number of at least ``least``."""
+    """Refuse anything but a whole number of at least `least`."""
     if not isinstance(size, int) or isinstance(size, bool) or size < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {size!r}")
+        raise ValueError(f"{name} must be a whole number of at least {least}: got {size!r}")
 
 
 def check_like(name: str, tensor: Tensor, reference_name: str, reference: Tensor) -> None:
@@ -21,17 +21,17 @@ def check_like(name: str, tensor: Tensor, reference_name: str, reference: Tensor
 
 
 def check_sequence(name: str, sequence: Tensor, features: str | int) -> None:
-    """Refuse anything but (B, T, ``features``); a name instead of a number allows any size."""
+    """Refuse anything but (B, T, `features`); a name instead of a number allows any size."""
     fits = sequence.ndim == 3 and (isinstance(features, str) or sequence.shape[2] == features)
     if not fits:
-        raise ValueError(f"{name} must have shape (B, T, {features}), got {tuple(sequence.shape)}")
+        raise ValueError(f"{name} must have shape (B, T, {features}): got {tuple(sequence.shape)}")
 
 
 def check_state(h0: Tensor, inputs: Tensor, state_size: int) -> None:
-    """Refuse an initial state that is not one row of ``state_size`` for each series."""
+    """Refuse an initial state that is not one row of `state_size` for each series."""
     expected = (len(inputs), state_size)
     if tuple(h0.shape) != expected:
-        raise ValueError(f"h0 must have shape (B, {state_size}) = {expected}, got {tuple(h0.shape)}")
+        raise ValueError(f"h0 must have shape (B, {state_size}) = {expected}: got {tuple(h0.shape)}")
     check_like("h0", h0, "the inputs", inputs)
 
 
@@ -53,9 +53,9 @@ def observed_steps(x: Tensor, mask: Tensor | None, lengths: Tensor | None) -> tu
 
 def _check_mask(mask: Tensor, x: Tensor) -> None:
     if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be bool, got {mask.dtype}")
+        raise ValueError(f"mask must be bool: got {mask.dtype}")
     if mask.shape != x.shape:
-        raise ValueError(f"mask must have the shape {tuple(x.shape)} of x, got {tuple(mask.shape)}")
+        raise ValueError(f"mask must have the shape {tuple(x.shape)} of x: got {tuple(mask.shape)}")
     if mask.device != x.device:
         raise ValueError(f"mask must have the device of x: got {mask.device} and {x.device}")
 
@@ -64,9 +64,9 @@ def _within(lengths: Tensor, x: Tensor) -> Tensor:
     """True for steps within each series' length, (B, T)."""
     series, steps = x.shape[:2]
     if lengths.shape != (series,):
-        raise ValueError(f"lengths must have shape (B,) = ({series},), got {tuple(lengths.shape)}")
+        raise ValueError(f"lengths must have shape (B,) = ({series},): got {tuple(lengths.shape)}")
     if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
-        raise ValueError(f"lengths must be integers, got {lengths.dtype}")
+        raise ValueError(f"lengths must be integers: got {lengths.dtype}")
     if lengths.device != x.device:
         raise ValueError(f"lengths must have the device of x: got {lengths.device} and {x.device}")
     check_lengths(lengths, steps)

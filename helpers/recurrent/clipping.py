@@ -43,25 +43,25 @@ def clip(model: nn.Module, max_norm: float) -> Clipped:
 
         g ← g · min(1, max_norm / ‖g‖)
 
-    by PyTorch's own ``clip_grads_with_norm_``, which adds 1e-6 to ‖g‖ in the quotient. A gradient that holds
+    by PyTorch's own `clip_grads_with_norm_`, which adds 1e-6 to ‖g‖ in the quotient. A gradient that holds
     an infinity or NaN has no direction to keep: it is left as it is, and reported.
 
     Parameters
     ----------
     model : nn.Module
-        Its ``.grad`` are changed in place. Norms are taken in float64, so that one of 1e30 is still finite.
+        Its `.grad` are changed in place. Norms are taken in float64, so that one of 1e30 is still finite.
     max_norm : float
 
     Raises
     ------
     ValueError
-        If ``max_norm`` is not positive and finite, or no parameter has a gradient.
+        If `max_norm` is not positive and finite, or no parameter has a gradient.
 
     Source: Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neural networks, ICML,
     algorithm 1.
     """
     if not 0.0 < max_norm < math.inf:
-        raise ValueError(f"max_norm must be positive and finite, got {max_norm}")
+        raise ValueError(f"max_norm must be positive and finite: got {max_norm}")
     trained = {name: weight for name, weight in model.named_parameters() if weight.grad is not None}
     if not trained:
         raise ValueError("model has no gradient to clip: call backward() first")

@@ -1,7 +1,7 @@
-"""Constraints that hold throughout training, as parametrisations of ``torch.nn.utils.parametrize``.
+"""Constraints that hold throughout training, as parametrisations of `torch.nn.utils.parametrize`.
 
 What is trained is an unconstrained matrix V; the weight that the network uses is a function of it. PyTorch's
-own ``spectral_norm`` can be used on a cell just as well: it fixes the norm at 1, by power iteration, whereas
+own `spectral_norm` can be used on a cell just as well: it fixes the norm at 1, by power iteration, whereas
 `bound_spectral_norm` leaves smaller norms alone and is exact.
 """
 
@@ -21,7 +21,7 @@ def keep_orthogonal(model: nn.Module, name: str = "W_hh") -> None:
 
         W = Q₀ exp(L - Lᵀ),   L = lower triangle of V
 
-    with PyTorch's own ``orthogonal`` parametrisation. A weight that is not orthogonal yet becomes the
+    with PyTorch's own `orthogonal` parametrisation. A weight that is not orthogonal yet becomes the
     orthogonal factor of its QR decomposition.
 
     Parameters
@@ -93,12 +93,12 @@ def bound_spectral_radius(model: nn.Module, bound: float, name: str = "W_hh") ->
 
 
 class _Bounded(nn.Module):
-    """Scale a matrix down to where a measure of its size is at most ``bound``."""
+    """Scale a matrix down to where a measure of its size is at most `bound`."""
 
     def __init__(self, size: Callable[[Tensor], Tensor], bound: float) -> None:
         super().__init__()
         if not 0.0 < bound < float("inf"):
-            raise ValueError(f"bound must be positive and finite, got {bound}")
+            raise ValueError(f"bound must be positive and finite: got {bound}")
         self.size, self.bound = size, bound
 
     def forward(self, free: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ def first_non_finite(states: Tensor) -> Tensor:
 
     Parameters
     ----------
-    states : Tensor, shape (B, T, S)
+    states : Tensor (B, T, S)
 
     Returns
     -------
@@ -34,7 +34,7 @@ def check_finite(states: Tensor, name: str = "states") -> None:
 
     Parameters
     ----------
-    states : Tensor, shape (B, T, S)
+    states : Tensor (B, T, S)
     name : str
         What to call it in the message.
 

@@ -15,14 +15,14 @@ def log_singular_values(log_scale: Tensor, rows: Tensor) -> Tensor:
 
     Parameters
     ----------
-    log_scale : Tensor, shape (B, S)
+    log_scale : Tensor (B, S)
         s, in descending order; -∞ for a row of zeros.
-    rows : Tensor, shape (B, S, S)
+    rows : Tensor (B, S, S)
         U, finite.
 
     Returns
     -------
-    Tensor, shape (B, S)
+    Tensor (B, S)
 
     Source: Demmel and Veselić (1992), Jacobi's method is more accurate than QR, SIAM Journal on Matrix
     Analysis and Applications 13:1204-1245.

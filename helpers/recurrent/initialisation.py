@@ -1,4 +1,4 @@
-"""Starting values for W_hh, drawn in place as by ``torch.nn.init``.
+"""Starting values for W_hh, drawn in place as by `torch.nn.init`.
 
 The spectral radius ρ, the largest |eigenvalue|, decides how a product W⋯W grows in the long run; the spectral
 norm ‖W‖₂, the largest singular value, how much a single step can stretch. ρ ≤ ‖W‖₂, and the two are equal for
@@ -12,11 +12,11 @@ from torch.nn import init
 
 @torch.no_grad()
 def orthogonal_(weight: Tensor, gain: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Fill a square matrix with ``gain`` times a random rotation: all its singular values are ``gain``.
+    """Fill a square matrix with `gain` times a random rotation: all its singular values are `gain`.
 
     Parameters
     ----------
-    weight : Tensor, shape (H, H)
+    weight : Tensor (H, H)
     gain : float
     generator : torch.Generator, optional
 
@@ -42,7 +42,7 @@ def spectral_radius_(weight: Tensor, radius: float, *, generator: Generator | No
 
     Parameters
     ----------
-    weight : Tensor, shape (H, H)
+    weight : Tensor (H, H)
     radius : float
         ρ.
     generator : torch.Generator, optional
@@ -70,7 +70,7 @@ def spectral_norm_(weight: Tensor, norm: float, *, generator: Generator | None =
 
     Parameters
     ----------
-    weight : Tensor, shape (H, H)
+    weight : Tensor (H, H)
     norm : float
         ‖W‖₂.
     generator : torch.Generator, optional
@@ -92,6 +92,6 @@ def spectral_radius(matrix: Tensor) -> Tensor:
 
 def _check(weight: Tensor, name: str, value: float) -> None:
     if weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
-        raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
+        raise ValueError(f"weight must be a square matrix: got shape {tuple(weight.shape)}")
     if not 0.0 < value < float("inf"):
-        raise ValueError(f"{name} must be positive and finite, got {value}")
+        raise ValueError(f"{name} must be positive and finite: got {value}")

@@ -23,13 +23,13 @@ class JacobianProduct:
 
     Parameters
     ----------
-    orthogonal : Tensor, shape (B, S, S)
+    orthogonal : Tensor (B, S, S)
         Q.
-    log_scale : Tensor, shape (B, S)
+    log_scale : Tensor (B, S)
         s, in descending order; -∞ where the product has lost a dimension exactly.
-    rows : Tensor, shape (B, S, S)
+    rows : Tensor (B, S, S)
         U, the largest entry of each row ±1 (a lost row is zero).
-    log_singular_values : Tensor, shape (B, S)
+    log_singular_values : Tensor (B, S)
         log σ in descending order.
     """
 
@@ -69,12 +69,12 @@ def jacobian_product(
     Parameters
     ----------
     model : Recurrence
-        Anything with ``project``, ``step`` and ``state_size``.
-    x : Tensor, shape (B, ≥ T, D)
-        What ``model.project`` takes.
+        Anything with `project`, `step` and `state_size`.
+    x : Tensor (B, ≥ T, D)
+        What `model.project` takes.
     k, T : int
-        0 ≤ k ≤ T ≤ steps of x; ``T`` is the last step where left out. For k = T the product is the identity.
-    h0 : Tensor, shape (B, S), optional
+        0 ≤ k ≤ T ≤ steps of x; `T` is the last step where left out. For k = T the product is the identity.
+    h0 : Tensor (B, S), optional
 
     Raises
     ------
@@ -105,14 +105,14 @@ def step_jacobians(model: Recurrence, x: Tensor, *, h0: Tensor | None = None) ->
     Parameters
     ----------
     model : Recurrence
-        Anything with ``project``, ``step`` and ``state_size``.
-    x : Tensor, shape (B, T, D)
-    h0 : Tensor, shape (B, S), optional
+        Anything with `project`, `step` and `state_size`.
+    x : Tensor (B, T, D)
+    h0 : Tensor (B, S), optional
 
     Returns
     -------
-    Tensor, shape (B, T, S, S)
-        ``[b, t-1, i, j]`` is ∂h_t[i]/∂h_{t-1}[j] of series b; without gradient.
+    Tensor (B, T, S, S)
+        `[b, t-1, i, j]` is ∂h_t[i]/∂h_{t-1}[j] of series b; without gradient.
 
     Raises
     ------

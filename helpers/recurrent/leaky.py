@@ -22,11 +22,11 @@ class LeakyRNN(VanillaRNN):
     input_size, hidden_size, activation, bias, generator, device, dtype
         As for `VanillaRNN`.
     tau : float, or Tensor of shape (H,)
-        Time constant τ, one for all units or one for each, in the unit of ``dt`` and at least ``dt``.
+        Time constant τ, one for all units or one for each, in the unit of `dt` and at least `dt`.
     dt : float
         Time Δt between two steps.
     learn_tau : bool
-        Train a τ for each unit, from ``tau`` on, which must then be larger than ``dt``. What is trained is
+        Train a τ for each unit, from `tau` on, which must then be larger than `dt`. What is trained is
         a with α = 1 / (1 + e^(-a)), so that τ stays larger than Δt whatever the optimiser does.
 
     Raises
@@ -84,11 +84,11 @@ class _Logistic(nn.Module):
 def _time_constants(tau: float | Tensor, dt: float, like: Tensor) -> Tensor:
     """Check τ and Δt, and return τ of each unit, (H,)."""
     if not 0.0 < dt < float("inf"):
-        raise ValueError(f"dt must be positive and finite, got {dt}")
+        raise ValueError(f"dt must be positive and finite: got {dt}")
     tau = torch.as_tensor(tau, dtype=like.dtype, device=like.device)
     units = len(like)
     if tau.shape not in {(), (units,)}:
-        raise ValueError(f"tau must be one number or have shape (H,) = ({units},), got {tuple(tau.shape)}")
+        raise ValueError(f"tau must be one number or have shape (H,) = ({units},): got {tuple(tau.shape)}")
     tau = tau.detach().expand(units)
     wrong = ~(tau.isfinite() & (tau >= dt))
     if wrong.any():

@@ -18,7 +18,7 @@ class PathDecomposition:
     ----------
     counts : tuple of int, T + 1 entries
         Number of paths that take the branch n times, n = 0 … T: T over n, exact.
-    contributions : Tensor, shape (..., T + 1)
+    contributions : Tensor (..., T + 1)
         What those paths add to the derivative together.
     """
 
@@ -32,7 +32,7 @@ class PathDecomposition:
 
 
 def path_count(T: int, routes: int = 2) -> int:
-    """Return how many paths a gradient has through T steps that each offer ``routes`` ways.
+    """Return how many paths a gradient has through T steps that each offer `routes` ways.
 
     Two ways, past the non-linearity or through it, make 2^T paths through a leaky or residual unit; in a
     vanilla network of H units a path chooses among H units at each step, which makes H^T from a unit of h_T
@@ -70,15 +70,15 @@ def path_decomposition(skip: Tensor, branch: Tensor) -> PathDecomposition:
 
     Parameters
     ----------
-    skip : Tensor, shape () or (..., T)
+    skip : Tensor () or (..., T)
         s_t.
-    branch : Tensor, shape (..., T)
+    branch : Tensor (..., T)
         f_t'(h_{t-1}).
 
     Raises
     ------
     ValueError
-        If ``branch`` has no time axis, or the shapes do not broadcast to that of ``branch``.
+        If `branch` has no time axis, or the shapes do not broadcast to that of `branch`.
 
     Source: Veit, Wilber and Belongie (2016), Residual networks behave like ensembles of relatively shallow
     networks, NeurIPS.
@@ -93,9 +93,9 @@ def path_decomposition(skip: Tensor, branch: Tensor) -> PathDecomposition:
 
 
 def _like(skip: Tensor, branch: Tensor) -> Tensor:
-    """``skip`` for every entry of ``branch``."""
+    """`skip` for every entry of `branch`."""
     if branch.ndim == 0:
-        raise ValueError("branch must have shape (..., T), got a scalar")
+        raise ValueError("branch must have shape (..., T): got a scalar")
     try:
         return skip.expand_as(branch)
     except RuntimeError:

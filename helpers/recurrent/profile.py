@@ -19,8 +19,8 @@ class GradientProfile:
     ----------
     loss : Tensor
         What the loss function returned, without gradient.
-    gradients : Tensor, shape (B, T + 1, S)
-        ∂L/∂h_k at ``[:, k]``, k = 0 … T: the whole derivative, along every path from h_k to the loss.
+    gradients : Tensor (B, T + 1, S)
+        ∂L/∂h_k at `[:, k]`, k = 0 … T: the whole derivative, along every path from h_k to the loss.
     """
 
     loss: Tensor
@@ -28,7 +28,7 @@ class GradientProfile:
 
     @property
     def norms(self) -> Tensor:
-        """‖∂L/∂h_k‖ at ``[:, k]``, shape (B, T + 1); right even where its square is no float."""
+        """‖∂L/∂h_k‖ at `[:, k]`, shape (B, T + 1); right even where its square is no float."""
         largest = self.gradients.abs().amax(-1, keepdim=True)
         scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
         return torch.linalg.vector_norm(self.gradients / scale, dim=-1) * scale.squeeze(-1)
@@ -50,17 +50,17 @@ def gradient_profile(
         a_k = ∂L/∂h_k = (∂h_{k+1}/∂h_k)ᵀ a_{k+1} + (∂L/∂h_k directly),   k = T … 0
 
     Backpropagation through time computes all of these on its way to the weights; here they are kept, and the
-    weights are left out. The model's ``.grad`` are not touched.
+    weights are left out. The model's `.grad` are not touched.
 
     Parameters
     ----------
     model : Recurrence
-        Anything with ``project``, ``step`` and ``state_size``.
-    x : Tensor, shape (B, T, D)
-        What ``model.project`` takes.
-    loss : function (states (B, T, S)) -> Tensor, shape () or (B,)
+        Anything with `project`, `step` and `state_size`.
+    x : Tensor (B, T, D)
+        What `model.project` takes.
+    loss : function (states (B, T, S)) -> Tensor () or (B,)
         Let it give one number per series to see each one's own gradient; a mean over B divides all by B.
-    h0 : Tensor, shape (B, S), optional
+    h0 : Tensor (B, S), optional
     mask, lengths : optional
         As for `VanillaRNN.forward`.
 
@@ -83,6 +83,6 @@ def gradient_profile(
 def _check_loss(value: Tensor, series: int) -> None:
     if not isinstance(value, Tensor) or tuple(value.shape) not in {(), (series,)}:
         found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"loss must return a Tensor of shape () or (B,) = ({series},), got {found}")
+        raise ValueError(f"loss must return a Tensor of shape () or (B,) = ({series},): got {found}")
     if not value.requires_grad:
         raise ValueError("loss must depend on the states: what it returned has no gradient")

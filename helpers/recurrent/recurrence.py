@@ -19,7 +19,7 @@ class Recurrence(Protocol):
 
         p = project(x),   h_t = step(p_t, h_{t-1})
 
-    ``project`` does all that does not need the state, for every step at once; ``step`` does the rest. Rows of
+    `project` does all that does not need the state, for every step at once; `step` does the rest. Rows of
     a batch must not touch each other. A cell with several state vectors, such as an LSTM's h and c, joins
     them along the last axis, because its gradients flow through all of them.
     """
@@ -46,15 +46,15 @@ def scan(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -
     Parameters
     ----------
     step : function (inputs (B, P), state (B, S)) -> Tensor (B, S)
-    inputs : Tensor, shape (B, T, P)
-    h0 : Tensor, shape (B, S)
-    active : Tensor of bool, shape (B, T), optional
+    inputs : Tensor (B, T, P)
+    h0 : Tensor (B, S)
+    active : Tensor (B, T), bool, optional
         Where False, the state is held.
 
     Returns
     -------
-    Tensor, shape (B, T, S)
-        ``[:, t-1]`` is h_t.
+    Tensor (B, T, S)
+        `[:, t-1]` is h_t.
 
     Raises
     ------
@@ -71,19 +71,19 @@ def iterate(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None
     check_state(h0, inputs, h0.shape[-1])
     if active is not None and active.shape != inputs.shape[:2]:
         expected = tuple(inputs.shape[:2])
-        raise ValueError(f"active must have shape (B, T) = {expected}, got {tuple(active.shape)}")
+        raise ValueError(f"active must have shape (B, T) = {expected}: got {tuple(active.shape)}")
     held = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
     h = h0
     for inputs_t, held_t in zip(inputs.unbind(1), held, strict=True):
         after = step(inputs_t, h)
         if after.shape != h.shape:
-            raise ValueError(f"step must return the state's shape {tuple(h.shape)}, got {tuple(after.shape)}")
+            raise ValueError(f"step must return the state's shape {tuple(h.shape)}: got {tuple(after.shape)}")
         h = after if held_t is None else torch.where(held_t, h, after)
         yield h
 
 
 def unroll(model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | None = None) -> Tensor:
-    """Return the states (B, T, S) of a model that starts in ``h0``, or in zeros.
+    """Return the states (B, T, S) of a model that starts in `h0`, or in zeros.
 
     A constrained weight is computed once for the whole sequence, not once per step.
     """
@@ -93,7 +93,7 @@ def unroll(model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | Non
 
 
 def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
-    """``h0``, or zeros where it is None, (B, S)."""
+    """`h0`, or zeros where it is None, (B, S)."""
     if h0 is None:
         return projected.new_zeros(len(projected), model.state_size)
     check_state(h0, projected, model.state_size)

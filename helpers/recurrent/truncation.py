@@ -19,10 +19,10 @@ class TruncatedPass:
 
     Parameters
     ----------
-    loss : Tensor, shape ()
+    loss : Tensor ()
         Sum over the windows, without gradient; it does not depend on K.
-    state : Tensor, shape (B, S)
-        The last state, without gradient: ``h0`` of a stream's next batch.
+    state : Tensor (B, S)
+        The last state, without gradient: `h0` of a stream's next batch.
     """
 
     loss: Tensor
@@ -36,9 +36,9 @@ class TruncationCurve:
     Parameters
     ----------
     K : tuple of int, N entries
-    relative_error : Tensor, shape (N,)
+    relative_error : Tensor (N,)
         ‖g_K - g‖ / ‖g‖, g being the gradient of full backpropagation, over all weights of the model.
-    cosine : Tensor, shape (N,)
+    cosine : Tensor (N,)
         g_K · g / (‖g_K‖ ‖g‖): 1 where only the length is wrong; 0 where g_K = 0.
     peak_bytes : tuple of int, N entries
         The most memory that tensors saved for a backward pass held at once. Weights and inputs, which are
@@ -71,21 +71,21 @@ def truncated_bptt(
     windows are laid from the end, so that the last always has K steps, and the first has what is left over.
     For K ≥ T there is one window, and the gradient is that of full backpropagation.
 
-    Like ``backward()``, it adds to the ``.grad`` of everything the loss depends on: set them to zero before,
+    Like `backward()`, it adds to the `.grad` of everything the loss depends on: set them to zero before,
     and `clip` and step after.
 
     Parameters
     ----------
     model : Recurrence
-        Anything with ``project``, ``step`` and ``state_size``.
-    x : Tensor, shape (B, T, D), T ≥ 1
-    loss : function (states (B, K, S), steps: slice) -> Tensor, shape ()
-        The part of the loss that belongs to a window; ``y[:, steps]`` are its targets. Divide by the whole
+        Anything with `project`, `step` and `state_size`.
+    x : Tensor (B, T, D), T ≥ 1
+    loss : function (states (B, K, S), steps: slice) -> Tensor ()
+        The part of the loss that belongs to a window; `y[:, steps]` are its targets. Divide by the whole
         series' number of targets, not by the window's, and the sum is the mean. A window without a target
         may return a constant.
     K : int
         Length of a window, in steps.
-    h0 : Tensor, shape (B, S), optional
+    h0 : Tensor (B, S), optional
     mask, lengths : optional
         As for `VanillaRNN.forward`.
 
@@ -119,7 +119,7 @@ def truncated_loss(
 ) -> Tensor:
     """Return the same loss as a scalar whose gradient is the truncated one, for `training.fit`.
 
-    All windows stay in memory until its ``backward()``: the bias of `truncated_bptt` without its saving.
+    All windows stay in memory until its `backward()`: the bias of `truncated_bptt` without its saving.
     Parameters, and what it raises, are those of `truncated_bptt`.
     """
     return torch.stack([value for value, _ in _windows(model, x, loss, K, h0, mask, lengths)]).sum()
@@ -137,7 +137,7 @@ def truncation_curve(
 ) -> TruncationCurve:
     """Compare the truncated gradient with that of full backpropagation, for windows of several lengths.
 
-    No ``.grad`` is touched. Only the model's own weights are compared: a read-out behind it loses nothing.
+    No `.grad` is touched. Only the model's own weights are compared: a read-out behind it loses nothing.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def _windows(
     check_size("K", K)
     steps = x.shape[1]
     if steps == 0:
-        raise ValueError("x must have at least one step to backpropagate through, got none")
+        raise ValueError("x must have at least one step to backpropagate through: got none")
     x, active = observed_steps(x, mask, lengths)
     state, depends = h0, False
     for end in range((steps - 1) % K + 1, steps + 1, K):
@@ -231,7 +231,7 @@ def _windows(
         states = unroll(model, x[:, window], state, None if active is None else active[:, window])
         value = loss(states, window)
         if value.shape != ():
-            raise ValueError(f"loss must return a scalar for each window, got shape {tuple(value.shape)}")
+            raise ValueError(f"loss must return a scalar for each window: got shape {tuple(value.shape)}")
         state, depends = states[:, -1].detach().clone(), depends or value.requires_grad
         yield value, state
     if not depends:

@@ -24,8 +24,8 @@ class VanillaRNN(nn.Module):
 
         h_t = φ(W_xh x_t + W_hh h_{t-1} + b),   t = 1 … T
 
-    The weights are named as in the equation: ``W_xh`` (H, D), ``W_hh`` (H, H) and ``b`` (H,), all drawn
-    uniformly from ±1/√H; `orthogonal_`, `spectral_radius_` and `spectral_norm_` start ``W_hh`` otherwise.
+    The weights are named as in the equation: `W_xh` (H, D), `W_hh` (H, H) and `b` (H,), all drawn
+    uniformly from ±1/√H; `orthogonal_`, `spectral_radius_` and `spectral_norm_` start `W_hh` otherwise.
 
     Parameters
     ----------
@@ -96,21 +96,21 @@ class VanillaRNN(nn.Module):
 
         A value whose mask is False is never read: it adds nothing to W_xh x_t, as the mean of a standardised
         feature would. A step at which nothing was observed, and one beyond a series' length, holds the
-        state, so that ``states[:, -1]`` is each series' last state.
+        state, so that `states[:, -1]` is each series' last state.
 
         Parameters
         ----------
-        x : Tensor, shape (B, T, D)
-        h0 : Tensor, shape (B, H), optional
+        x : Tensor (B, T, D)
+        h0 : Tensor (B, H), optional
             The state before the first step; zeros where left out.
-        mask : Tensor of bool, shape (B, T, D), optional
+        mask : Tensor (B, T, D), bool, optional
             True where observed.
-        lengths : Tensor of integers, shape (B,), optional
+        lengths : Tensor (B,), integers, optional
             Number of real steps of each series.
 
         Returns
         -------
-        Tensor, shape (B, T, H)
+        Tensor (B, T, H)
 
         Raises
         ------
@@ -124,7 +124,7 @@ class VanillaRNN(nn.Module):
 
     @torch.no_grad()
     def copy_weights(self, rnn: nn.RNN) -> None:
-        """Take the weights of a ``torch.nn.RNN`` with one layer; its two biases add up to b.
+        """Take the weights of a `torch.nn.RNN` with one layer; its two biases add up to b.
 
         Raises
         ------
@@ -135,10 +135,10 @@ class VanillaRNN(nn.Module):
         if parametrize.is_parametrized(self):
             raise ValueError("copy weights before they are constrained: this network has a parametrisation")
         if rnn.num_layers != 1 or rnn.bidirectional:
-            raise ValueError(f"rnn must have one layer and one direction, got {rnn}")
+            raise ValueError(f"rnn must have one layer and one direction: got {rnn}")
         sizes, own = (rnn.input_size, rnn.hidden_size), (self.input_size, self.state_size)
         if sizes != own:
-            raise ValueError(f"rnn must have input and hidden size {own}, got {sizes}")
+            raise ValueError(f"rnn must have input and hidden size {own}: got {sizes}")
         if rnn.bias and self.b is None:
             raise ValueError("rnn has a bias, and this network has none to take it")
         self.W_xh.copy_(rnn.weight_ih_l0)

@@ -13,9 +13,9 @@ def one_series(times: Tensor, values: Tensor, mask: Tensor | None = None) -> Irr
 
     Parameters
     ----------
-    times : Tensor, shape (T,)
-    values : Tensor, shape (T, D)
-    mask : Tensor of bool, shape (T, D), optional
+    times : Tensor (T,)
+    values : Tensor (T, D)
+    mask : Tensor (T, D), bool, optional
         True where the value was observed; left out, every value is.
 
     Raises
@@ -54,13 +54,13 @@ def collate(series: Sequence[IrregularBatch]) -> IrregularBatch:
 
 
 def _resize(tensor: Tensor, steps: int) -> Tensor:
-    """Cut ``tensor`` (B, T, ...) to ``steps`` steps, or pad it with zeros."""
+    """Cut `tensor` (B, T, ...) to `steps` steps, or pad it with zeros."""
     padding = tensor.new_zeros(tensor.shape[0], max(steps - tensor.shape[1], 0), *tensor.shape[2:])
     return torch.cat([tensor[:, :steps], padding], dim=1)
 
 
 def _repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
-    """Replace the padding of ``times`` (B, T) by each series' last time."""
+    """Replace the padding of `times` (B, T) by each series' last time."""
     step = torch.arange(times.shape[1], device=times.device)
     last = lengths.long().unsqueeze(-1) - 1
     repeated = times.gather(1, torch.minimum(step, last.clamp(min=0)))
@@ -69,7 +69,7 @@ def _repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
 
 def _check_alike(series: Sequence[IrregularBatch]) -> None:
     if not series:
-        raise ValueError("series must hold at least one batch, got none")
+        raise ValueError("series must hold at least one batch: got none")
     kinds = [
         {
             "features": piece.values.shape[2],

@@ -24,19 +24,19 @@ class IrregularBatch:
     A value whose mask is False was not observed. Whatever stands in its place, NaN included, is never read,
     so neither results nor gradients depend on it. The same holds for times beyond a series' length.
 
-    ``batch[i]`` is a batch of one series; a slice, list, bool tensor or index tensor selects several, and
-    ``for series in batch`` visits each in turn. A batch is therefore also a PyTorch data set:
-    ``DataLoader(batch, batch_size=32, shuffle=True, collate_fn=collate)``.
+    `batch[i]` is a batch of one series; a slice, list, bool tensor or index tensor selects several, and
+    `for series in batch` visits each in turn. A batch is therefore also a PyTorch data set:
+    `DataLoader(batch, batch_size=32, shuffle=True, collate_fn=collate)`.
 
     Parameters
     ----------
-    times : Tensor, shape (B, T)
+    times : Tensor (B, T)
         Time of each step, strictly increasing and finite within each series' length.
-    values : Tensor, shape (B, T, D)
+    values : Tensor (B, T, D)
         What was measured, finite where observed.
-    mask : Tensor of bool, shape (B, T, D)
+    mask : Tensor (B, T, D), bool
         True where the value was observed; False beyond a series' length.
-    lengths : Tensor of integers, shape (B,)
+    lengths : Tensor (B,), integers
         Number of real steps of each series, 0 to T; the rest is padding.
 
     Raises
@@ -85,7 +85,7 @@ class IrregularBatch:
     def deltas(self) -> Tensor:
         """Time since each feature was last observed, shape (B, T, D); 0 in padding.
 
-        With ``s`` the times and ``m`` the mask::
+        With `s` the times and `m` the mask::
 
             δ[0] = 0
             δ[k] = s[k] - s[k-1]            where m[k-1] is True
@@ -109,28 +109,28 @@ class IrregularBatch:
 
             x̂[k] = x[j],  j = max{i ≤ k : m[i] is True},  or the mean where there is no such i
 
-        It never looks ahead: before a feature's first observation it is ``mean``.
+        It never looks ahead: before a feature's first observation it is `mean`.
 
         Parameters
         ----------
-        mean : Tensor, shape (D,)
+        mean : Tensor (D,)
             What stands before a feature's first observation; take it from the training set.
 
         Raises
         ------
         ValueError
-            If ``mean`` has another shape or is not finite.
+            If `mean` has another shape or is not finite.
         """
         features = self.values.shape[2]
         if mean.shape != (features,):
-            raise ValueError(f"mean must have shape (D,) = ({features},), got {tuple(mean.shape)}")
+            raise ValueError(f"mean must have shape (D,) = ({features},): got {tuple(mean.shape)}")
         refuse_where(~mean.isfinite(), lambda d: f"mean must be finite: feature {d} has mean {mean[d]}")
         steps = torch.arange(self.times.shape[1], device=self.mask.device).reshape(-1, 1)
         latest = torch.where(self.mask, steps, -1).cummax(dim=1).values  # (B, T, D); -1 before the first
         return torch.where(latest >= 0, self.values.gather(1, latest.clamp(min=0)), mean.to(self.values))
 
     def to_grid(self, step: float, start: float = 0.0) -> "IrregularBatch":
-        """Average the observations onto the regular grid ``start + k * step``.
+        """Average the observations onto the regular grid `start + k * step`.
 
         ::
 
@@ -150,7 +150,7 @@ class IrregularBatch:
         Raises
         ------
         ValueError
-            If ``step`` is not positive and finite, or a step lies before ``start``.
+            If `step` is not positive and finite, or a step lies before `start`.
         """
         cells = grid_cells(self.times, self.valid, step, start)  # (B, T)
         lengths = pad(torch.where(self.valid, cells + 1, 0), (1, 0)).amax(1)  # 0 for a series without steps

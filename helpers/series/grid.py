@@ -11,11 +11,11 @@ ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
 
 
 def grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tensor:
-    """Return the cell ``ceil((times - start) / step)`` of each real step, shape (B, T); 0 in padding."""
+    """Return the cell `ceil((times - start) / step)` of each real step, shape (B, T); 0 in padding."""
     if not (step > 0 and math.isfinite(step)):
-        raise ValueError(f"step must be positive and finite, got {step}")
+        raise ValueError(f"step must be positive and finite: got {step}")
     if not math.isfinite(start):
-        raise ValueError(f"start must be finite, got {start}")
+        raise ValueError(f"start must be finite: got {start}")
     times = torch.where(valid, times, start)
     position = (times.double() - start) / step
     round_off = ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
@@ -28,7 +28,7 @@ def grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tenso
 
 
 def cell_means(cells: Tensor, values: Tensor, mask: Tensor, number_of_cells: int) -> tuple[Tensor, Tensor]:
-    """Mean (0 where empty) and number of the observed ``values`` (B, T, D) in each cell, both (B, K, D)."""
+    """Mean (0 where empty) and number of the observed `values` (B, T, D) in each cell, both (B, K, D)."""
     index = cells.unsqueeze(-1).expand_as(values)  # (B, T, D)
     empty = values.new_zeros(values.shape[0], number_of_cells, values.shape[2])
     totals = empty.scatter_add(1, index, torch.where(mask, values, 0.0))

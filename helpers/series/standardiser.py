@@ -22,7 +22,7 @@ class Standardiser:
 
     Parameters
     ----------
-    mean, standard_deviation : Tensor, shape (D,)
+    mean, standard_deviation : Tensor (D,)
         In the units of the features.
 
     Raises
@@ -38,7 +38,7 @@ class Standardiser:
         mean, deviation = self.mean, self.standard_deviation
         if mean.ndim != 1 or deviation.shape != mean.shape:
             raise ValueError(
-                f"mean and standard_deviation must both have shape (D,), "
+                f"mean and standard_deviation must both have shape (D,): "
                 f"got {tuple(mean.shape)} and {tuple(deviation.shape)}"
             )
         refuse_where(~mean.isfinite(), lambda d: f"mean must be finite: feature {d} has {mean[d]}")
@@ -49,7 +49,7 @@ class Standardiser:
 
     @classmethod
     def fit(cls, train: IrregularBatch, *, test: IrregularBatch | None = None) -> "Standardiser":
-        """Measure each feature's mean and standard deviation over the observed entries of ``train``.
+        """Measure each feature's mean and standard deviation over the observed entries of `train`.
 
         ::
 
@@ -62,12 +62,12 @@ class Standardiser:
         train : IrregularBatch
             The training set, and nothing else.
         test : IrregularBatch, optional
-            Series that must not be in ``train``; equal times, mask and observed values are the same series.
+            Series that must not be in `train`; equal times, mask and observed values are the same series.
 
         Raises
         ------
         ValueError
-            If a series of ``test`` is also in ``train``, or if a feature of ``train`` is never observed
+            If a series of `test` is also in `train`, or if a feature of `train` is never observed
             or never varies.
         """
         if test is not None:
@@ -81,19 +81,19 @@ class Standardiser:
         return cls(mean.to(dtype), variance.sqrt().to(dtype))
 
     def transform(self, batch: IrregularBatch) -> IrregularBatch:
-        """Return ``batch`` in standardised units."""
+        """Return `batch` in standardised units."""
         mean, deviation = self._like(batch.values)
         return replace(batch, values=(torch.where(batch.mask, batch.values, mean) - mean) / deviation)
 
     def inverse(self, batch: IrregularBatch) -> IrregularBatch:
-        """Return a standardised ``batch`` in its original units."""
+        """Return a standardised `batch` in its original units."""
         mean, deviation = self._like(batch.values)
         return replace(batch, values=torch.where(batch.mask, batch.values, 0.0) * deviation + mean)
 
     def _like(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation with the dtype and device of ``values`` (B, T, D)."""
+        """Mean and standard deviation with the dtype and device of `values` (B, T, D)."""
         if values.shape[2] != len(self.mean):
-            raise ValueError(f"batch must have {len(self.mean)} features, got {values.shape[2]}")
+            raise ValueError(f"batch must have {len(self.mean)} features: got {values.shape[2]}")
         return self.mean.to(values), self.standard_deviation.to(values)
 
 

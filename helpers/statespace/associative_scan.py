@@ -20,13 +20,13 @@ def associative_scan(combine: Combine, elements: Element, *, reverse: bool = Fal
         \text{reverse:} \quad s_t = a_t \otimes \dots \otimes a_{T-1}
 
     Neighbours are combined in pairs; the pairs, half as many, are scanned in the same way; one more
-    combination fills in the steps between. That makes 2 log₂ T calls of ``combine`` for T steps, and fewer
+    combination fills in the steps between. That makes 2 log₂ T calls of `combine` for T steps, and fewer
     than 2 T combinations in all.
 
     Parameters
     ----------
     combine : callable
-        ``combine(earlier, later)``, associative but not necessarily commutative. It receives many elements at
+        `combine(earlier, later)`, associative but not necessarily commutative. It receives many elements at
         once, along axis 0, possibly none, and keeps their shapes. Earlier means earlier in time, whichever
         way the scan runs.
     elements : tuple of Tensors, each of shape (T, ...)
@@ -36,7 +36,7 @@ def associative_scan(combine: Combine, elements: Element, *, reverse: bool = Fal
 
     Returns
     -------
-    tuple of Tensors, shapes as those of ``elements``
+    tuple of Tensors, shapes as those of `elements`
 
     Raises
     ------
@@ -50,13 +50,13 @@ def associative_scan(combine: Combine, elements: Element, *, reverse: bool = Fal
 
 
 def blocked_scan(combine: Combine, elements: Element, *, reverse: bool = False) -> Element:
-    r"""What ``associative_scan`` returns, by 2 √T calls of ``combine``.
+    r"""What `associative_scan` returns, by 2 √T calls of `combine`.
 
     The series is cut into √T blocks. All blocks are scanned step by step, side by side; then their totals,
     one after the other; then each block receives the total of those before it. That takes more calls than the
-    2 log₂ T of ``associative_scan``, but moves less memory, and is the faster of the two on a CPU.
+    2 log₂ T of `associative_scan`, but moves less memory, and is the faster of the two on a CPU.
 
-    Arguments and result are those of ``associative_scan``; the parts may be padded with elements that are 0,
+    Arguments and result are those of `associative_scan`; the parts may be padded with elements that are 0,
     and the results of those are dropped.
     """
     _check_steps(elements)
@@ -119,7 +119,7 @@ def _until(elements: Element, stop: int) -> Element:
 
 
 def _interleave(even: Tensor, odd: Tensor) -> Tensor:
-    """Put the members of ``odd`` between those of ``even``, of which there may be one more."""
+    """Put the members of `odd` between those of `even`, of which there may be one more."""
     pairs = odd.shape[0]
     together = torch.stack([even[:pairs], odd], 1).flatten(0, 1)
     return torch.cat([together, even[pairs:]])

@@ -52,7 +52,7 @@ def baum_welch(
         \pi_k = \frac1B \sum_b \gamma^b_0(k), \qquad A_{ij} = \frac{N_{ij}}{\sum_j N_{ij}}, \qquad
         N_{ij} = \sum_{b,t} P(h_{t-1} = i, h_t = j \mid y^b)
 
-    and the emission as its ``refitted`` says. The log-likelihood never falls. It finds the nearest local
+    and the emission as its `refitted` says. The log-likelihood never falls. It finds the nearest local
     maximum; the start decides which, and in which order the states come. A state that no data support
     keeps its parameters, and a probability of 0 stays 0.
 
@@ -78,7 +78,7 @@ def baum_welch(
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 40 and 109-111.
     """
     if iterations < 1:
-        raise ValueError(f"iterations must be 1 or more, got {iterations}")
+        raise ValueError(f"iterations must be 1 or more: got {iterations}")
     valid = valid_steps(y, lengths)
     if not valid.any():
         raise ValueError("lengths must leave at least one step: all are 0")
@@ -99,7 +99,7 @@ def baum_welch(
 def _maximised(
     hmm: HMM, smoothed: HMMSmoothed, y: Tensor, mask: Tensor, valid: Tensor, iteration: int
 ) -> HMM:
-    """The model that makes states as probable as ``smoothed``, and y with them, most likely."""
+    """The model that makes states as probable as `smoothed`, and y with them, most likely."""
     probability = smoothed.probability * valid.unsqueeze(-1)
     first = probability[:, 0].sum(0)
     counts = smoothed.pair_counts.sum(0)

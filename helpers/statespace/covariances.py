@@ -46,15 +46,15 @@ class CovarianceRecursion:
 
     Parameters
     ----------
-    transition, observation : Tensor, shapes (T, G, H, H) and (T, G, D, H)
+    transition, observation : Tensor (T, G, H, H) and (T, G, D, H)
         A_t and C_t; a row of C_t that belongs to a missing entry is 0.
-    predicted, filtered : Tensor, shape (T, G, H, H)
+    predicted, filtered : Tensor (T, G, H, H)
         Covariance of h_t before and after y_t.
-    gain : Tensor, shape (T, G, H, D)
+    gain : Tensor (T, G, H, D)
         K_t; a column that belongs to a missing entry is 0.
-    innovation_covariance : Tensor, shape (T, G, D, D)
+    innovation_covariance : Tensor (T, G, D, D)
         S_t; the rows and columns of missing entries are those of the identity.
-    group : Tensor of integers, shape (B,)
+    group : Tensor (B,), integers
         Which group each series belongs to.
     """
 
@@ -100,7 +100,7 @@ def covariance_recursion(
 
     Parameters
     ----------
-    mask : Tensor of bool, shape (B, T, D)
+    mask : Tensor (B, T, D), bool
         True where observed.
     parallel : bool
         Use an associative scan instead of a loop.
@@ -146,7 +146,7 @@ def model_matrices(model: LinearGaussian, seen: Tensor) -> tuple[Tensor, Tensor,
 
     Parameters
     ----------
-    seen : Tensor of bool, shape (T, G, D)
+    seen : Tensor (T, G, D), bool
         True where observed.
     """
     names = ("transition", "transition_covariance", "observation", "observation_covariance")

@@ -36,10 +36,10 @@ class Offset:
 
     Parameters
     ----------
-    mean : Tensor, shape (..., k, N)
-    covariance : Tensor, shape (..., k, k)
+    mean : Tensor (..., k, N)
+    covariance : Tensor (..., k, k)
         Of the directions that are known.
-    unknown : Tensor, shape (..., k, k)
+    unknown : Tensor (..., k, k)
         Projector on the directions of which nothing is known.
     """
 
@@ -77,11 +77,11 @@ def integrated(steps: Tensor, whitened: Tensor, carried: Tensor, directions: Ten
 
     Parameters
     ----------
-    steps : Tensor, shape (T, M, N)
+    steps : Tensor (T, M, N)
         Log-likelihood of each step given δ = 0.
-    whitened, carried : Tensor, shapes (T, M, D, N) and (T, M, D, k)
+    whitened, carried : Tensor (T, M, D, N) and (T, M, D, k)
         :math:`S^{-1/2} e` and :math:`S^{-1/2} E`.
-    directions : Tensor, shape (H, k)
+    directions : Tensor (H, k)
         :math:`J_0`.
     """
     precision = symmetric((carried.mT @ carried).cumsum(0))
@@ -110,9 +110,9 @@ def pin(columns: Tensor, covariance: Tensor, offset: Offset) -> tuple[Tensor, Te
 
     Parameters
     ----------
-    columns : Tensor, shape (T, M, n, N + k)
+    columns : Tensor (T, M, n, N + k)
         Means of h, and J.
-    covariance : Tensor, shape (T, M, n, n)
+    covariance : Tensor (T, M, n, n)
         Of h given δ.
     """
     series = offset.mean.shape[-1]

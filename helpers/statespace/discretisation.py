@@ -32,8 +32,8 @@ def discretise(
 
     Returns
     -------
-    A, Q : Tensor, shape (..., H, H), where deltas has shape (...)
-    B : Tensor, shape (..., H, U), or None without input
+    A, Q : Tensor (..., H, H), where deltas has shape (...)
+    B : Tensor (..., H, U), or None without input
     """
     _check(F, L, spectral_density, deltas, input)
     gaps = deltas if deltas.ndim == 0 else torch.cat([torch.zeros_like(deltas[..., :1]), deltas[..., 1:]], -1)
@@ -116,7 +116,7 @@ def _check(F: Tensor, L: Tensor, spectral_density: Tensor, deltas: Tensor, input
         check_finite("input", input.detach())
     _check_series(given if input is None else {**given, "input": input})
     if deltas.ndim > 2:
-        raise ValueError(f"deltas must have shape (), (T,) or (B, T), got {tuple(deltas.shape)}")
+        raise ValueError(f"deltas must have shape (), (T,) or (B, T): got {tuple(deltas.shape)}")
 
 
 def _check_series(given: dict[str, Tensor]) -> None:

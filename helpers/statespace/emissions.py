@@ -1,6 +1,6 @@
 """What a hidden Markov state emits: a symbol, a real vector, or counts.
 
-Every emission offers ``log_prob`` for the recursions, ``sample`` for simulation, and ``refitted``, the M-step
+Every emission offers `log_prob` for the recursions, `sample` for simulation, and `refitted`, the M-step
 of Baum-Welch. Missing entries are marginalised one by one, and what stands in their place is never read.
 """
 
@@ -24,7 +24,7 @@ class CategoricalEmission:
 
     Parameters
     ----------
-    probabilities : Tensor, shape (K, S)
+    probabilities : Tensor (K, S)
         E; each row sums to 1. A zero is a symbol that the state never shows.
 
     Raises
@@ -76,7 +76,7 @@ class PoissonEmission:
 
     Parameters
     ----------
-    rate : Tensor, shape (K, D)
+    rate : Tensor (K, D)
         λ ≥ 0, expected counts per step. With a rate of 0 a state emits only zeros.
 
     Raises
@@ -134,9 +134,9 @@ class GaussianEmission:
 
     Parameters
     ----------
-    mean : Tensor, shape (K, D)
+    mean : Tensor (K, D)
         μ, in the unit of the observations.
-    covariance : Tensor, shape (K, D, D)
+    covariance : Tensor (K, D, D)
         Σ, symmetric positive definite, in that unit squared.
 
     Raises
@@ -154,7 +154,7 @@ class GaussianEmission:
         expected = (*self.mean.shape, self.mean.shape[1])
         if self.covariance.shape != expected:
             found = tuple(self.covariance.shape)
-            raise ValueError(f"covariance must have shape (K, D, D) = {expected}, got {found}")
+            raise ValueError(f"covariance must have shape (K, D, D) = {expected}: got {found}")
         if (self.covariance.dtype, self.covariance.device) != (self.mean.dtype, self.mean.device):
             raise ValueError(
                 f"covariance must have the dtype and device of mean: got {self.covariance.dtype} on "
@@ -229,7 +229,7 @@ class GaussianEmission:
         return GaussianEmission(mean, (covariance + covariance.mT) / 2)
 
     def _density(self, values: Tensor, seen: Tensor) -> Tensor:
-        """Log density (N, K) of values (N, D), of which the entries ``seen`` (D,) are observed.
+        """Log density (N, K) of values (N, D), of which the entries `seen` (D,) are observed.
 
         N is the last axis of the work, where long rows add up fast, and D the first.
         """
@@ -268,9 +268,9 @@ def _averages(total: Tensor, weight: Tensor, unsupported: Tensor) -> Tensor:
 
 def _check_dimensions(name: str, tensor: Tensor, shape: str) -> None:
     if tensor.ndim != 2:
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+        raise ValueError(f"{name} must have shape {shape}: got {tuple(tensor.shape)}")
     if not tensor.is_floating_point():
-        raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
+        raise ValueError(f"{name} must be floating point: got {tensor.dtype}")
 
 
 def _check_positive_definite(covariance: Tensor) -> None:

@@ -39,7 +39,7 @@ def check_separable(model: LinearGaussian, learn: Collection[str]) -> None:
         for name in names:
             if name in learn and (matrix := getattr(model, covariance)).ndim > 2:
                 raise ValueError(
-                    f"EM learns {name} only beside a constant {covariance}, got shape {tuple(matrix.shape)}; "
+                    f"EM learns {name} only beside a constant {covariance}: got shape {tuple(matrix.shape)}; "
                     'method="gradient" has no such limit'
                 )
 
@@ -63,8 +63,8 @@ def maximised(
 
     Parameters
     ----------
-    y, mask : Tensor, shape (B, T, D)
-    inputs : Tensor, shape (B, T, U), or None
+    y, mask : Tensor (B, T, D)
+    inputs : Tensor (B, T, U), or None
     learn : names of fields
         The others stay.
 

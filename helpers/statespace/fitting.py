@@ -44,7 +44,7 @@ class Fitted:
         What `maximise_likelihood` found; empty after `fit`.
     collapsed : tuple of str
         Learned variances that could be a million times smaller at a cost of less than 0.01 nats, for example
-        ``"transition_covariance[0, 0]"``: the likelihood pulls them to zero. Of a component of several, it is
+        `"transition_covariance[0, 0]"`: the likelihood pulls them to zero. Of a component of several, it is
         the variance that is left once the components before it are known.
     """
 
@@ -82,13 +82,13 @@ def fit(
 
     .. math:: \hat\theta = \arg\max_\theta \sum_b \log p(y^b; \theta)
 
-    ``"gradient"`` climbs by L-BFGS through the filter, with covariances as
-    `unconstrained_from_covariance` writes them. ``"em"`` smooths and regresses in turn; its likelihood never
+    `"gradient"` climbs by L-BFGS through the filter, with covariances as
+    `unconstrained_from_covariance` writes them. `"em"` smooths and regresses in turn; its likelihood never
     falls, and it is slow where much of the state is hidden. An `HMM` is fitted by Baum-Welch.
 
     A state-space model is known only up to a change of coordinates: A, C and Q all free have many equally
     good values, and which one is found depends on the start. So does whether one is found at all: from a
-    start with a variance far too small beside the others, the likelihood is flat (see ``Fitted.collapsed``).
+    start with a variance far too small beside the others, the likelihood is flat (see `Fitted.collapsed`).
     Structure, such as matrices that share a parameter, is for `maximise_likelihood`.
 
     Parameters
@@ -161,7 +161,7 @@ def maximise_likelihood(
     Returns
     -------
     Fitted
-        With ``parameters`` under the names of ``start``.
+        With `parameters` under the names of `start`.
 
     Raises
     ------
@@ -335,9 +335,9 @@ def _follow(
     progress: bool,
     patience: int = 1,
 ) -> tuple[LinearGaussian, tuple[float, ...], bool]:
-    """Take models until ``patience`` in a row gain too little: the last, the trace, whether it converged."""
+    """Take models until `patience` in a row gain too little: the last, the trace, whether it converged."""
     if iterations < 1:
-        raise ValueError(f"iterations must be 1 or more, got {iterations}")
+        raise ValueError(f"iterations must be 1 or more: got {iterations}")
     model, trace = _next(models, [])
     idle = 0
     with ProgressBar(iterations, "iteration", shown=progress) as bar:
@@ -361,7 +361,7 @@ def _next(
     latest = log_likelihoods.sum().item()
     if not isfinite(latest):
         raise ValueError(
-            f"iteration {len(trace)} of the fit: the log-likelihood must be finite, got {latest}"
+            f"iteration {len(trace)} of the fit: the log-likelihood must be finite: got {latest}"
         )
     return model, [*trace, latest]
 

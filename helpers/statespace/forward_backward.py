@@ -17,11 +17,11 @@ class HMMFiltered:
 
     Parameters
     ----------
-    probability : Tensor, shape (B, T, K)
+    probability : Tensor (B, T, K)
         P(h_t = k | y_0 … y_t).
-    predicted : Tensor, shape (B, T, K)
+    predicted : Tensor (B, T, K)
         P(h_t = k | y_0 … y_{t-1}); the prior at step 0.
-    step_log_likelihood : Tensor, shape (B, T)
+    step_log_likelihood : Tensor (B, T)
         log p(y_t | y_0 … y_{t-1}); 0 where nothing was observed.
     """
 
@@ -41,11 +41,11 @@ class HMMSmoothed:
 
     Parameters
     ----------
-    probability : Tensor, shape (B, T, K)
+    probability : Tensor (B, T, K)
         P(h_t = k | y_0 … y_{T-1}).
-    pair_counts : Tensor, shape (B, K, K)
+    pair_counts : Tensor (B, K, K)
         Expected number of transitions from the row's state to the column's within the series' length.
-    log_likelihood : Tensor, shape (B,)
+    log_likelihood : Tensor (B,)
         log p(y_0 … y_{T-1}).
     """
 
@@ -69,11 +69,11 @@ def hmm_filter(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor 
 
     Parameters
     ----------
-    y : Tensor, shape (B, T, D), or (B, T) of integers for a categorical emission
+    y : Tensor (B, T, D), or (B, T) of integers for a categorical emission
         The observations.
     mask : Tensor of bool, the shape of y, optional
         True where observed. Missing entries are marginalised exactly; what stands there is never read.
-    lengths : Tensor of integers, shape (B,), optional
+    lengths : Tensor (B,), integers, optional
         Steps of each series, the rest being padding. There the filter goes on to predict.
 
     Raises

@@ -29,7 +29,7 @@ def fused_steps(model: LinearGaussian, seen: Tensor) -> Advance:
 
     Parameters
     ----------
-    seen : Tensor of bool, shape (T, G, D)
+    seen : Tensor (T, G, D), bool
         True where observed.
     """
     names = ("transition", "transition_covariance", "observation", "observation_covariance")

@@ -20,9 +20,9 @@ class HMM:
 
     Parameters
     ----------
-    initial : Tensor, shape (K,)
+    initial : Tensor (K,)
         :math:`\pi`, the probabilities of the state at the first observation.
-    transition : Tensor, shape (K, K)
+    transition : Tensor (K, K)
         A, from the row's state to the column's; each row sums to 1.
     emission : CategoricalEmission, GaussianEmission or PoissonEmission
         :math:`p_1, \dots, p_K`.
@@ -53,11 +53,11 @@ class HMM:
 
     def _check_shapes(self) -> None:
         if self.initial.ndim != 1:
-            raise ValueError(f"initial must have shape (K,), got {tuple(self.initial.shape)}")
+            raise ValueError(f"initial must have shape (K,): got {tuple(self.initial.shape)}")
         states = self.states
         if self.transition.shape != (states, states):
             found = tuple(self.transition.shape)
-            raise ValueError(f"transition must have shape (K, K) = ({states}, {states}), got {found}")
+            raise ValueError(f"transition must have shape (K, K) = ({states}, {states}): got {found}")
         if self.emission.states != states:
             raise ValueError(
                 f"emission must have as many states as initial: got {self.emission.states} and {states}"
@@ -67,7 +67,7 @@ class HMM:
         tensors = {"initial": self.initial, "transition": self.transition, "emission": self.emission.like}
         for name, tensor in tensors.items():
             if not tensor.is_floating_point():
-                raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
+                raise ValueError(f"{name} must be floating point: got {tensor.dtype}")
             if (tensor.dtype, tensor.device) != (self.initial.dtype, self.initial.device):
                 raise ValueError(
                     f"{name} must have the dtype and device of initial: got {tensor.dtype} on "

@@ -10,14 +10,14 @@ from helpers.statespace.hmm import HMM
 def valid_steps(y: Tensor, lengths: Tensor | None) -> Tensor:
     """True for a series' real steps, False for padding, shape (B, T)."""
     if y.ndim < 2 or y.shape[1] == 0:
-        raise ValueError(f"y must have shape (B, T, ...) with at least one step, got {tuple(y.shape)}")
+        raise ValueError(f"y must have shape (B, T, ...) with at least one step: got {tuple(y.shape)}")
     series, steps = y.shape[:2]
     if lengths is None:
         return torch.ones(series, steps, dtype=torch.bool, device=y.device)
     if lengths.shape != (series,):
-        raise ValueError(f"lengths must have shape (B,) = ({series},), got {tuple(lengths.shape)}")
+        raise ValueError(f"lengths must have shape (B,) = ({series},): got {tuple(lengths.shape)}")
     if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
-        raise ValueError(f"lengths must be integers, got {lengths.dtype}")
+        raise ValueError(f"lengths must be integers: got {lengths.dtype}")
     check_lengths(lengths, steps)
     return torch.arange(steps, device=y.device) < lengths.unsqueeze(-1)
 
@@ -28,9 +28,9 @@ def observed_entries(y: Tensor, mask: Tensor | None, valid: Tensor) -> Tensor:
     if mask is None:
         return valid
     if mask.shape != y.shape:
-        raise ValueError(f"mask must have the shape {tuple(y.shape)} of y, got {tuple(mask.shape)}")
+        raise ValueError(f"mask must have the shape {tuple(y.shape)} of y: got {tuple(mask.shape)}")
     if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be bool, got {mask.dtype}")
+        raise ValueError(f"mask must be bool: got {mask.dtype}")
     return mask & valid
 
 

@@ -26,7 +26,7 @@ def check_distributions(name: str, probability: Tensor) -> None:
     tolerance = torch.finfo(probability.dtype).eps ** 0.5
     refuse_where(
         (total - 1).abs() > tolerance,
-        lambda *row: f"{_rows(name, *row)} must sum to 1, got {total[row].item():.9g}",
+        lambda *row: f"{_rows(name, *row)} must sum to 1: got {total[row].item():.9g}",
     )
 
 

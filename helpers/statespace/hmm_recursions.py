@@ -14,11 +14,11 @@ class PathSums:
 
     Parameters
     ----------
-    probability : Tensor, shape (B, T, K)
+    probability : Tensor (B, T, K)
         Of each state given the whole series.
-    pair_counts : Tensor, shape (B, K, K)
+    pair_counts : Tensor (B, K, K)
         Expected number of transitions from the row's state to the column's, into valid steps.
-    step_log_likelihood : Tensor, shape (B, T)
+    step_log_likelihood : Tensor (B, T)
         log p(y_t | y_0 … y_{t-1}).
     """
 
@@ -43,7 +43,7 @@ def filter_paths(log_initial: Tensor, log_transition: Tensor, log_evidence: Tens
 def smooth_paths(
     log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor, valid: Tensor | None = None
 ) -> PathSums:
-    """Smoothed probabilities and pair counts; ``valid`` (B, T) leaves transitions into padding uncounted."""
+    """Smoothed probabilities and pair counts; `valid` (B, T) leaves transitions into padding uncounted."""
     relative, peak = _relative_evidence(log_initial, log_evidence)
     transition = log_transition.exp()
     valid = torch.ones_like(peak, dtype=torch.bool) if valid is None else valid.T

@@ -15,7 +15,7 @@ class HMMSimulation:
     Parameters
     ----------
     states : Tensor of int64, shape (B, T)
-    observations : Tensor, shape (B, T, D), or (B, T) of integers for a categorical emission
+    observations : Tensor (B, T, D), or (B, T) of integers for a categorical emission
     """
 
     states: Tensor
@@ -36,11 +36,11 @@ def simulate_hmm(hmm: HMM, steps: int, batch: int, generator: Generator) -> HMMS
     Raises
     ------
     ValueError
-        If ``steps`` or ``batch`` is less than 1.
+        If `steps` or `batch` is less than 1.
     """
     for name, number in {"steps": steps, "batch": batch}.items():
         if number < 1:
-            raise ValueError(f"{name} must be 1 or more, got {number}")
+            raise ValueError(f"{name} must be 1 or more: got {number}")
     like = hmm.initial
     uniform = torch.rand(steps, batch, 1, generator=generator, dtype=like.dtype, device=like.device)
     cumulative = _cumulative(hmm.transition)

@@ -67,13 +67,13 @@ def kalman_filter(
 
     Parameters
     ----------
-    y : Tensor, shape (B, T, D)
+    y : Tensor (B, T, D)
         Observations.
-    mask : Tensor of bool, shape (B, T, D), optional
+    mask : Tensor (B, T, D), bool, optional
         True where observed; any pattern. What stands at a missing entry is never read.
-    inputs : Tensor, shape (B, T, U), optional
+    inputs : Tensor (B, T, U), optional
         u_t; entry 0 is never used.
-    lengths : Tensor of integers, shape (B,), optional
+    lengths : Tensor (B,), integers, optional
         Steps of each series; from there on nothing is observed, and the filter predicts.
     parallel : bool
         Use an associative scan, of depth O(log T), instead of a loop over time: for GPUs.

@@ -29,7 +29,7 @@ def log_likelihood(
 ) -> Tensor:
     r"""How probable each series is, log p(y_0 … y_{T-1}), with a gradient at the cost of one smoothing pass.
 
-    The number is that of ``kalman_filter(...).log_likelihood``. Its gradient comes from the smoother, not
+    The number is that of `kalman_filter(...).log_likelihood`. Its gradient comes from the smoother, not
     from a graph of the filter's steps: by Fisher's identity the score is the expectation, given the whole
     series, of the gradient that one would have if the states had been seen. With r and N what the present and
     the future say about a predicted state (see `parallel_adjoint`), r⁺ and N⁺ what the future alone says, and
@@ -55,7 +55,7 @@ def log_likelihood(
 
     Returns
     -------
-    Tensor, shape (B,)
+    Tensor (B,)
         In nats; 0 for a series of which nothing was observed.
 
     Raises
@@ -63,7 +63,7 @@ def log_likelihood(
     ValueError
         As `kalman_filter` does.
     RuntimeError
-        When differentiated with ``create_graph=True``.
+        When differentiated with `create_graph=True`.
 
     Source: Segal and Weinstein (1989), IEEE Transactions on Information Theory 35(3), for A and C; Koopman
     and Shephard (1992), Exact score for time series models in state space form, Biometrika 79(4), for Q and
@@ -87,7 +87,7 @@ def log_likelihood(
 
 
 class _LogLikelihood(torch.autograd.Function):
-    """The filter forwards, the score backwards; the tensors after ``mask`` are those to differentiate by."""
+    """The filter forwards, the score backwards; the tensors after `mask` are those to differentiate by."""
 
     @staticmethod
     def forward(

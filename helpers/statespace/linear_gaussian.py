@@ -28,28 +28,28 @@ class LinearGaussian:
     :math:`h_0` is the state at the time of the first observation. :math:`A_t`, :math:`B_t` and :math:`Q_t`
     lead *into* step t, so that entry 0 of a sequence of them is never used.
 
-    Every matrix may be constant, ``(H, H)``; one per step, ``(T, H, H)``; or one per series and step,
-    ``(B, T, H, H)``, where B or T may be 1.
+    Every matrix may be constant, (H, H); one per step, (T, H, H); or one per series and step,
+    (B, T, H, H), where B or T may be 1.
 
     Parameters
     ----------
-    transition : Tensor, shape (..., H, H)
+    transition : Tensor (..., H, H)
         A.
-    observation : Tensor, shape (..., D, H)
+    observation : Tensor (..., D, H)
         C.
-    transition_covariance : Tensor, shape (..., H, H)
+    transition_covariance : Tensor (..., H, H)
         Q, symmetric positive semi-definite: a state may follow from the last one without noise.
-    observation_covariance : Tensor, shape (..., D, D)
+    observation_covariance : Tensor (..., D, D)
         R, symmetric positive semi-definite.
-    initial_mean : Tensor, shape (H,) or (B, H)
+    initial_mean : Tensor (H,) or (B, H)
         :math:`m_0`.
-    initial_covariance : Tensor, shape (H, H) or (B, H, H)
+    initial_covariance : Tensor (H, H) or (B, H, H)
         :math:`P_0`, symmetric positive semi-definite.
-    input : Tensor, shape (..., H, U), optional
+    input : Tensor (..., H, U), optional
         B; left out, nothing drives the state.
-    diffuse : Tensor of bool, shape (H,), optional
+    diffuse : Tensor (H,), bool, optional
         True for components of :math:`h_0` about which nothing is known: their prior is flat, in the limit
-        of an infinite variance, and their rows and columns of ``initial_covariance`` are not read.
+        of an infinite variance, and their rows and columns of `initial_covariance` are not read.
 
     Raises
     ------
@@ -96,16 +96,16 @@ class LinearGaussian:
 
         Parameters
         ----------
-        F : Tensor, shape (H, H) or (B, H, H)
+        F : Tensor (H, H) or (B, H, H)
             Rates of the drift, per unit of time; one matrix for all series, or one for each.
-        L : Tensor, shape (H, S) or (B, H, S)
+        L : Tensor (H, S) or (B, H, S)
             How the S noises enter the state.
-        spectral_density : Tensor, shape (S, S) or (B, S, S)
+        spectral_density : Tensor (S, S) or (B, S, S)
             q, the covariance that Brownian motion β gathers per unit of time.
-        deltas : Tensor, shape (), (T,) or (B, T)
+        deltas : Tensor (), (T,) or (B, T)
             Time from step t-1 to step t. Entry 0 of a sequence is not read; a gap of 0, as in padding, leaves
             the state as it is.
-        input : Tensor, shape (H, U) or (B, H, U), optional
+        input : Tensor (H, U) or (B, H, U), optional
             B.
 
         Raises
@@ -178,7 +178,7 @@ class LinearGaussian:
         for name, tensor in {**self._sequences, **initial}.items():
             check_kind(name, tensor, self.transition, "transition")
         if self.diffuse is not None and self.diffuse.dtype != torch.bool:
-            raise ValueError(f"diffuse must be bool, got {self.diffuse.dtype}")
+            raise ValueError(f"diffuse must be bool: got {self.diffuse.dtype}")
 
     def _check_shapes(self) -> None:
         check_square("transition", self.transition)
@@ -204,7 +204,7 @@ class LinearGaussian:
         for name, matrix in self._sequences.items():
             if matrix.ndim > 4:
                 raise ValueError(
-                    f"{name} must have at most four dimensions, (B, T, rows, columns), got {matrix.ndim}"
+                    f"{name} must have at most four dimensions, (B, T, rows, columns): got {matrix.ndim}"
                 )
         for what, counts in {"steps T": self._steps, "series B": self._series}.items():
             if len(set(counts.values())) > 1:

@@ -18,9 +18,9 @@ class LinearRNN(nn.Module):
 
     Parameters
     ----------
-    W_hh, W_xh, W_hy : Tensor, shapes (H, H), (H, D) and (O, H)
+    W_hh, W_xh, W_hy : Tensor (H, H), (H, D) and (O, H)
         The weights: of the state on itself, of the input on the state, of the state on the output.
-    h0 : Tensor, shape (H,)
+    h0 : Tensor (H,)
         The state before the first input, where `forward` is not told another.
     """
 
@@ -36,13 +36,13 @@ class LinearRNN(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape (B, T, D)
-        h0 : Tensor, shape (B, H), optional
+        x : Tensor (B, T, D)
+        h0 : Tensor (B, H), optional
             The state before the first input.
 
         Returns
         -------
-        Tensor, shape (B, T, H)
+        Tensor (B, T, H)
 
         Raises
         ------
@@ -64,12 +64,12 @@ class LinearRNN(nn.Module):
     def transient(self, tolerance: float = 1e-10) -> int:
         r"""How many steps it takes to forget what was before the first input.
 
-        The first t at which :math:`\lVert W_{hh}^t \rVert_2` is at most ``tolerance``, found by doubling.
+        The first t at which :math:`\lVert W_{hh}^t \rVert_2` is at most `tolerance`, found by doubling.
 
         Raises
         ------
         ValueError
-            If ``tolerance`` does not lie strictly between 0 and 1, or the network never forgets, because the
+            If `tolerance` does not lie strictly between 0 and 1, or the network never forgets, because the
             spectral radius of W_hh is not below 1.
         """
         if not 0 < tolerance < 1:
@@ -107,7 +107,7 @@ def state_space_to_linear_rnn(model: LinearGaussian) -> LinearRNN:
         W_{hh} = A, \qquad W_{xh} = B, \qquad W_{hy} = C, \qquad h_0 = m_0
 
     The model's first state :math:`h_0` stands before the network's first input, and the model never uses
-    :math:`u_0`: ``rnn(u[:, 1:])`` are its states :math:`h_1 \dots h_{T-1}`.
+    :math:`u_0`: `rnn(u[:, 1:])` are its states :math:`h_1 \dots h_{T-1}`.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def kalman_as_rnn(model: LinearGaussian) -> LinearRNN:
         m_t = A m_{t-1} + K (y_t - C A m_{t-1}) = (I - K C) A \, m_{t-1} + K y_t, \qquad
         W_{hh} = (I - K C) A, \quad W_{xh} = K, \quad W_{hy} = C
 
-    K is the gain that the filter settles to. Until it has, the two differ; ``rnn.transient(tolerance)`` says
-    for how many steps the beginning weighs more than ``tolerance``. Observations must be complete.
+    K is the gain that the filter settles to. Until it has, the two differ; `rnn.transient(tolerance)` says
+    for how many steps the beginning weighs more than `tolerance`. Observations must be complete.
 
     Raises
     ------
@@ -163,11 +163,11 @@ def steady_state_covariance(A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> Tenso
 
     Parameters
     ----------
-    A, C, Q, R : Tensor, shapes (H, H), (D, H), (H, H) and (D, D)
+    A, C, Q, R : Tensor (H, H), (D, H), (H, H) and (D, D)
 
     Returns
     -------
-    Tensor, shape (H, H)
+    Tensor (H, H)
 
     Raises
     ------

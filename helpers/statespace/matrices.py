@@ -20,10 +20,10 @@ def place(index: list[int]) -> str:
 
 
 def check_kind(name: str, tensor: Tensor, like: Tensor, like_name: str) -> None:
-    """Refuse what is no floating-point tensor of the dtype and device of ``like``."""
+    """Refuse what is no floating-point tensor of the dtype and device of `like`."""
     if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
         found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise ValueError(f"{name} must be a floating-point tensor, got {found}")
+        raise ValueError(f"{name} must be a floating-point tensor: got {found}")
     if (tensor.dtype, tensor.device) != (like.dtype, like.device):
         raise ValueError(
             f"{name} must have the dtype and device of {like_name}: "
@@ -34,17 +34,17 @@ def check_kind(name: str, tensor: Tensor, like: Tensor, like_name: str) -> None:
 def check_square(name: str, matrix: Tensor) -> None:
     """Refuse a stack of matrices that are not square."""
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
-        raise ValueError(f"{name} must be square, got shape {tuple(matrix.shape)}")
+        raise ValueError(f"{name} must be square: got shape {tuple(matrix.shape)}")
 
 
 def check_shape(name: str, tensor: Tensor, expected: dict[str, int | None], because: str) -> None:
-    """Refuse a tensor whose last dimensions are not ``expected``, as in {"D": 2, "H": None}; None is free."""
+    """Refuse a tensor whose last dimensions are not `expected`, as in {"D": 2, "H": None}; None is free."""
     sizes = list(expected.values())
     found = list(tensor.shape[tensor.ndim - len(sizes) :])
     if tensor.ndim < len(sizes) or any(n is not None and n != m for n, m in zip(sizes, found, strict=True)):
         wanted = ", ".join(name if size is None else str(size) for name, size in expected.items())
         raise ValueError(
-            f"{name} must have shape (…, {', '.join(expected)}) = (…, {wanted}) {because}, "
+            f"{name} must have shape (…, {', '.join(expected)}) = (…, {wanted}) {because}: "
             f"got {tuple(tensor.shape)}"
         )
 
@@ -112,14 +112,14 @@ def whiten(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
 
     Parameters
     ----------
-    covariance : Tensor, shape (..., D, D)
+    covariance : Tensor (..., D, D)
         S, positive definite.
-    columns : Tensor, shape (..., D, N)
+    columns : Tensor (..., D, N)
         x.
 
     Returns
     -------
-    whitened, log_determinant : Tensor, shapes (..., D, N) and (..., 1)
+    whitened, log_determinant : Tensor (..., D, N) and (..., 1)
     """
     if covariance.shape[-1] <= SMALL:
         return _eliminate(covariance, columns)

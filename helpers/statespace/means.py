@@ -1,6 +1,6 @@
 """The half of the Kalman filter that reads the data: with gains known, a mean is predicted and corrected.
 
-Vectors of series that share their matrices are columns of one matrix: ``(T, M, n, N)`` holds M sets of
+Vectors of series that share their matrices are columns of one matrix: (T, M, n, N) holds M sets of
 matrices with N series each, where either M = 1 (the whole batch shares) or N = 1.
 """
 
@@ -30,17 +30,17 @@ def filter_means(
 
     Parameters
     ----------
-    initial : Tensor, shape (M, H, N)
+    initial : Tensor (M, H, N)
         m_0, the first predicted mean.
-    transition, observation : Tensor, shapes (H, H) and (D, H), or (T, M or 1, H, H) and (T, M or 1, D, H)
-    gain : Tensor, shape (T, M, H, D)
+    transition, observation : Tensor (H, H) and (D, H), or (T, M or 1, H, H) and (T, M or 1, D, H)
+    gain : Tensor (T, M, H, D)
         0 in columns of missing entries.
-    drift : Tensor, shape (T, M, H, N), or None
-    y : Tensor, shape (T, M, D, N)
+    drift : Tensor (T, M, H, N), or None
+    y : Tensor (T, M, D, N)
 
     Returns
     -------
-    predicted, filtered : Tensor, shape (T, M, H, N)
+    predicted, filtered : Tensor (T, M, H, N)
     """
     start = initial.unsqueeze(0)
     before = torch.zeros_like(start).expand(len(y) - 1, -1, -1, -1) if drift is None else drift[1:]
@@ -57,8 +57,8 @@ def affine_scan(factor: Tensor, shift: Tensor) -> Tensor:
 
     Parameters
     ----------
-    factor : Tensor, shape (T, M, H, H)
-    shift : Tensor, shape (T, M, H, N)
+    factor : Tensor (T, M, H, H)
+    shift : Tensor (T, M, H, N)
     """
     state, *shifts = shift.unbind(0)
     states = [state]

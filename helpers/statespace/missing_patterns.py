@@ -13,7 +13,7 @@ class Patterns:
 
     Parameters
     ----------
-    observed : Tensor of bool, shape (P, D)
+    observed : Tensor (P, D), bool
         Each pattern that occurs; True = observed.
     order : Tensor of int64, shape (N,), or None
         The steps sorted by pattern; None when there is one pattern and nothing to sort.
@@ -39,7 +39,7 @@ class Patterns:
         return (rows if self.order is None else rows[self.order]).split(self.sizes)
 
     def join(self, groups: Sequence[Tensor]) -> Tensor:
-        """Undo ``split``."""
+        """Undo `split`."""
         if self.order is None:
             return groups[0]
         return torch.cat(list(groups))[self.order.argsort()]

@@ -24,7 +24,7 @@ def observed(
     if y.ndim != 3 or y.shape[-1] != model.observation_size or 0 in y.shape[:2]:
         raise ValueError(
             f"y must have shape (B, T, D) = (B, T, {model.observation_size}) with at least one series "
-            f"and step, got {tuple(y.shape)}"
+            f"and step: got {tuple(y.shape)}"
         )
     _check_counts(model, y)
     mask = _entries(y, mask, lengths)
@@ -49,7 +49,7 @@ def drifts(model: LinearGaussian, y: Tensor, inputs: Tensor | None) -> Tensor | 
     check_kind("inputs", inputs, model.transition, "the model")
     expected = (*y.shape[:2], model.input.shape[-1])
     if inputs.shape != expected:
-        raise ValueError(f"inputs must have shape (B, T, U) = {expected}, got {tuple(inputs.shape)}")
+        raise ValueError(f"inputs must have shape (B, T, U) = {expected}: got {tuple(inputs.shape)}")
     refuse_where(
         ~inputs.detach()[:, 1:].isfinite(),
         lambda b, t, u: (
@@ -66,14 +66,14 @@ def _entries(y: Tensor, mask: Tensor | None, lengths: Tensor | None) -> Tensor:
     if mask is None:
         mask = torch.ones_like(y, dtype=torch.bool)
     if mask.shape != y.shape:
-        raise ValueError(f"mask must have the shape {tuple(y.shape)} of y, got {tuple(mask.shape)}")
+        raise ValueError(f"mask must have the shape {tuple(y.shape)} of y: got {tuple(mask.shape)}")
     if mask.dtype != torch.bool or mask.device != y.device:
-        raise ValueError(f"mask must be bool on {y.device}, got {mask.dtype} on {mask.device}")
+        raise ValueError(f"mask must be bool on {y.device}: got {mask.dtype} on {mask.device}")
     if lengths is None:
         return mask
     if lengths.shape != y.shape[:1] or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ValueError(
-            f"lengths must be integers of shape (B,) = ({len(y)},), "
+            f"lengths must be integers of shape (B,) = ({len(y)},): "
             f"got {lengths.dtype} {tuple(lengths.shape)}"
         )
     check_lengths(lengths, y.shape[1])
@@ -85,6 +85,6 @@ def _check_counts(model: LinearGaussian, y: Tensor) -> None:
     """Check that y has as many series and steps as the model's sequences of matrices."""
     series, steps = y.shape[:2]
     if model.steps not in (None, steps):
-        raise ValueError(f"y must have the model's T = {model.steps} steps, got shape {tuple(y.shape)}")
+        raise ValueError(f"y must have the model's T = {model.steps} steps: got shape {tuple(y.shape)}")
     if model.series not in (None, series):
-        raise ValueError(f"y must have the model's B = {model.series} series, got shape {tuple(y.shape)}")
+        raise ValueError(f"y must have the model's B = {model.series} series: got shape {tuple(y.shape)}")

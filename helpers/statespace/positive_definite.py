@@ -18,11 +18,11 @@ def unconstrained_from_covariance(covariance: Tensor) -> Tensor:
 
     Parameters
     ----------
-    covariance : Tensor, shape (..., N, N)
+    covariance : Tensor (..., N, N)
 
     Returns
     -------
-    Tensor, shape (..., N (N + 1) / 2)
+    Tensor (..., N (N + 1) / 2)
 
     Raises
     ------
@@ -60,7 +60,7 @@ def covariance_from_unconstrained(unconstrained: Tensor) -> Tensor:
 
 
 def cholesky_factor(covariance: Tensor, name: str) -> Tensor:
-    """The lower triangular L with L Lᵀ = Σ; a Σ that has none is refused by ``name``."""
+    """The lower triangular L with L Lᵀ = Σ; a Σ that has none is refused by `name`."""
     if covariance.ndim < 2 or covariance.shape[-1] != covariance.shape[-2]:
         raise ValueError(f"{name} must be square: got shape {tuple(covariance.shape)}")
     factor, failed = torch.linalg.cholesky_ex(covariance)

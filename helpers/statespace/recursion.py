@@ -36,10 +36,10 @@ def recurse(
     first : tuple of Tensor, each of shape (G, ...)
         Step 0.
     steps : callable
-        From ``maps`` to ``advance(step, before)``, the moments of a step from those of the step before.
+        From `maps` to `advance(step, before)`, the moments of a step from those of the step before.
     maps : tuple of Tensor, each of shape (T, G or 1, ...)
         What the map of every step is made of; step 0 is not read.
-    changed : Tensor of bool, shape (T - 1,)
+    changed : Tensor (T - 1,), bool
         Whether each step after the first has another map than the step before.
     differentiable : bool
         Compute every step once, for a gradient through all of them.

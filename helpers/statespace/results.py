@@ -16,7 +16,7 @@ class Internals:
     ----------
     recursion : CovarianceRecursion
         Covariances and gains of M = 1 or M = B groups; those of a flat prior are given δ.
-    predicted, filtered, innovation : Tensor, shapes (T, M, H, N), (T, M, H, N) and (T, M, D, N)
+    predicted, filtered, innovation : Tensor (T, M, H, N), (T, M, H, N) and (T, M, D, N)
         Means as columns, followed by those of a flat prior (see `diffuse`).
     offset : Offset or None
         What is known of δ after each step, where the prior is flat.
@@ -37,17 +37,17 @@ class Filtered:
 
     Parameters
     ----------
-    mean, covariance : Tensor, shapes (B, T, H) and (B, T, H, H)
+    mean, covariance : Tensor (B, T, H) and (B, T, H, H)
         Of h_t given y_0 … y_t.
-    predicted_mean, predicted_covariance : Tensor, shapes (B, T, H) and (B, T, H, H)
+    predicted_mean, predicted_covariance : Tensor (B, T, H) and (B, T, H, H)
         Of h_t given y_0 … y_{t-1}.
-    innovation : Tensor, shape (B, T, D)
+    innovation : Tensor (B, T, D)
         y_t minus its prediction; 0 where y is missing.
-    innovation_covariance : Tensor, shape (B, T, D, D)
+    innovation_covariance : Tensor (B, T, D, D)
         S_t; the rows and columns of missing entries are those of the identity.
-    step_log_likelihood : Tensor, shape (B, T)
+    step_log_likelihood : Tensor (B, T)
         log p(y_t | y_0 … y_{t-1}); 0 where nothing was observed.
-    mask : Tensor of bool, shape (B, T, D)
+    mask : Tensor (B, T, D), bool
         True where y was observed.
     internals : Internals, optional
         What the smoother reads instead, where the filter kept it: the same, but shared.
@@ -75,9 +75,9 @@ class Smoothed:
 
     Parameters
     ----------
-    mean, covariance : Tensor, shapes (B, T, H) and (B, T, H, H)
+    mean, covariance : Tensor (B, T, H) and (B, T, H, H)
         Of h_t given y_0 … y_{T-1}.
-    lag_covariance : Tensor, shape (B, T, H, H)
+    lag_covariance : Tensor (B, T, H, H)
         Of h_t with h_{t-1} given y_0 … y_{T-1}; 0 at step 0.
     """
 
@@ -92,8 +92,8 @@ class Simulated:
 
     Parameters
     ----------
-    states : Tensor, shape (B, T, H)
-    observations : Tensor, shape (B, T, D)
+    states : Tensor (B, T, H)
+    observations : Tensor (B, T, D)
     """
 
     states: Tensor

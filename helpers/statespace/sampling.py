@@ -23,7 +23,7 @@ def simulate(
     ----------
     steps, batch : int
         T and B: how many steps, and how many independent series.
-    inputs : Tensor, shape (B, T, U), optional
+    inputs : Tensor (B, T, U), optional
         u_t; entry 0 is never used.
     generator : torch.Generator
         Where the randomness comes from.
@@ -127,7 +127,7 @@ def _repeat(rows: Tensor, count: int) -> Tensor:
 
 
 def _repeated(model: LinearGaussian, count: int) -> LinearGaussian:
-    """The same model for ``count`` copies of its series."""
+    """The same model for `count` copies of its series."""
     own = {name: _repeat(getattr(model, name), count) for name in model.names_per_series}
     return replace(model, **own)
 
@@ -136,7 +136,7 @@ def _check_counts(model: LinearGaussian, steps: int, batch: int) -> None:
     for what, given, own in (("steps", steps, model.steps), ("batch", batch, model.series)):
         if given < 1 or own not in (None, given):
             expected = "at least 1" if own is None else f"{own}, as the model's matrices say"
-            raise ValueError(f"{what} must be {expected}, got {given}")
+            raise ValueError(f"{what} must be {expected}: got {given}")
 
 
 def _check_determined(filtered: Filtered, series: int) -> None:

@@ -29,7 +29,7 @@ def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = 
     The covariance is a sum of positive semi-definite matrices, as in Joseph's form of the filter, where the
     usual :math:`P_t + G_t (\bar P_{t+1} - P^-_{t+1}) G_t^\top` is a difference.
 
-    Differentiable in all that ``filtered`` depends on.
+    Differentiable in all that `filtered` depends on.
 
     Parameters
     ----------

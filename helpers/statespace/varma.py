@@ -31,11 +31,11 @@ def varma_to_state_space(
 
     Parameters
     ----------
-    autoregressive : Tensor, shape (p, D, D)
+    autoregressive : Tensor (p, D, D)
         :math:`\Phi_1 \dots \Phi_p`; p may be 0.
-    moving_average : Tensor, shape (q, D, D)
+    moving_average : Tensor (q, D, D)
         :math:`\Theta_1 \dots \Theta_q`; q may be 0.
-    noise_covariance : Tensor, shape (D, D)
+    noise_covariance : Tensor (D, D)
         :math:`\Sigma`, positive definite. float64 is recommended.
     stationary : bool
         True: the process has run for ever, :math:`P_0 = A P_0 A^\top + Q`. False: it starts from rest at the
@@ -81,7 +81,7 @@ def stationary_covariance(A: Tensor, Q: Tensor) -> Tensor:
 
     Parameters
     ----------
-    A, Q : Tensor, shapes (..., H, H)
+    A, Q : Tensor (..., H, H)
 
     Raises
     ------
@@ -112,22 +112,22 @@ def impulse_response(A: Tensor, B: Tensor, horizon: int) -> Tensor:
     .. math::
         \Psi_k = A^k B, \qquad (\Psi_n, \dots, \Psi_{2n-1}) = A^n (\Psi_0, \dots, \Psi_{n-1})
 
-    so that ``horizon`` steps take about log2(horizon) products. What y shows is :math:`C \Psi_k`.
+    so that `horizon` steps take about log2(horizon) products. What y shows is :math:`C \Psi_k`.
 
     Parameters
     ----------
-    A, B : Tensor, shapes (..., H, H) and (..., H, U)
+    A, B : Tensor (..., H, H) and (..., H, U)
     horizon : int
         The last step wanted, 0 or more.
 
     Returns
     -------
-    Tensor, shape (..., horizon + 1, H, U)
+    Tensor (..., horizon + 1, H, U)
 
     Raises
     ------
     ValueError
-        If the shapes clash, or ``horizon`` is not a whole number of at least 0.
+        If the shapes clash, or `horizon` is not a whole number of at least 0.
     """
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
         raise ValueError(f"A must be square: got shape {tuple(A.shape)}")

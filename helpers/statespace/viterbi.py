@@ -20,7 +20,7 @@ class Decoded:
     ----------
     path : Tensor of int64, shape (B, T)
         State at each step; -1 beyond a series' length.
-    log_probability : Tensor, shape (B,)
+    log_probability : Tensor (B,)
         log p(path, y).
     """
 

@@ -48,13 +48,13 @@ class Lorenz:
     variables: ClassVar[tuple[str, ...]] = ("x", "y", "z")
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The rate of change ``(B, 3)`` of the state (x, y, z) ``(B, 3)``, the same at all times t."""
+        """The rate of change (B, 3) of the state (x, y, z) (B, 3), the same at all times t."""
         x, y, z = split(y, self.variables)
         σ, ρ, β = per_sample(self, x)
         return torch.stack((σ * (y - x), x * (ρ - z) - y, x * y - β * z), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """∂f/∂(x, y, z) ``(B, 3, 3)`` at the state ``(B, 3)``."""
+        """∂f/∂(x, y, z) (B, 3, 3) at the state (B, 3)."""
         x, y, z = split(y, self.variables)
         σ, ρ, β = per_sample(self, x)
         zero, one = torch.zeros_like(x), torch.ones_like(x)

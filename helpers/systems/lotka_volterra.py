@@ -51,13 +51,13 @@ class LotkaVolterra:
     variables: ClassVar[tuple[str, ...]] = ("prey", "predator")
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The rate of change ``(B, 2)`` of the state (prey, predator) ``(B, 2)``, the same at all times t."""
+        """The rate of change (B, 2) of the state (prey, predator) (B, 2), the same at all times t."""
         x, y = split(y, self.variables)
         α, β, δ, γ = per_sample(self, x)
         return torch.stack((α * x - β * x * y, δ * x * y - γ * y), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """∂f/∂(prey, predator) ``(B, 2, 2)`` at the state ``(B, 2)``."""
+        """∂f/∂(prey, predator) (B, 2, 2) at the state (B, 2)."""
         x, y = split(y, self.variables)
         α, β, δ, γ = per_sample(self, x)
         return matrix(
@@ -68,7 +68,7 @@ class LotkaVolterra:
         )
 
     def invariant(self, y: Tensor) -> Tensor:
-        """V = δ x - γ ln x + β y - α ln y ``(...,)``, constant along every solution ``(..., 2)``.
+        """V = δ x - γ ln x + β y - α ln y (...,), constant along every solution (..., 2).
 
         Raises
         ------

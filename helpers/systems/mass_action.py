@@ -23,15 +23,15 @@ class MassAction:
 
     The stoichiometry S says what a reaction changes, products less reactants; the orders O count its
     reactants. A species on both sides, a catalyst, has its order but no entry in S. There are no factorials:
-    ``2 A -> B`` runs at k A², and takes A at 2 k A².
+    `2 A -> B` runs at k A², and takes A at 2 k A².
 
-    An enzyme at work is ``MassAction(["E + S <-> ES", "ES -> E + P"], [1.0, 0.5, 0.3])``.
+    An enzyme at work is `MassAction(["E + S <-> ES", "ES -> E + P"], [1.0, 0.5, 0.3])`.
 
     Parameters
     ----------
     reactions : sequence of str
-        Such as ``E + S -> ES``, ``2 A -> B``, ``-> A`` (inflow), ``A ->`` (decay) and, for both directions at
-        once, ``E + S <-> ES``, which counts as two reactions, the forward one first.
+        Such as `E + S -> ES`, `2 A -> B`, `-> A` (inflow), `A ->` (decay) and, for both directions at
+        once, `E + S <-> ES`, which counts as two reactions, the forward one first.
     constants : float, sequence of R floats, or Tensor (R,) or (B, R)
         k, the rate constants in the order of the reactions, or for each sample its own row; of a reaction
         with m reactants in amount¹⁻ᵐ / time. One number is shared by all reactions.
@@ -89,15 +89,15 @@ class MassAction:
         return self.species
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The rate of change S v(y) ``(B, D)`` of the amounts y ``(B, D)``, the same at all times t."""
+        """The rate of change S v(y) (B, D) of the amounts y (B, D), the same at all times t."""
         return self.rates(y) @ self.stoichiometry.to(y).mT
 
     def rates(self, y: Tensor) -> Tensor:
-        """v(y), how often each reaction happens per unit of time, ``(B, R)``, at the amounts y ``(B, D)``."""
+        """v(y), how often each reaction happens per unit of time, (B, R), at the amounts y (B, D)."""
         return self._constants_for(y) * _product(self._factors(y))
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """S ∂v/∂y ``(B, D, D)`` at the amounts y ``(B, D)``, exact also where some are zero.
+        """S ∂v/∂y (B, D, D) at the amounts y (B, D), exact also where some are zero.
 
         By the product rule: each factor of a rate in turn gives way to 1, in the column of its species.
         """
@@ -110,7 +110,7 @@ class MassAction:
         return self.stoichiometry.to(y) @ columns[..., :-1]  # of ∂v/∂y (B, R, D)
 
     def _factors(self, y: Tensor) -> Tensor:
-        """The amounts that a rate multiplies ``(B, R, M)``: one for each molecule, filled up with ones."""
+        """The amounts that a rate multiplies (B, R, M): one for each molecule, filled up with ones."""
         check_variables(y, self.species)
         if not y.is_floating_point():
             raise ValueError(f"y must be floating point: got {y.dtype}")
@@ -118,7 +118,7 @@ class MassAction:
         return pad(y, (0, 1), value=1.0).index_select(-1, slots.flatten()).unflatten(-1, slots.shape)
 
     def _constants_for(self, y: Tensor) -> Tensor:
-        """k ``(R,)`` or, for the samples of y, ``(B, ..., R)``."""
+        """k (R,) or, for the samples of y, (B, ..., R)."""
         constants = self.constants.to(y)
         if constants.ndim == 1 or y.ndim == 1:
             return constants
@@ -130,12 +130,12 @@ class MassAction:
 
 
 def _product(factors: Tensor) -> Tensor:
-    """∏ over the last dimension, whose gradient, unlike that of ``prod``, divides by nothing."""
+    """∏ over the last dimension, whose gradient, unlike that of `prod`, divides by nothing."""
     return reduce(torch.mul, factors.unbind(-1))
 
 
 def _slots(steps: tuple[Reaction, ...], species: tuple[str, ...], device: torch.device) -> Tensor:
-    """Which species each factor of a rate is ``(R, M)``: ``2 A + B`` is A, A, B; D stands for none."""
+    """Which species each factor of a rate is (R, M): `2 A + B` is A, A, B; D stands for none."""
     molecules = [[species.index(name) for name in step.reactants.elements()] for step in steps]
     most = max(1, *map(len, molecules))
     return torch.tensor([row + [len(species)] * (most - len(row)) for row in molecules], device=device)

@@ -45,13 +45,13 @@ class OneCompartment:
     variables: ClassVar[tuple[str, ...]] = ("gut", "central")
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The rate of change ``(B, 2)`` of the amounts (gut, central) ``(B, 2)``, the same at all times t."""
+        """The rate of change (B, 2) of the amounts (gut, central) (B, 2), the same at all times t."""
         gut, central = split(y, self.variables)
         ka, ke, _ = per_sample(self, gut)
         return torch.stack((-ka * gut, ka * gut - ke * central), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """∂f/∂(gut, central) ``(B, 2, 2)``, the same at every state ``(B, 2)``."""
+        """∂f/∂(gut, central) (B, 2, 2), the same at every state (B, 2)."""
         gut, _ = split(y, self.variables)
         ka, ke, _ = per_sample(self, gut)
         zero, one = torch.zeros_like(gut), torch.ones_like(gut)
@@ -63,7 +63,7 @@ class OneCompartment:
         )
 
     def concentration(self, y: Tensor) -> Tensor:
-        """C = central / V in mg/L ``(...,)``, of amounts ``(..., 2)``."""
+        """C = central / V in mg/L (...,), of amounts (..., 2)."""
         _, central = split(y, self.variables)
         _, _, volume = per_sample(self, central)
         return central / volume
@@ -74,7 +74,7 @@ class OneCompartment:
         return self.elimination_rate * self.volume
 
     def solution(self, t: Tensor, y0: Tensor) -> Tensor:
-        """The amounts ``(B, T, 2)`` at the times t after the start y0 ``(B, 2)``, in closed form.
+        """The amounts (B, T, 2) at the times t after the start y0 (B, 2), in closed form.
 
         ::
 
@@ -88,7 +88,7 @@ class OneCompartment:
         t : Tensor (T,) or (B, T)
             Time since the start, h.
         y0 : Tensor (B, 2)
-            Amounts at time 0, mg. One start ``(2,)`` gives ``(T, 2)``.
+            Amounts at time 0, mg. One start (2,) gives (T, 2).
         """
         gut, central = (amount.unsqueeze(-1) for amount in split(y0, self.variables))  # (B, 1)
         ka, ke, _ = per_sample(self, gut)

@@ -8,8 +8,8 @@ from torch import Tensor
 def per_sample(system: object, entry: Tensor) -> tuple[float | Tensor, ...]:
     """The parameters of a system in their order, each shaped to meet one entry of its states.
 
-    Numbers stay as they are. A tensor ``(B,)`` belongs to the samples, the first dimension of an entry
-    ``(B, ...)``, whatever follows it: the times of a trajectory, say.
+    Numbers stay as they are. A tensor (B,) belongs to the samples, the first dimension of an entry
+    (B, ...), whatever follows it: the times of a trajectory, say.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from helpers.systems.reactions import Reaction
 
 
 def rate_constants(constants: float | Sequence[float] | Tensor, steps: tuple[Reaction, ...]) -> Tensor:
-    """The constants as a tensor ``(R,)`` or ``(B, R)``; numbers in float64, so that no digit is lost.
+    """The constants as a tensor (R,) or (B, R); numbers in float64, so that no digit is lost.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Chemical reactions read from text, such as ``E + S <-> ES`` or ``2 A -> B``."""
+"""Chemical reactions read from text, such as `E + S <-> ES` or `2 A -> B`."""
 
 import re
 from collections import Counter
@@ -54,7 +54,7 @@ def species_of(reactions: Sequence[Reaction]) -> tuple[str, ...]:
 
 
 def _read(place: int, text: str) -> tuple[Reaction, ...]:
-    """The one reaction of an arrow ``->``, the two of an arrow ``<->``."""
+    """The one reaction of an arrow `->`, the two of an arrow `<->`."""
     if not isinstance(text, str):
         raise ValueError(f"reactions[{place}] must be a text: got {type(text).__name__}")
     where = f"reactions[{place}] = {text!r}"
@@ -75,11 +75,11 @@ def _read_side(where: str, side: str) -> Counter[str]:
         if term is None:
             found = repr(part.strip()) if part.strip() else f"nothing beside a + in {side.strip()!r}"
             raise ValueError(
-                f"{where}: expected a species, with or without a whole number before it, got {found}"
+                f"{where}: expected a species, with or without a whole number before it: got {found}"
             )
         count = int(term["count"] or 1)
         if count == 0:
-            raise ValueError(f"{where}: a species must count at least once, got {part.strip()!r}")
+            raise ValueError(f"{where}: a species must count at least once: got {part.strip()!r}")
         counts[term["species"]] += count
     return counts
 

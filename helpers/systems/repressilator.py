@@ -58,14 +58,14 @@ class Repressilator:
     variables: ClassVar[tuple[str, ...]] = ("m_lacI", "m_tetR", "m_cI", "p_lacI", "p_tetR", "p_cI")
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The rate of change ``(B, 6)`` of the state, three m and three p ``(B, 6)``, at all times t."""
+        """The rate of change (B, 6) of the state, three m and three p (B, 6), at all times t."""
         m, p = self._genes(y)
         α, n, α0, β = per_sample(self, p)
         repressor = p.roll(1, dims=-1)  # of lacI: cI, of tetR: lacI, of cI: tetR
         return torch.cat((α / (1 + repressor**n) + α0 - m, β * (m - p)), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """∂f/∂y ``(B, 6, 6)`` at the state ``(B, 6)``."""
+        """∂f/∂y (B, 6, 6) at the state (B, 6)."""
         _, p = self._genes(y)
         one = torch.eye(3, dtype=y.dtype, device=y.device)
         _, _, _, β = per_sample(self, p.unsqueeze(-1))
@@ -82,12 +82,12 @@ class Repressilator:
         return -α * n * p ** (n - 1) / (1 + p**n).square()
 
     def oscillates(self, p: Tensor) -> Tensor:
-        """Whether the steady state with proteins p ``(B,)`` is unstable: (β+1)² (4+2X) < 3 β X², ``(B,)``."""
+        """Whether the steady state with proteins p (B,) is unstable: (β+1)² (4+2X) < 3 β X², (B,)."""
         _, _, _, β = per_sample(self, p)
         X = self.repression_slope(p)
         return (β + 1) ** 2 * (4 + 2 * X) < 3 * β * X.square()
 
     def _genes(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The mRNAs and the proteins of the three genes, each ``(B, 3)``."""
+        """The mRNAs and the proteins of the three genes, each (B, 3)."""
         check_variables(y, self.variables)
         return y[..., :3], y[..., 3:]

@@ -44,13 +44,13 @@ class ToggleSwitch:
     variables: ClassVar[tuple[str, ...]] = ("u", "v")
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """The rate of change y' ``(B, 2)`` of the state y = (u, v) ``(B, 2)``, the same at all times t."""
+        """The rate of change y' (B, 2) of the state y = (u, v) (B, 2), the same at all times t."""
         u, v = split(y, self.variables)
         α, _ = per_sample(self, u)
         return torch.stack((α * self.repression(v) - u, α * self.repression(u) - v), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
-        """∂f/∂y ``(B, 2, 2)`` at the state y ``(B, 2)``."""
+        """∂f/∂y (B, 2, 2) at the state y (B, 2)."""
         u, v = split(y, self.variables)
         α, _ = per_sample(self, u)
         decay = -torch.ones_like(u)

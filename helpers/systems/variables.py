@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def split(y: Tensor, variables: tuple[str, ...]) -> tuple[Tensor, ...]:
-    """One tensor ``(...,)`` for each variable of a state ``(..., D)``."""
+    """One tensor (...,) for each variable of a state (..., D)."""
     check_variables(y, variables)
     return y.unbind(-1)
 
@@ -20,5 +20,5 @@ def check_variables(y: Tensor, variables: tuple[str, ...]) -> None:
 
 
 def matrix(rows: list[list[Tensor]]) -> Tensor:
-    """Stack entries of shape ``(...,)`` into matrices ``(..., D, D)``."""
+    """Stack entries of shape (...,) into matrices (..., D, D)."""
     return torch.stack([torch.stack(torch.broadcast_tensors(*row), dim=-1) for row in rows], dim=-2)

@@ -9,7 +9,7 @@ from helpers.training.history import Step
 
 
 def check_scalar(loss: Tensor, place: str) -> None:
-    """Check that a loss is a scalar tensor; ``place`` is such as "epoch 1, batch 1".
+    """Check that a loss is a scalar tensor; `place` is such as "epoch 1, batch 1".
 
     Raises
     ------
@@ -17,13 +17,13 @@ def check_scalar(loss: Tensor, place: str) -> None:
         If it is not.
     """
     if not isinstance(loss, Tensor):
-        raise ValueError(f"loss must return a scalar tensor, got a {type(loss).__name__} in {place}")
+        raise ValueError(f"loss must return a scalar tensor: got a {type(loss).__name__} in {place}")
     if loss.ndim != 0:
-        raise ValueError(f"loss must return a scalar tensor, got shape {tuple(loss.shape)} in {place}")
+        raise ValueError(f"loss must return a scalar tensor: got shape {tuple(loss.shape)} in {place}")
 
 
 def take_gradient(loss: Tensor, parameters: Iterable[Tensor], place: str) -> None:
-    """Take the gradient of ``loss``, and check that it reaches one of the parameters.
+    """Take the gradient of `loss`, and check that it reaches one of the parameters.
 
     Raises
     ------

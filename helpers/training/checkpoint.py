@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def save(path: Path, run: Run) -> None:
-    """Write beside ``path``, then rename: an interruption leaves the older checkpoint whole."""
+    """Write beside `path`, then rename: an interruption leaves the older checkpoint whole."""
     content = {
         "version": VERSION,
         "model": run.model.state_dict(),
@@ -33,7 +33,7 @@ def save(path: Path, run: Run) -> None:
 
 
 def resume(path: Path, run: Run, epochs: int, validated: bool) -> None:
-    """Bring ``run``, which is to have so many epochs, to where it was when ``path`` was written.
+    """Bring `run`, which is to have so many epochs, to where it was when `path` was written.
 
     Raises
     ------

@@ -44,7 +44,7 @@ def fit(
     During the run it is in training mode for steps, in evaluation mode for validation.
 
     The same generator state gives the same result: layers such as dropout draw from a stream of their own
-    that is seeded by ``generator``, and PyTorch's global stream is left as it was.
+    that is seeded by `generator`, and PyTorch's global stream is left as it was.
 
     Parameters
     ----------
@@ -53,14 +53,14 @@ def fit(
     loss : function (model, batch) -> Tensor, scalar
         What to minimise; batches weigh the same in an epoch's mean.
     batches : iterable, or function (generator) -> iterable
-        Passed over once per epoch; a function is called at the start of each, to shuffle by ``generator``.
+        Passed over once per epoch; a function is called at the start of each, to shuffle by `generator`.
     epochs : int
         The most passes to make.
     optimiser : torch.optim.Optimizer, optional
         Left out, Adam on all of the model's parameters.
     learning_rate : float, optional
         Of that Adam; 1e-3 where left out. An optimiser of your own brings its own.
-    validation : as ``batches``, optional
+    validation : as `batches`, optional
         What the weights are judged by after each epoch, with the same loss and without gradients.
     patience : int, optional
         Stop after this many epochs without a lower validation loss.
@@ -113,10 +113,10 @@ def _check_numbers(
     for name, number in {"epochs": epochs, "patience": patience}.items():
         whole = isinstance(number, int) and not isinstance(number, bool) and number >= 1
         if not whole and not (name == "patience" and number is None):
-            raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+            raise ValueError(f"{name} must be a whole number of at least 1: got {number!r}")
     for name, number in {"learning_rate": learning_rate, "clip": clip}.items():
         if number is not None and not 0 < number < inf:
-            raise ValueError(f"{name} must be positive and finite, got {number!r}")
+            raise ValueError(f"{name} must be positive and finite: got {number!r}")
 
 
 def _check_combinations(
@@ -126,7 +126,7 @@ def _check_combinations(
     learning_rate: float | None,
 ) -> None:
     if patience is not None and validation is None:
-        raise ValueError(f"patience={patience} needs validation batches to judge by, got validation=None")
+        raise ValueError(f"patience={patience} needs validation batches to judge by: got validation=None")
     if optimiser is not None and learning_rate is not None:
         raise ValueError(
             f"learning_rate={learning_rate} is for the default Adam: set it in your own optimiser"
@@ -138,7 +138,7 @@ def _path(checkpoint: str | os.PathLike | None) -> Path | None:
         return None
     path = Path(checkpoint)
     if not path.parent.is_dir():
-        raise ValueError(f"checkpoint must lie in a folder that exists, got {path}")
+        raise ValueError(f"checkpoint must lie in a folder that exists: got {path}")
     return path
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def own_noise(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Let layers such as dropout draw from a stream seeded by ``generator``, not from the global one."""
+    """Let layers such as dropout draw from a stream seeded by `generator`, not from the global one."""
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     devices = cuda_devices(model)
     with torch.random.fork_rng(devices=devices):

@@ -131,18 +131,18 @@ def test_rows_out_of_order_are_sorted(tmp_path):
 
 @pytest.mark.parametrize("sets", [(), ("c",), ("a", "a"), "ac"])
 def test_unknown_sets(sets):
-    with pytest.raises(ValueError, match=r"sets must name one or more of \('a', 'b'\), each once, got \("):
+    with pytest.raises(ValueError, match=r"sets must name one or more of \('a', 'b'\), each once: got \("):
         physionet2012(sets)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"line 1: expected the header Time,Parameter,Value, got ''"),
-        ("Time,Value\n", "line 1: expected the header Time,Parameter,Value, got 'Time,Value'"),
-        (stay(11, "00:07,HR\n"), "line 8: expected Time,Parameter,Value, got '00:07,HR'"),
-        (stay(11, "00:07,HR,80,1\n"), "line 8: expected Time,Parameter,Value, got '00:07,HR,80,1'"),
-        (stay(11, "\n00:07,HR,80\n"), "line 8: expected Time,Parameter,Value, got ''"),
+        ("", r"line 1: expected the header Time,Parameter,Value: got ''"),
+        ("Time,Value\n", "line 1: expected the header Time,Parameter,Value: got 'Time,Value'"),
+        (stay(11, "00:07,HR\n"), "line 8: expected Time,Parameter,Value: got '00:07,HR'"),
+        (stay(11, "00:07,HR,80,1\n"), "line 8: expected Time,Parameter,Value: got '00:07,HR,80,1'"),
+        (stay(11, "\n00:07,HR,80\n"), "line 8: expected Time,Parameter,Value: got ''"),
         (stay(11, ",,\n"), "line 8: time '' is not HH:MM between 00:00 and 48:00"),
         (stay(11, "00:07,HR,80\n48:01,HR,80\n"), "line 9: time '48:01' is not HH:MM"),
         (stay(11, "7:00,HR,80\n"), "line 8: time '7:00' is not HH:MM"),
@@ -158,7 +158,7 @@ def test_unknown_sets(sets):
         (stay(11, "").replace("00:00,Height", "00:01,Height"), r"11.txt: no Height at 00:00"),
         (stay(11, "").replace("00:00,Weight,70\n", ""), r"11.txt: no Weight at 00:00"),
         ("Time,Parameter,Value\n", r"11.txt: no RecordID at 00:00"),
-        (stay(11.5, ""), r"line 2: RecordID must be a whole number, got 11.5"),
+        (stay(11.5, ""), r"line 2: RecordID must be a whole number: got 11.5"),
     ],
 )
 def test_bad_stays_name_file_and_line_and_leave_no_cache(tmp_path, cache_folder, text, message):
@@ -172,10 +172,10 @@ def test_bad_stays_name_file_and_line_and_leave_no_cache(tmp_path, cache_folder,
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("", "line 1: expected the header RecordID,SAPS-I,.*, got ''"),
-        (OUTCOMES + "11,1,1,1,1,0\n12,x,1,1,1,0\n", "line 3: expected whole numbers, got '12,x,1,1,1,0'"),
-        (OUTCOMES + "11,1,1,1,0\n", "line 2: expected RecordID,SAPS-I,.*, got '11,1,1,1,0'"),
-        (OUTCOMES + "11,1,1,1,1,2\n", "line 2: In-hospital_death must be 0 or 1, got 2"),
+        ("", "line 1: expected the header RecordID,SAPS-I,.*: got ''"),
+        (OUTCOMES + "11,1,1,1,1,0\n12,x,1,1,1,0\n", "line 3: expected whole numbers: got '12,x,1,1,1,0'"),
+        (OUTCOMES + "11,1,1,1,0\n", "line 2: expected RecordID,SAPS-I,.*: got '11,1,1,1,0'"),
+        (OUTCOMES + "11,1,1,1,1,2\n", "line 2: In-hospital_death must be 0 or 1: got 2"),
         (OUTCOMES + "11,1,1,1,1,0\n11,1,1,1,1,0\n", "line 3: a second row for stay 11"),
         (OUTCOMES + "11,1,1,1,1,0\n99,1,1,1,1,0\n", r"line 3: stay 99 is not in .*set-a\.tar\.gz"),
         (OUTCOMES + OUTCOME_ROWS[11] + OUTCOME_ROWS[13], r" has no row for stay 12 of .*set-a\.tar\.gz"),

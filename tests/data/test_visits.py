@@ -153,14 +153,14 @@ def test_names_series_and_time_of_a_bad_intensity(value):
 @pytest.mark.parametrize(
     ("horizon", "intensity", "options", "message"),
     [
-        (0.0, 1.0, {}, "horizon must be finite and positive, got 0.0"),
-        (math.inf, 1.0, {}, "horizon must be finite and positive, got inf"),
-        (1.0, -1.0, {}, "intensity must be finite and at least 0, got -1.0"),
-        (1.0, math.nan, {}, "intensity must be finite and at least 0, got nan"),
-        (1.0, 1.0, {"batch": 0}, "batch must be at least 1, got 0"),
-        (1.0, 1.0, {"bound": 2.0}, "bound must be left out with a constant intensity, got 2.0"),
+        (0.0, 1.0, {}, "horizon must be finite and positive: got 0.0"),
+        (math.inf, 1.0, {}, "horizon must be finite and positive: got inf"),
+        (1.0, -1.0, {}, "intensity must be finite and at least 0: got -1.0"),
+        (1.0, math.nan, {}, "intensity must be finite and at least 0: got nan"),
+        (1.0, 1.0, {"batch": 0}, "batch must be at least 1: got 0"),
+        (1.0, 1.0, {"bound": 2.0}, "bound must be left out with a constant intensity: got 2.0"),
         (1.0, wave, {}, "bound must be given with an intensity function: a number that it never exceeds"),
-        (1.0, wave, {"bound": math.inf}, "bound must be finite and at least 0, got inf"),
+        (1.0, wave, {"bound": math.inf}, "bound must be finite and at least 0: got inf"),
     ],
 )
 def test_refuses_by_name(horizon, intensity, options, message):
@@ -170,5 +170,5 @@ def test_refuses_by_name(horizon, intensity, options, message):
 
 
 def test_refuses_an_intensity_of_another_shape():
-    with pytest.raises(ValueError, match=r"intensity must return shape \(B, K\) = \(2, \d+\), got \(\)"):
+    with pytest.raises(ValueError, match=r"intensity must return shape \(B, K\) = \(2, \d+\): got \(\)"):
         draw(lambda times: times.sum(), torch.Generator().manual_seed(0), batch=2, bound=5.0)

@@ -69,7 +69,7 @@ def test_a_zero_gradient_and_a_frozen_weight():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="max_norm must be positive and finite, got 0.0"):
+    with pytest.raises(ValueError, match="max_norm must be positive and finite: got 0.0"):
         clip(with_gradients("cpu"), 0.0)
     with pytest.raises(ValueError, match=r"model has no gradient to clip: call backward\(\) first"):
         clip(VanillaRNN(1, 2), 1.0)

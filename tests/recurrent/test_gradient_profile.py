@@ -110,9 +110,9 @@ def test_it_leaves_no_trace_and_needs_no_grad_mode():
     [
         (
             lambda h: h.sum((0, 1)),
-            r"loss must return a Tensor of shape \(\) or \(B,\) = \(2,\), got \(3,\)",
+            r"loss must return a Tensor of shape \(\) or \(B,\) = \(2,\): got \(3,\)",
         ),
-        (lambda h: 1.0, r"loss must return a Tensor of shape \(\) or \(B,\) = \(2,\), got float"),
+        (lambda h: 1.0, r"loss must return a Tensor of shape \(\) or \(B,\) = \(2,\): got float"),
         (lambda h: h.detach().sum(), "loss must depend on the states"),
     ],
 )

@@ -107,17 +107,17 @@ def test_pytorchs_own_spectral_norm_works_on_a_cell(device, generator):
     [
         (
             lambda: orthogonal_(torch.empty(2, 3)),
-            r"weight must be a square matrix, got shape \(2, 3\)",
+            r"weight must be a square matrix: got shape \(2, 3\)",
         ),
-        (lambda: orthogonal_(torch.empty(2, 2), 0.0), "gain must be positive and finite, got 0.0"),
-        (lambda: spectral_radius_(torch.empty(2, 2), -1.0), "radius must be positive and finite, got -1.0"),
+        (lambda: orthogonal_(torch.empty(2, 2), 0.0), "gain must be positive and finite: got 0.0"),
+        (lambda: spectral_radius_(torch.empty(2, 2), -1.0), "radius must be positive and finite: got -1.0"),
         (
             lambda: spectral_norm_(torch.empty(2, 2), float("inf")),
-            "norm must be positive and finite, got inf",
+            "norm must be positive and finite: got inf",
         ),
         (
             lambda: bound_spectral_norm(VanillaRNN(2, 3), 0.0),
-            "bound must be positive and finite, got 0.0",
+            "bound must be positive and finite: got 0.0",
         ),
         (
             lambda: bound_spectral_radius(VanillaRNN(2, 3), 1.0, "W_xh"),

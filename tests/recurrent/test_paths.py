@@ -71,12 +71,12 @@ def test_counts_are_exact_beyond_the_integers_of_a_tensor():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: path_count(-1), "T must be a whole number of at least 0, got -1"),
-        (lambda: path_count(2.0), "T must be a whole number of at least 0, got 2.0"),
-        (lambda: path_count(2, 0), "routes must be a whole number of at least 1, got 0"),
+        (lambda: path_count(-1), "T must be a whole number of at least 0: got -1"),
+        (lambda: path_count(2.0), "T must be a whole number of at least 0: got 2.0"),
+        (lambda: path_count(2, 0), "routes must be a whole number of at least 1: got 0"),
         (
             lambda: path_decomposition(torch.ones(()), torch.ones(())),
-            r"branch must have shape \(..., T\), got a scalar",
+            r"branch must have shape \(..., T\): got a scalar",
         ),
         (
             lambda: path_decomposition(torch.ones(3), torch.ones(2, 4)),

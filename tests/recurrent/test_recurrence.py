@@ -34,23 +34,23 @@ def test_no_steps_leave_no_states():
     [
         (
             lambda: scan(torch.add, torch.ones(2, 3), torch.ones(2, 3)),
-            r"inputs must have shape \(B, T, P\), got \(2, 3\)",
+            r"inputs must have shape \(B, T, P\): got \(2, 3\)",
         ),
         (
             lambda: scan(torch.add, torch.ones(2, 3, 4), torch.ones(1, 4)),
-            r"h0 must have shape \(B, 4\) = \(2, 4\), got \(1, 4\)",
+            r"h0 must have shape \(B, 4\) = \(2, 4\): got \(1, 4\)",
         ),
         (
             lambda: scan(lambda p, h: h[:1], torch.ones(2, 3, 4), torch.ones(2, 4)),
-            r"step must return the state's shape \(2, 4\), got \(1, 4\)",
+            r"step must return the state's shape \(2, 4\): got \(1, 4\)",
         ),
         (
             lambda: scan(torch.add, torch.ones(2, 3, 4), torch.ones(2, 4), torch.ones(2, 4).bool()),
-            r"active must have shape \(B, T\) = \(2, 3\), got \(2, 4\)",
+            r"active must have shape \(B, T\) = \(2, 3\): got \(2, 4\)",
         ),
         (
             lambda: first_non_finite(torch.ones(2, 3)),
-            r"states must have shape \(B, T, S\), got \(2, 3\)",
+            r"states must have shape \(B, T, S\): got \(2, 3\)",
         ),
     ],
 )

@@ -175,12 +175,12 @@ def test_it_works_through_the_protocol_and_with_constrained_weights():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda m, x: truncated_bptt(m, x, squares, 0), "K must be a whole number of at least 1, got 0"),
-        (lambda m, x: truncated_loss(m, x, squares, 2.5), "K must be a whole number of at least 1, got 2.5"),
+        (lambda m, x: truncated_bptt(m, x, squares, 0), "K must be a whole number of at least 1: got 0"),
+        (lambda m, x: truncated_loss(m, x, squares, 2.5), "K must be a whole number of at least 1: got 2.5"),
         (lambda m, x: truncated_bptt(m, x[:, :0], squares, 2), "x must have at least one step"),
         (
             lambda m, x: truncated_bptt(m, x, lambda h, steps: h.sum(-1), 5),
-            r"loss must return a scalar for each window, got shape \(3, 2\)",
+            r"loss must return a scalar for each window: got shape \(3, 2\)",
         ),
         (
             lambda m, x: truncated_bptt(m, x, lambda h, steps: h.detach().sum(), 5),

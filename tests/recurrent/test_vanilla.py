@@ -199,11 +199,11 @@ def test_a_constrained_weight_is_computed_once_per_sequence():
 
 
 BAD_CALLS = [
-    (lambda: VanillaRNN(-1, 3), "input_size must be a whole number of at least 0, got -1"),
-    (lambda: VanillaRNN(1, 2.0), "hidden_size must be a whole number of at least 1, got 2.0"),
+    (lambda: VanillaRNN(-1, 3), "input_size must be a whole number of at least 0: got -1"),
+    (lambda: VanillaRNN(1, 2.0), "hidden_size must be a whole number of at least 1: got 2.0"),
     (lambda: VanillaRNN(1, 2, "gelu"), "activation must be one of tanh, relu, linear: got 'gelu'"),
-    (lambda: VanillaRNN(2, 3)(torch.ones(4, 2)), r"x must have shape \(B, T, 2\), got \(4, 2\)"),
-    (lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 3)), r"x must have shape \(B, T, 2\), got \(4, 5, 3\)"),
+    (lambda: VanillaRNN(2, 3)(torch.ones(4, 2)), r"x must have shape \(B, T, 2\): got \(4, 2\)"),
+    (lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 3)), r"x must have shape \(B, T, 2\): got \(4, 5, 3\)"),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2).double()),
         "x must have the dtype of the weights: got torch.float64 and torch.float32",
@@ -214,7 +214,7 @@ BAD_CALLS = [
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), torch.zeros(1, 3)),
-        r"h0 must have shape \(B, 3\) = \(4, 3\), got \(1, 3\)",
+        r"h0 must have shape \(B, 3\) = \(4, 3\): got \(1, 3\)",
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), torch.zeros(4, 3).double()),
@@ -222,11 +222,11 @@ BAD_CALLS = [
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), mask=torch.ones(4, 5, 2)),
-        "mask must be bool, got torch.float32",
+        "mask must be bool: got torch.float32",
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), mask=torch.ones(4, 5, dtype=torch.bool)),
-        r"mask must have the shape \(4, 5, 2\) of x, got \(4, 5\)",
+        r"mask must have the shape \(4, 5, 2\) of x: got \(4, 5\)",
     ),
     (
         lambda: VanillaRNN(2, 3)(
@@ -236,11 +236,11 @@ BAD_CALLS = [
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5])),
-        r"lengths must have shape \(B,\) = \(2,\), got \(1,\)",
+        r"lengths must have shape \(B,\) = \(2,\): got \(1,\)",
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5.0, 1.0])),
-        "lengths must be integers, got torch.float32",
+        "lengths must be integers: got torch.float32",
     ),
     (
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.ones(2, dtype=torch.int, device="meta")),
@@ -252,20 +252,20 @@ BAD_CALLS = [
     ),
     (
         lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 3, num_layers=2)),
-        "rnn must have one layer and one direction, got RNN",
+        "rnn must have one layer and one direction: got RNN",
     ),
     (
         lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 4)),
-        r"rnn must have input and hidden size \(2, 3\), got \(2, 4\)",
+        r"rnn must have input and hidden size \(2, 3\): got \(2, 4\)",
     ),
     (
         lambda: VanillaRNN(2, 3, bias=False).copy_weights(nn.RNN(2, 3)),
         "rnn has a bias, and this network has none to take it",
     ),
-    (lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite, got 0.0"),
+    (lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite: got 0.0"),
     (
         lambda: LeakyRNN(2, 3, tau=torch.ones(2), dt=1.0),
-        r"tau must be one number or have shape \(H,\) = \(3,\), got \(2,\)",
+        r"tau must be one number or have shape \(H,\) = \(3,\): got \(2,\)",
     ),
     (
         lambda: LeakyRNN(2, 3, tau=torch.tensor([1.0, 2.0, 0.5]), dt=1.0),

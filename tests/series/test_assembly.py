@@ -81,7 +81,7 @@ def one(dtype=torch.float32, times_dtype=torch.float32, features=1):
 @pytest.mark.parametrize(
     ("series", "message"),
     [
-        ([], "series must hold at least one batch, got none"),
+        ([], "series must hold at least one batch: got none"),
         ([one(), one(), one(features=2)], "series must agree in features: series[2] has 2, series[0] has 1"),
         (
             [one(), one(dtype=torch.float64)],

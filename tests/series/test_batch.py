@@ -30,31 +30,31 @@ def spoilt(name, index, value):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (parts() | {"times": torch.zeros(3)}, "times must have shape (B, T), got (3,)"),
+        (parts() | {"times": torch.zeros(3)}, "times must have shape (B, T): got (3,)"),
         (
             parts() | {"values": torch.zeros(2, 4, 2)},
-            "values must have shape (B, T, D) = (2, 3, D), got (2, 4, 2)",
+            "values must have shape (B, T, D) = (2, 3, D): got (2, 4, 2)",
         ),
-        (parts() | {"values": torch.zeros(2, 3)}, "values must have shape (B, T, D) = (2, 3, D), got (2, 3)"),
+        (parts() | {"values": torch.zeros(2, 3)}, "values must have shape (B, T, D) = (2, 3, D): got (2, 3)"),
         (
             parts() | {"mask": torch.ones(2, 3, 1, dtype=torch.bool)},
-            "mask must have the shape (2, 3, 2) of values, got (2, 3, 1)",
+            "mask must have the shape (2, 3, 2) of values: got (2, 3, 1)",
         ),
-        (parts() | {"lengths": torch.tensor([3])}, "lengths must have shape (B,) = (2,), got (1,)"),
+        (parts() | {"lengths": torch.tensor([3])}, "lengths must have shape (B,) = (2,): got (1,)"),
         (
             parts() | {"times": torch.arange(3).repeat(2, 1)},
-            "times must be floating point, got torch.int64",
+            "times must be floating point: got torch.int64",
         ),
         (
             parts() | {"values": torch.ones(2, 3, 2, dtype=torch.int32)},
-            "values must be floating point, got torch.int32",
+            "values must be floating point: got torch.int32",
         ),
-        (parts() | {"mask": torch.ones(2, 3, 2)}, "mask must be bool, got torch.float32"),
-        (parts() | {"lengths": torch.tensor([3.0, 3.0])}, "lengths must be integers, got torch.float32"),
-        (parts() | {"lengths": torch.tensor([True, True])}, "lengths must be integers, got torch.bool"),
+        (parts() | {"mask": torch.ones(2, 3, 2)}, "mask must be bool: got torch.float32"),
+        (parts() | {"lengths": torch.tensor([3.0, 3.0])}, "lengths must be integers: got torch.float32"),
+        (parts() | {"lengths": torch.tensor([True, True])}, "lengths must be integers: got torch.bool"),
         (
             parts() | {"lengths": torch.empty(2, dtype=torch.int64, device="meta")},
-            "times, values, mask and lengths must lie on one device, got cpu, cpu, cpu, meta",
+            "times, values, mask and lengths must lie on one device: got cpu, cpu, cpu, meta",
         ),
         (spoilt("lengths", 1, 4), "lengths must lie between 0 and T = 3: series 1 has length 4"),
         (spoilt("lengths", 0, -1), "lengths must lie between 0 and T = 3: series 0 has length -1"),
@@ -263,8 +263,8 @@ def test_gradients_reach_only_the_observed_past(make_batch):
 @pytest.mark.parametrize(
     ("mean", "message"),
     [
-        (torch.zeros(2), "mean must have shape (D,) = (3,), got (2,)"),
-        (torch.tensor(0.0), "mean must have shape (D,) = (3,), got ()"),
+        (torch.zeros(2), "mean must have shape (D,) = (3,): got (2,)"),
+        (torch.tensor(0.0), "mean must have shape (D,) = (3,): got ()"),
         (torch.tensor([0.0, NAN, 0.0]), "mean must be finite: feature 1 has mean nan"),
     ],
 )

@@ -168,8 +168,8 @@ def test_refuses_features_without_variation():
 @pytest.mark.parametrize(
     ("mean", "deviation", "message"),
     [
-        ([0.0], [1.0, 1.0], "mean and standard_deviation must both have shape (D,), got (1,) and (2,)"),
-        (0.0, 1.0, "mean and standard_deviation must both have shape (D,), got () and ()"),
+        ([0.0], [1.0, 1.0], "mean and standard_deviation must both have shape (D,): got (1,) and (2,)"),
+        (0.0, 1.0, "mean and standard_deviation must both have shape (D,): got () and ()"),
         ([0.0, torch.nan], [1.0, 1.0], "mean must be finite: feature 1 has nan"),
         ([0.0, 0.0], [1.0, 0.0], "standard_deviation must be positive and finite: feature 1 has 0.0"),
         ([0.0, 0.0], [torch.inf, 1.0], "standard_deviation must be positive and finite: feature 0 has inf"),
@@ -184,5 +184,5 @@ def test_refuses_impossible_moments(mean, deviation, message):
 def test_refuses_another_number_of_features(make_batch):
     standardiser = Standardiser.fit(make_batch(0))
     for function in (standardiser.transform, standardiser.inverse):
-        with pytest.raises(ValueError, match="batch must have 3 features, got 2"):
+        with pytest.raises(ValueError, match="batch must have 3 features: got 2"):
             function(make_batch(0, features=2))

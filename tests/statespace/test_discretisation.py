@@ -100,7 +100,7 @@ def test_from_sde_builds_the_model():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"F": torch.ones(1, 2).double()}, r"F must be square, got shape \(1, 2\)"),
+        ({"F": torch.ones(1, 2).double()}, r"F must be square: got shape \(1, 2\)"),
         (
             {"F": torch.ones(2, 1, 1).double(), "deltas": torch.zeros(3, 2).double()},
             r"F must be one matrix or one per series, .* got shape \(2, 1, 1\) \(series: F 2, deltas 3\)",
@@ -109,7 +109,7 @@ def test_from_sde_builds_the_model():
         ({"L": torch.ones(2, 1).double()}, r"L must have shape \(…, H, S\) = \(…, 1, 1\) as F and"),
         ({"L": ONE.float()}, "L must have the dtype and device of F: got torch.float32"),
         ({"spectral_density": -ONE}, "spectral_density must be positive semi-definite: .* is -1"),
-        ({"deltas": ONE.unsqueeze(0)}, r"deltas must have shape \(\), \(T,\) or \(B, T\), got \(1, 1, 1\)"),
+        ({"deltas": ONE.unsqueeze(0)}, r"deltas must have shape \(\), \(T,\) or \(B, T\): got \(1, 1, 1\)"),
         (
             {"deltas": torch.tensor([[0.0, -1.0]]).double()},
             r"not negative: series 0, step 1, deltas\[0, 1\] = -1",

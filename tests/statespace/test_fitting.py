@@ -243,7 +243,7 @@ Y = torch.zeros(1, 4, 1, dtype=torch.float64)
         ({"learn": ("input",)}, "learn names input, and the model has none"),
         ({"learn": ("initial_mean",)}, "initial_mean cannot be learned where the start is diffuse"),
         ({"method": "newton"}, 'method must be "gradient" or "em": got \'newton\''),
-        ({"iterations": 0}, "iterations must be 1 or more, got 0"),
+        ({"iterations": 0}, "iterations must be 1 or more: got 0"),
         (
             {"mask": torch.zeros(1, 4, 1, dtype=torch.bool)},
             "y must have at least one observed entry: all are missing",
@@ -275,7 +275,7 @@ def test_arguments_that_make_no_sense(arguments, message):
             LinearGaussian(ONE, ONE, ONE.expand(4, 1, 1), ONE, ONE[0], ONE),
             "em",
             ("transition",),
-            r"EM learns transition only beside a constant transition_covariance, got shape \(4, 1, 1\)",
+            r"EM learns transition only beside a constant transition_covariance: got shape \(4, 1, 1\)",
         ),
         (
             LinearGaussian(ONE, ONE, ONE, ONE.expand(4, 1, 1), ONE[0], ONE),

@@ -26,15 +26,15 @@ def tensor(*rows):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: HMM(HALVES, HALVES, GAUSSIAN), r"initial must have shape \(K,\), got \(2, 2\)"),
-        (lambda: HMM(HALF, HALF, GAUSSIAN), r"transition must have shape \(K, K\) = \(2, 2\), got \(2,\)"),
+        (lambda: HMM(HALVES, HALVES, GAUSSIAN), r"initial must have shape \(K,\): got \(2, 2\)"),
+        (lambda: HMM(HALF, HALF, GAUSSIAN), r"transition must have shape \(K, K\) = \(2, 2\): got \(2,\)"),
         (
             lambda: HMM(torch.ones(1), torch.ones(1, 1), GAUSSIAN),
             "emission must have as many states as initial: got 2 and 1",
         ),
         (
             lambda: HMM(torch.tensor([0, 1]), HALVES, GAUSSIAN),
-            "initial must be floating point, got torch.int64",
+            "initial must be floating point: got torch.int64",
         ),
         (
             lambda: HMM(HALF, HALVES.double(), GAUSSIAN),
@@ -44,10 +44,10 @@ def tensor(*rows):
             lambda: HMM(HALF.double(), HALVES.double(), POISSON),
             "emission must have the dtype and device of initial: got torch.float32",
         ),
-        (lambda: HMM(0.8 * HALF, HALVES, GAUSSIAN), "initial must sum to 1, got 0.8"),
+        (lambda: HMM(0.8 * HALF, HALVES, GAUSSIAN), "initial must sum to 1: got 0.8"),
         (
             lambda: HMM(HALF, tensor([0.5, 0.5], [0.4, 0.5]), GAUSSIAN),
-            "row 1 of transition must sum to 1, got 0.8999",
+            "row 1 of transition must sum to 1: got 0.8999",
         ),
         (
             lambda: HMM(HALF, tensor([0.5, 0.5], [-0.25, 1.25]), GAUSSIAN),
@@ -57,14 +57,14 @@ def tensor(*rows):
             lambda: HMM(torch.tensor([torch.nan, 1.0]), HALVES, GAUSSIAN),
             r"initial must hold probabilities: initial\[0\] = nan",
         ),
-        (lambda: CategoricalEmission(HALF), r"probabilities must have shape \(K, S\), got \(2,\)"),
+        (lambda: CategoricalEmission(HALF), r"probabilities must have shape \(K, S\): got \(2,\)"),
         (
             lambda: CategoricalEmission(tensor([0.5, 0.5], [0.5, 0.6])),
-            "row 1 of probabilities must sum to 1, got 1.1",
+            "row 1 of probabilities must sum to 1: got 1.1",
         ),
         (
             lambda: PoissonEmission(torch.ones(2, 2, dtype=torch.long)),
-            "rate must be floating point, got torch.int64",
+            "rate must be floating point: got torch.int64",
         ),
         (
             lambda: PoissonEmission(tensor([1.0, -2.0])),
@@ -72,7 +72,7 @@ def tensor(*rows):
         ),
         (
             lambda: GaussianEmission(torch.zeros(2, 3), EYE.expand(2, 2, 2)),
-            r"covariance must have shape \(K, D, D\) = \(2, 3, 3\), got \(2, 2, 2\)",
+            r"covariance must have shape \(K, D, D\) = \(2, 3, 3\): got \(2, 2, 2\)",
         ),
         (
             lambda: GaussianEmission(torch.zeros(2, 2), EYE.double().expand(2, 2, 2)),
@@ -110,15 +110,15 @@ def test_bad_models_are_refused(build, message):
             torch.zeros(2),
             None,
             None,
-            r"y must have shape \(B, T, ...\) with at least one step, got",
+            r"y must have shape \(B, T, ...\) with at least one step: got",
         ),
-        (GAUSSIAN, torch.zeros(2, 0, 2), None, None, r"at least one step, got \(2, 0, 2\)"),
+        (GAUSSIAN, torch.zeros(2, 0, 2), None, None, r"at least one step: got \(2, 0, 2\)"),
         (
             GAUSSIAN,
             torch.zeros(2, 3, 4),
             None,
             None,
-            r"y must have shape \(B, T, D\) with D = 2, got \(2, 3, 4\)",
+            r"y must have shape \(B, T, D\) with D = 2: got \(2, 3, 4\)",
         ),
         (
             GAUSSIAN,
@@ -132,28 +132,28 @@ def test_bad_models_are_refused(build, message):
             torch.zeros(2, 3, 2),
             torch.ones(2, 3, dtype=torch.bool),
             None,
-            r"mask must have the shape \(2, 3, 2\) of y, got \(2, 3\)",
+            r"mask must have the shape \(2, 3, 2\) of y: got \(2, 3\)",
         ),
         (
             GAUSSIAN,
             torch.zeros(2, 3, 2),
             torch.ones(2, 3, 2),
             None,
-            "mask must be bool, got torch.float32",
+            "mask must be bool: got torch.float32",
         ),
         (
             GAUSSIAN,
             torch.zeros(2, 3, 2),
             None,
             torch.tensor([3]),
-            r"lengths must have shape \(B,\) = \(2,\), got \(1,\)",
+            r"lengths must have shape \(B,\) = \(2,\): got \(1,\)",
         ),
         (
             GAUSSIAN,
             torch.zeros(2, 3, 2),
             None,
             torch.tensor([3.0, 2.0]),
-            "lengths must be integers, got torch.float32",
+            "lengths must be integers: got torch.float32",
         ),
         (
             GAUSSIAN,
@@ -182,7 +182,7 @@ def test_bad_models_are_refused(build, message):
             torch.zeros(1, 2, 2).double(),
             None,
             None,
-            "y must be integers or have the rate's dtype torch.float32, got torch.float64",
+            "y must be integers or have the rate's dtype torch.float32: got torch.float64",
         ),
         (
             SYMBOLS,
@@ -196,14 +196,14 @@ def test_bad_models_are_refused(build, message):
             torch.zeros(1, 2),
             None,
             None,
-            "y must be integers for a categorical emission, got torch.float32",
+            "y must be integers for a categorical emission: got torch.float32",
         ),
         (
             SYMBOLS,
             torch.zeros(1, 2, 1, dtype=torch.long),
             None,
             None,
-            r"y must have shape \(B, T\) for a categorical emission, got \(1, 2, 1\)",
+            r"y must have shape \(B, T\) for a categorical emission: got \(1, 2, 1\)",
         ),
     ],
 )

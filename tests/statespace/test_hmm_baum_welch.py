@@ -107,7 +107,7 @@ def test_one_line_is_left(start, series, capsys):
 
 def test_bad_arguments(start, series):
     y, mask = series
-    with pytest.raises(ValueError, match="iterations must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="iterations must be 1 or more: got 0"):
         baum_welch(start, y, mask, iterations=0)
     with pytest.raises(ValueError, match="lengths must leave at least one step: all are 0"):
         baum_welch(start, y, mask, torch.zeros(5, dtype=torch.long))

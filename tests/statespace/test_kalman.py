@@ -258,8 +258,8 @@ def misuse():
     return [
         (model, (y[0],), {}, r"y must have shape \(B, T, D\) = \(B, T, 2\)"),
         (model, (y.float(),), {}, "y must have the dtype and device of the model: got torch.float32"),
-        (model, (y, mask[:1]), {}, r"mask must have the shape \(2, 3, 2\) of y, got \(1, 3, 2\)"),
-        (model, (y, mask.double()), {}, "mask must be bool on cpu, got torch.float64"),
+        (model, (y, mask[:1]), {}, r"mask must have the shape \(2, 3, 2\) of y: got \(1, 3, 2\)"),
+        (model, (y, mask.double()), {}, "mask must be bool on cpu: got torch.float64"),
         (model, (bad,), {}, r"observed values must be finite: series 1 at step 2 has y\[1, 2, 0\] = nan"),
         (model, (y,), {"lengths": torch.tensor([3])}, r"lengths must be integers of shape \(B,\) = \(2,\)"),
         (model, (y,), {"lengths": torch.tensor([3, 4])}, "lengths must lie between 0 and T = 3: series 1"),
@@ -270,13 +270,13 @@ def misuse():
             "inputs and model.input belong together: got inputs without model.input",
         ),
         (driven, (y,), {}, "got model.input without inputs"),
-        (driven, (y,), {"inputs": y}, r"inputs must have shape \(B, T, U\) = \(2, 3, 1\), got \(2, 3, 2\)"),
+        (driven, (y,), {"inputs": y}, r"inputs must have shape \(B, T, U\) = \(2, 3, 1\): got \(2, 3, 2\)"),
         (driven, (y,), {"inputs": bad[..., :1]}, r"inputs must be finite: .* inputs\[1, 2, 0\] = nan"),
         (
             random_model("step", steps=4),
             (y,),
             {},
-            r"y must have the model's T = 4 steps, got shape \(2, 3, 2\)",
+            r"y must have the model's T = 4 steps: got shape \(2, 3, 2\)",
         ),
         (random_model("series", series=3, steps=3), (y,), {}, "y must have the model's B = 3 series"),
     ]

@@ -24,23 +24,23 @@ INDEFINITE = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"transition": torch.ones(2, 3)}, r"transition must be square, got shape \(2, 3\)"),
-        ({"transition_covariance": torch.ones(2)}, r"transition_covariance must be square, got shape \(2,\)"),
+        ({"transition": torch.ones(2, 3)}, r"transition must be square: got shape \(2, 3\)"),
+        ({"transition_covariance": torch.ones(2)}, r"transition_covariance must be square: got shape \(2,\)"),
         (
             {"observation": torch.ones(1, 3)},
-            r"observation must have shape \(…, D, H\) = \(…, D, 2\) as transition does, got \(1, 3\)",
+            r"observation must have shape \(…, D, H\) = \(…, D, 2\) as transition does: got \(1, 3\)",
         ),
         (
             {"observation_covariance": torch.eye(2)},
-            r"observation_covariance must have shape .* = \(…, 1, 1\) as observation does, got \(2, 2\)",
+            r"observation_covariance must have shape .* = \(…, 1, 1\) as observation does: got \(2, 2\)",
         ),
         ({"initial_mean": torch.zeros(3)}, r"initial_mean must have shape .* got \(3,\)"),
         ({"initial_covariance": torch.eye(3)}, r"initial_covariance must have shape .* got \(3, 3\)"),
         ({"input": torch.ones(3, 1)}, r"input must have shape \(…, H, U\) = \(…, 2, U\)"),
         ({"diffuse": torch.tensor([True])}, r"diffuse must have shape .* got \(1,\)"),
-        ({"diffuse": torch.ones(2)}, "diffuse must be bool, got torch.float32"),
-        ({"transition": torch.eye(2).int()}, "transition must be a floating-point tensor, got torch.int32"),
-        ({"transition": [[1.0]]}, "transition must be a floating-point tensor, got list"),
+        ({"diffuse": torch.ones(2)}, "diffuse must be bool: got torch.float32"),
+        ({"transition": torch.eye(2).int()}, "transition must be a floating-point tensor: got torch.int32"),
+        ({"transition": [[1.0]]}, "transition must be a floating-point tensor: got list"),
         (
             {"observation": torch.ones(1, 2).double()},
             "observation must have the dtype and device of transition: got torch.float64 on cpu",

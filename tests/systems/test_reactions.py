@@ -77,7 +77,7 @@ MISTAKES = {
     "A <- B": "reactions[1] = 'A <- B' must have one arrow, -> or <->: got 0",
     "A -> B -> C": "reactions[1] = 'A -> B -> C' must have one arrow, -> or <->: got 2",
     " -> ": "reactions[1] = ' -> ' must have a species on at least one side of its arrow",
-    "A + -> B": "'A + -> B': expected a species, with or without a whole number before it, "
+    "A + -> B": "'A + -> B': expected a species, with or without a whole number before it: "
     "got nothing beside a + in 'A +'",
     "A -> B ++ C": "got nothing beside a + in 'B ++ C'",
     "A -> 1.5 B": "got '1.5 B'",
@@ -86,7 +86,7 @@ MISTAKES = {
     "A -> 2": "got '2'",
     "A --> B": "got 'A -'",
     "A* -> B": "got 'A*'",
-    "0 A -> B": "reactions[1] = '0 A -> B': a species must count at least once, got '0 A'",
+    "0 A -> B": "reactions[1] = '0 A -> B': a species must count at least once: got '0 A'",
 }
 
 

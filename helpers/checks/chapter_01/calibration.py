@@ -41,7 +41,7 @@ MISCONCEPTIONS = (
 
 
 def coverage(answer, seed: int = 1) -> Verdict:
-    """Exercise 8: ``answer(lower (N,), upper (N,), values (N,), group (N,)) -> (G,)``, shares from 0 to 1."""
+    """Exercise 8: `answer(lower (N,), upper (N,), values (N,), group (N,)) -> (G,)`, shares from 0 to 1."""
     quiet_and_active = _cells([2] * 40, [8] * 40, [5] * 36 + [9] * 4, [0] * 30 + [1] * 10)
     cases = (
         Case("four cells of one group, one outside", _cells([1] * 4, [9] * 4, [3, 5, 7, 12], [0] * 4)),

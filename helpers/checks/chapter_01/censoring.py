@@ -49,7 +49,7 @@ MISCONCEPTIONS = (
 
 
 def censored_log_likelihood(answer, seed: int = 1) -> Verdict:
-    """Exercise 4: ``answer(recorded (N,), limit, mean, standard_deviation) -> ()``, censored from below."""
+    """Exercise 4: `answer(recorded (N,), limit, mean, standard_deviation) -> ()`, censored from below."""
     generator = torch.Generator().manual_seed(seed)
     drawn = (2.0 + 1.5 * torch.randn(40, generator=generator, dtype=torch.float64)).clamp(min=1.0)
     cases = (
@@ -73,7 +73,7 @@ def _censored(recorded: Tensor, limit: Tensor, mean: Tensor, standard_deviation:
 def _with_censored_term(
     term, *, sign: int = 1, recorded: Tensor, limit: Tensor, mean: Tensor, standard_deviation: Tensor
 ) -> Tensor:
-    """The log likelihood with ``term(a)``, a = (limit - mean) / standard deviation, per censored value."""
+    """The log likelihood with `term(a)`, a = (limit - mean) / standard deviation, per censored value."""
     standardised = sign * (limit - mean) / standard_deviation
     density = Gaussian(mean, standard_deviation).log_prob(recorded[recorded > limit]).sum()
     return density + (recorded <= limit).sum() * term(standardised)

@@ -42,7 +42,7 @@ MISCONCEPTIONS = (
 
 
 def deltas(answer, seed: int = 1) -> Verdict:
-    """Exercise 2: ``answer(times (T,), mask (T, D)) -> (T, D)``, the time since an observation."""
+    """Exercise 2: `answer(times (T,), mask (T, D)) -> (T, D)`, the time since an observation."""
     generator = torch.Generator().manual_seed(seed)
     every = torch.ones(4, 1, dtype=torch.bool)
     gap = torch.tensor([[1], [0], [0], [1], [1]], dtype=torch.bool)

@@ -41,7 +41,7 @@ MISCONCEPTIONS = (
 
 
 def carry_forward(answer, seed: int = 1) -> Verdict:
-    """Exercise 3: ``answer(values (T, D), mask (T, D), before (D,)) -> (T, D)``, which never looks ahead."""
+    """Exercise 3: `answer(values (T, D), mask (T, D), before (D,)) -> (T, D)`, which never looks ahead."""
     late = torch.tensor([[0], [0], [1], [1]], dtype=torch.bool)
     gap = torch.tensor([[1], [0], [0], [1], [0]], dtype=torch.bool)
     series = _random_series(torch.Generator().manual_seed(seed))

@@ -36,7 +36,7 @@ MISCONCEPTIONS = (
 
 
 def dispersion(answer, seed: int = 1) -> Verdict:
-    """Exercise 1: ``answer(counts (N, G)) -> (G,)``, its moment estimate, never below zero."""
+    """Exercise 1: `answer(counts (N, G)) -> (G,)`, its moment estimate, never below zero."""
     cases = (
         Case("three cells, by hand", {"counts": torch.tensor([[0.0], [4.0], [8.0]])}),
         Case("three genes that differ", {"counts": overdispersed_counts(60, (2.0, 20.0, 200.0), seed)}),

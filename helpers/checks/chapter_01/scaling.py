@@ -37,7 +37,7 @@ MISCONCEPTIONS = (
 
 
 def standardise(answer, seed: int = 1) -> Verdict:
-    """Exercise 7: ``answer(values (B, T, D), mask (B, T, D), train (B,)) -> (B, T, D)``."""
+    """Exercise 7: `answer(values (B, T, D), mask (B, T, D), train (B,)) -> (B, T, D)`."""
     generator = torch.Generator().manual_seed(seed)
     level = torch.tensor([80.0, 7.0])
     measured = level + torch.tensor([15.0, 0.5]) * torch.randn(6, 5, 2, generator=generator)
@@ -66,7 +66,7 @@ def _standardised(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
 
 
 def _scaled(values: Tensor, mask: Tensor, fitted: Tensor, correction: int = 0) -> Tensor:
-    """Standardised by the entries ``fitted`` (B, T, D), and 0 where ``mask`` is False."""
+    """Standardised by the entries `fitted` (B, T, D), and 0 where `mask` is False."""
     number = fitted.sum((0, 1))
     mean = (values * fitted).sum((0, 1)) / number
     variance = ((values - mean).square() * fitted).sum((0, 1)) / (number - correction)

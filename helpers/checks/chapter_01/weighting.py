@@ -40,7 +40,7 @@ MISCONCEPTIONS = (
 
 
 def weighted_mean(answer, seed: int = 1) -> Verdict:
-    """Exercise 9: ``answer(values (N,), mask (N,), probability (N,)) -> ()``; unobserved values are NaN."""
+    """Exercise 9: `answer(values (N,), mask (N,), probability (N,)) -> ()`; unobserved values are NaN."""
     cases = (
         Case("everybody measured, with certainty", _patients([2.0, 3.0, 7.0], [True] * 3, [1.0] * 3)),
         Case(

@@ -11,7 +11,7 @@ from helpers.checks.verdict import Verdict
 
 
 def discretise(answer, seed: int = 1) -> Verdict:
-    """Exercise 6: ``answer(times (T,), k (), sigma ()) -> a (T,), q (T,)``; entry t leads into reading t."""
+    """Exercise 6: `answer(times (T,), k (), sigma ()) -> a (T,), q (T,)`; entry t leads into reading t."""
     gaps = torch.empty(7).exponential_(generator=torch.Generator().manual_seed(seed)) + 0.1
     cases = (
         Case("half is left after 1 h, by hand", _infusion([0.0, 1.0], math.log(2), (2 * math.log(2)) ** 0.5)),

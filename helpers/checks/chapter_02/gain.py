@@ -42,7 +42,7 @@ MISCONCEPTIONS = (
 
 
 def gain(answer, seed: int = 1) -> Verdict:
-    """Exercise 1: ``answer(P (N,), c (N,), R (N,)) -> (N,)``, the weight that minimises the variance."""
+    """Exercise 1: `answer(P (N,), c (N,), R (N,)) -> (N,)`, the weight that minimises the variance."""
     P, R = torch.rand(2, 20, generator=torch.Generator().manual_seed(seed)) + 0.2
     c = torch.linspace(-3, 3, 20)
     cases = (

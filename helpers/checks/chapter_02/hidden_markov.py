@@ -10,7 +10,7 @@ from helpers.checks.verdict import Verdict
 
 
 def hmm_rnn(answer, seed: int = 1) -> Verdict:
-    """Exercise 5: ``answer(likelihood (T, H), transition (H, H), initial (H,)) -> (T, H)``."""
+    """Exercise 5: `answer(likelihood (T, H), transition (H, H), initial (H,)) -> (T, H)`."""
     random = _random_readings(torch.Generator().manual_seed(seed))
     cases = (
         Case("one reading, by hand", _channel([[0.5, 2.0]])),
@@ -26,7 +26,7 @@ def hmm_rnn(answer, seed: int = 1) -> Verdict:
 
 
 def _channel(likelihood: list[list[float]], leave: float = 0.4) -> dict[str, Tensor]:
-    """A channel that opens with probability 0.1 and closes with probability ``leave``, in one step."""
+    """A channel that opens with probability 0.1 and closes with probability `leave`, in one step."""
     return {
         "likelihood": torch.tensor(likelihood),
         "transition": torch.tensor([[0.9, 0.1], [leave, 1 - leave]]),

@@ -45,7 +45,7 @@ MISCONCEPTIONS = (
 
 
 def posterior_covariance(answer, seed: int = 1) -> Verdict:
-    """Exercise 3: ``answer(P (H, H), C (D, H), R (D, D), K (H, D)) -> (H, H)``, for any gain K."""
+    """Exercise 3: `answer(P (H, H), C (D, H), R (D, D), K (H, D)) -> (H, H)`, for any gain K."""
     model = _model(torch.Generator().manual_seed(seed))
     S = model["C"] @ model["P"] @ model["C"].T + model["R"]
     optimal = model["P"] @ model["C"].T @ S.inverse()

@@ -64,7 +64,7 @@ OF_THE_COVARIANCE = (
 
 
 def update(answer, seed: int = 1) -> Verdict:
-    """Exercise 2: ``answer(m (H,), P (H, H), y (D,), mask (D,), C (D, H), R (D, D))``.
+    """Exercise 2: `answer(m (H,), P (H, H), y (D,), mask (D,), C (D, H), R (D, D))`.
 
     It returns the mean (H,) and the covariance (H, H) of the state, given the observed entries of y.
     """

@@ -55,7 +55,7 @@ MISCONCEPTIONS = (
 
 
 def contributions(answer, seed: int = 1) -> Verdict:
-    """Exercise 4: ``answer(W (H, H), U (H, D), h_0 (H,), x (T, D)) -> (T + 1, H)``."""
+    """Exercise 4: `answer(W (H, H), U (H, D), h_0 (H,), x (T, D)) -> (T + 1, H)`."""
     generator = torch.Generator().manual_seed(seed)
     by_hand = {"W": torch.tensor([[0.5]]), "U": torch.tensor([[2.0]]), "h_0": torch.tensor([16.0])}
     rotation = torch.tensor([[0.6, -0.8], [0.8, 0.6]])

@@ -92,7 +92,7 @@ MISCONCEPTIONS = (
 
 
 def bptt(answer, seed: int = 1) -> Verdict:
-    """Exercise 3: ``answer(h (T + 1, H), W_hh (H, H), dL_dhT (H,)) -> (H, H)``, h_0 in row 0 of h."""
+    """Exercise 3: `answer(h (T + 1, H), W_hh (H, H), dL_dhT (H,)) -> (H, H)`, h_0 in row 0 of h."""
     generator = torch.Generator().manual_seed(seed)
     by_hand = {"h": torch.tensor([[0.5], [0.5], [0.25]]), "W_hh": torch.tensor([[0.8]])}
     one_step = {"h": torch.tensor([[0.6, -0.2], [0.3, 0.9]]), "W_hh": torch.tensor([[0.1, 0.7], [-0.4, 0.2]])}

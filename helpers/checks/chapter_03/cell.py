@@ -85,7 +85,7 @@ MISCONCEPTIONS = (
 
 
 def run(answer, seed: int = 1) -> Verdict:
-    """Exercise 1: ``answer(x (B, T, D), h_0 (B, H), W_xh (H, D), W_hh (H, H), b (H,)) -> (B, T, H)``."""
+    """Exercise 1: `answer(x (B, T, D), h_0 (B, H), W_xh (H, D), W_hh (H, H), b (H,)) -> (B, T, H)`."""
     generator = torch.Generator().manual_seed(seed)
     pulse = torch.eye(3)[None, :, :1]
     relay = torch.tensor([[0.0, 0.0], [2.0, 0.0]])

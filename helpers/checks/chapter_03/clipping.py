@@ -92,7 +92,7 @@ IDEAS = (
 
 
 def clip(answer, seed: int = 1) -> Verdict:
-    """Exercise 6: ``answer(dW_hh (H, H), db (H,), max_norm ()) -> dW_hh (H, H), db (H,)``, clipped."""
+    """Exercise 6: `answer(dW_hh (H, H), db (H,), max_norm ()) -> dW_hh (H, H), db (H,)`, clipped."""
     generator = torch.Generator().manual_seed(seed)
     G, g = torch.randn(5, 5, generator=generator), 3 * torch.randn(5, generator=generator)
     cases = (

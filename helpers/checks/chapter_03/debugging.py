@@ -10,7 +10,7 @@ from helpers.checks.verdict import Verdict
 
 
 def _gradient(W_hh: Tensor, read: Tensor, target: Tensor, *, cut: bool = False) -> Tensor:
-    """∂/∂W of ‖h_T - target‖² for h_t = tanh(read_t + W h_{t-1}); ``cut`` detaches the state at each step."""
+    """∂/∂W of ‖h_T - target‖² for h_t = tanh(read_t + W h_{t-1}); `cut` detaches the state at each step."""
     W = W_hh.detach().clone().requires_grad_()
     h = torch.zeros_like(target)
     with torch.enable_grad():
@@ -78,7 +78,7 @@ MISCONCEPTIONS = (
 
 
 def descend(answer, seed: int = 1) -> Verdict:
-    """Exercise 5: ``answer(W_hh (H, H), read (T, H), target (H,), learning_rate, max_norm) -> (H, H)``."""
+    """Exercise 5: `answer(W_hh (H, H), read (T, H), target (H,), learning_rate, max_norm) -> (H, H)`."""
     generator = torch.Generator().manual_seed(seed)
     recent, far = _network(generator, steps=2), _network(generator, steps=12)
     cases = (

@@ -14,8 +14,8 @@ TOLERANCE = 0.005  # of the growth per step
 def growth_per_step(gain: float, inputs: float = INPUTS, activation: str = "tanh", seed: int = 9) -> float:
     """Factor by which ‖∂L/∂h_k‖ grows from one state to the one before it.
 
-    The geometric mean over 50 steps of 32 series, in a network of 64 units whose W_hh is ``gain`` times a
-    rotation, and whose units each read independent noise of standard deviation ``inputs``.
+    The geometric mean over 50 steps of 32 series, in a network of 64 units whose W_hh is `gain` times a
+    rotation, and whose units each read independent noise of standard deviation `inputs`.
     """
     generator = torch.Generator().manual_seed(seed)
     rnn = VanillaRNN(64, 64, activation, bias=False, generator=generator, dtype=torch.float64)

@@ -11,7 +11,7 @@ from helpers.checks.verdict import Verdict
 
 
 def leak(answer, seed: int = 1) -> Verdict:
-    """Exercise 8: ``answer(tau (N,), dt (N,), delay (N,)) -> alpha (N,), kept (N,)``, all times in hours."""
+    """Exercise 8: `answer(tau (N,), dt (N,), delay (N,)) -> alpha (N,), kept (N,)`, all times in hours."""
     generator = torch.Generator().manual_seed(seed)
     dt = torch.tensor([0.25, 0.5, 1.0, 2.0])
     steps = torch.randint(2, 12, (4,), generator=generator)

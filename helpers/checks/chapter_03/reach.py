@@ -92,7 +92,7 @@ MISCONCEPTIONS = (
 
 
 def reach(answer, seed: int = 1) -> Verdict:
-    """Exercise 2: ``answer(W (N, H, H), epsilon ()) -> (N,)`` for symmetric W: the first T with ρ^T ≤ ε."""
+    """Exercise 2: `answer(W (N, H, H), epsilon ()) -> (N,)` for symmetric W: the first T with ρ^T ≤ ε."""
     cases = (
         Case("one unit, s = 1/2, ε = 0.1, by hand", _fading(_units(0.5), 0.1)),
         Case("s = 0.5, 0.9 and 0.98, ε = 10⁻⁶", _fading(_units(0.5, 0.9, 0.98), 1e-6)),

@@ -15,9 +15,9 @@ RADIUS_TOLERANCE = 0.002
 
 
 def transient(answer, seed: int = 1) -> Verdict:
-    """Exercise 4: ``answer(rho, peak) -> (2, 2)`` of spectral radius ρ, its powers growing to ``peak``.
+    """Exercise 4: `answer(rho, peak) -> (2, 2)` of spectral radius ρ, its powers growing to `peak`.
 
-    The powers judge: max over k of ‖W^k‖₂ must lie between ``peak`` and 1.2 times that. Seed 1 asks for other
+    The powers judge: max over k of ‖W^k‖₂ must lie between `peak` and 1.2 times that. Seed 1 asks for other
     numbers than every other seed.
     """
     if is_blank(answer) or not callable(answer):

@@ -55,7 +55,7 @@ MISCONCEPTIONS = (
 
 
 def delay_vectors(answer, dimension: object = None, seed: int = 1) -> Verdict:
-    """Exercise 9: ``answer(x (T,), delay, dimension) -> (T - (m-1) d, m)``, and the dimension of a series."""
+    """Exercise 9: `answer(x (T,), delay, dimension) -> (T - (m-1) d, m)`, and the dimension of a series."""
     if is_blank(answer) and is_blank(dimension):
         return Verdict("delay_vectors")
     x = torch.randn(30, generator=torch.Generator().manual_seed(seed))

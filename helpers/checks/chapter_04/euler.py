@@ -111,7 +111,7 @@ LONGEST_IDEAS = (
 
 
 def euler_rnn(answer, seed: int = 1) -> Verdict:
-    """Exercise 5: ``answer(J (H, H), c (H,), dt ()) -> W (H, H), b (H,), dt_max ()``."""
+    """Exercise 5: `answer(J (H, H), c (H,), dt ()) -> W (H, H), b (H,), dt_max ()`."""
     generator = torch.Generator().manual_seed(seed)
     spiral = torch.tensor([[-1.0, -7.0], [7.0, -1.0]])
     cases = (

@@ -19,7 +19,7 @@ def random_weights(seed: int = 4) -> Tensor:
 
 
 def largest_exponent(gain: float, inputs: float = 0.0, steps: int = 1000) -> float:
-    """λ_1 per step of h' = tanh(gain · W h + x_t), x_t independent noise of standard deviation ``inputs``."""
+    """λ_1 per step of h' = tanh(gain · W h + x_t), x_t independent noise of standard deviation `inputs`."""
     generator = torch.Generator().manual_seed(10)
     W, transient = gain * random_weights(), 500
     system = Map(

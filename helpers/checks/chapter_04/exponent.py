@@ -90,7 +90,7 @@ MISCONCEPTIONS = (
 
 
 def lyapunov_exponent(answer, seed: int = 1) -> Verdict:
-    """Exercise 6: ``answer(x (T,), r (), transient) -> ()`` of the logistic map, per step."""
+    """Exercise 6: `answer(x (T,), r (), transient) -> ()` of the logistic map, per step."""
     start = 0.05 + 0.2 * torch.rand((), generator=torch.Generator().manual_seed(seed)).item()
     resting = {"x": torch.full((5,), 0.75), "r": torch.tensor(4.0), "transient": 0}
     cases = (
@@ -103,7 +103,7 @@ def lyapunov_exponent(answer, seed: int = 1) -> Verdict:
 
 
 def _seasons(r: float, start: float, steps: int, transient: int) -> dict[str, Tensor | int]:
-    """A population that starts at a thousandth of ``start``; for the first seasons it grows by a factor r."""
+    """A population that starts at a thousandth of `start`; for the first seasons it grows by a factor r."""
     x = [start / 1000]
     for _ in range(steps - 1):
         x.append(r * x[-1] * (1 - x[-1]))

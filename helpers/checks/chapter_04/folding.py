@@ -94,7 +94,7 @@ OF_THE_BIAS = (
 
 
 def fold(answer, seed: int = 1) -> Verdict:
-    """Exercise 2: ``answer(w (N,)) -> h (N,), b (N,)``, the fold of the upper state for w ≥ 4."""
+    """Exercise 2: `answer(w (N,)) -> h (N,), b (N,)`, the fold of the upper state for w ≥ 4."""
     generator = torch.Generator().manual_seed(seed)
     cases = (
         Case("w = 4, the cusp, by hand", {"w": torch.tensor([4.0])}),

@@ -119,7 +119,7 @@ OF_THE_RESIDUAL = (
 
 
 def newton(answer, seed: int = 1) -> Verdict:
-    """Exercise 3: ``answer(W (H, H), b (H,), h (B, H), steps) -> h (B, H), residual (B,)``."""
+    """Exercise 3: `answer(W (H, H), b (H,), h (B, H), steps) -> h (B, H), residual (B,)`."""
     generator = torch.Generator().manual_seed(seed)
     by_hand = {"W": torch.tensor([[2 / 3]]), "b": torch.tensor([0.5]).atanh(), "h": torch.zeros(1, 1)}
     relay = {"W": torch.tensor([[0.0, 0.6], [-1.8, 0.0]]), "b": torch.tensor([0.3, -0.2])}

@@ -108,7 +108,7 @@ SLOW_IDEAS = (
 
 
 def outcomes(answer, seed: int = 1) -> Verdict:
-    """Exercise 4: ``answer(W (H, H), b (H,), h (B, H), tolerance) -> fixed (B,), slow (B,)``, bool."""
+    """Exercise 4: `answer(W (H, H), b (H,), h (B, H), tolerance) -> fixed (B,), slow (B,)`, bool."""
     generator = torch.Generator().manual_seed(seed)
     cases = (
         Case("a neuron that holds a bit", _neuron(0.0, [_rest(1.0, 0.0), 0.0, _rest(-1.0, 0.0), -0.5])),

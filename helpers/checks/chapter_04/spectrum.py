@@ -117,7 +117,7 @@ MISCONCEPTIONS = (
 
 
 def lyapunov_spectrum(answer, seed: int = 1) -> Verdict:
-    """Exercise 7: ``answer(jacobians (T, D, D)) -> (D,)``, starting from Q = I."""
+    """Exercise 7: `answer(jacobians (T, D, D)) -> (D,)`, starting from Q = I."""
     generator = torch.Generator().manual_seed(seed)
     saddle = torch.tensor([[2.0, 0.0], [0.0, 0.5]], dtype=torch.float64)
     start = 0.2 * torch.rand(2, generator=generator, dtype=torch.float64)

@@ -89,7 +89,7 @@ STABLE_IDEAS = (
 
 
 def stability(answer, seed: int = 1) -> Verdict:
-    """Exercise 1: ``answer(w (N,), h (N,)) -> slope (N,), stable (N,) bool`` at the fixed points h."""
+    """Exercise 1: `answer(w (N,), h (N,)) -> slope (N,), stable (N,) bool` at the fixed points h."""
     generator = torch.Generator().manual_seed(seed)
     w, h = torch.rand(2, 12, generator=generator)
     cases = (

@@ -21,11 +21,11 @@ class Linear:
     A: Tensor
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
-        """y' ``(B, D)``."""
+        """y' (B, D)."""
         return y @ self.A.mT
 
     def solution(self, t: Tensor, y0: Tensor) -> Tensor:
-        """e^(A (t - t_0)) y0, as torchdiffeq orders it, ``(T, B, D)``."""
+        """e^(A (t - t_0)) y0, as torchdiffeq orders it, (T, B, D)."""
         return y0 @ torch.linalg.matrix_exp((t - t[0])[:, None, None] * self.A).mT
 
 
@@ -99,7 +99,7 @@ MISCONCEPTIONS = (
 
 
 def trajectory_loss(answer, seed: int = 1) -> Verdict:
-    """Exercise 6: ``answer(field, t (T,), y (B, T, D), mask (B, T, D)) -> ()``, mean squared error."""
+    """Exercise 6: `answer(field, t (T,), y (B, T, D), mask (B, T, D)) -> ()`, mean squared error."""
     generator = torch.Generator().manual_seed(seed)
     cases = (
         Case("as many samples as times, all measured", _study(generator, 6, 6, share=1.0)),

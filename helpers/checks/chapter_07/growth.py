@@ -16,7 +16,7 @@ def _pairs(t: Tensor, y0: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sphere(t: Tensor, wait: Tensor) -> Tensor:
-    """The solution of y' = 3 y^(2/3) from 0 that leaves 0 at ``wait``."""
+    """The solution of y' = 3 y^(2/3) from 0 that leaves 0 at `wait`."""
     return (t - wait).clamp(min=0) ** 3
 
 
@@ -99,7 +99,7 @@ SPHERE_IDEAS = (
 
 
 def growth(pairs, sphere=None, seed: int = 1) -> Verdict:
-    """Exercise 1: ``pairs(t (N,), y0, r) -> y (N,), t_end ()`` and ``sphere(t (N,), wait) -> (N,)``."""
+    """Exercise 1: `pairs(t (N,), y0, r) -> y (N,), t_end ()` and `sphere(t (N,), wait) -> (N,)`."""
     if is_blank(pairs) and is_blank(sphere):
         return Verdict("growth")
     draw = torch.rand(2, generator=torch.Generator().manual_seed(seed)).tolist()

@@ -93,7 +93,7 @@ MISCONCEPTIONS = (
 
 
 def heun_step(answer, seed: int = 1) -> Verdict:
-    """Exercise 5: ``answer(f, t (B,), y (B, D), dt (B,)) -> (B, D)``, and the order it has."""
+    """Exercise 5: `answer(f, t (B,), y (B, D), dt (B,)) -> (B, D)`, and the order it has."""
     generator = torch.Generator().manual_seed(seed)
     spiral = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
     cases = (
@@ -124,7 +124,7 @@ def _seasons(t: Tensor, y: Tensor) -> Tensor:
 
 
 def _as_column(t: Tensor, y: Tensor) -> Tensor:
-    """t as ``(B, 1)``; the message reaches the student through the check."""
+    """t as (B, 1); the message reaches the student through the check."""
     if getattr(t, "shape", None) != y.shape[:1]:
         shape = tuple(getattr(t, "shape", ()))
         raise ValueError(f"f wants t of shape {tuple(y.shape[:1])}, one time for each sample: got {shape}")

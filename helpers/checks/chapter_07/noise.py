@@ -71,7 +71,7 @@ SLIPS = (
 
 
 def euler_maruyama(answer, seed: int = 1) -> Verdict:
-    """Exercise 3: ``answer(f, t, y (B, D), dt, sigma (D,), generator) -> (B, D)``."""
+    """Exercise 3: `answer(f, t, y (B, D), dt, sigma (D,), generator) -> (B, D)`."""
     y = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
     still = Case(
         "without noise, one step of Euler",

@@ -26,7 +26,7 @@ class Steps:
     count: int
 
     def __call__(self, starts: Tensor) -> Tensor:
-        """From starts ``(K, D)`` the states at 0, 1, …, n intervals, ``(K, n + 1, D)``."""
+        """From starts (K, D) the states at 0, 1, …, n intervals, (K, n + 1, D)."""
         states = [starts]
         for _ in range(self.count):
             states.append(states[-1] @ self.A.mT)
@@ -155,7 +155,7 @@ MISCONCEPTIONS = (
 
 
 def multiple_shooting(answer, seed: int = 1) -> Verdict:
-    """Exercise 8: ``answer(flow, starts (K, D), y (T, D), weight ()) -> ()`` with T = K n."""
+    """Exercise 8: `answer(flow, starts (K, D), y (T, D), weight ()) -> ()` with T = K n."""
     generator = torch.Generator().manual_seed(seed)
     by_hand = {
         "flow": Steps(torch.tensor([[2.0]]), count=2),

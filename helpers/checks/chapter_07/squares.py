@@ -129,7 +129,7 @@ AUTOCATALYSIS_IDEAS = (
 
 
 def by_squares(product, autocatalysis=None, seed: int = 1) -> Verdict:
-    """Exercise 7: ``product(x, y) -> x y`` and ``autocatalysis(x, y) -> x² y``, (N,) each, by squares."""
+    """Exercise 7: `product(x, y) -> x y` and `autocatalysis(x, y) -> x² y`, (N,) each, by squares."""
     if is_blank(product) and is_blank(autocatalysis):
         return Verdict("by_squares")
     x, y = 4 * torch.rand(2, 6, generator=torch.Generator().manual_seed(seed)) - 2

@@ -75,7 +75,7 @@ MISCONCEPTIONS = (
 
 
 def totals(L, project=None, seed: int = 1) -> Verdict:
-    """Exercise 2: L (3, 6) by hand, and ``project(F (B, D), L (K, D)) -> (B, D)`` that keeps L y."""
+    """Exercise 2: L (3, 6) by hand, and `project(F (B, D), L (K, D)) -> (B, D)` that keeps L y."""
     if is_blank(L) and is_blank(project):
         return Verdict("totals")
     generator = torch.Generator().manual_seed(seed)

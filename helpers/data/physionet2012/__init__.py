@@ -31,13 +31,13 @@ class PhysioNet2012:
     sets : tuple of str
         The sets asked for.
     set_index : Tensor of int64, shape (B,)
-        Which of ``sets`` each stay belongs to.
-    descriptors : Tensor, shape (B, 5)
-        What was noted at admission; 0 where ``descriptor_mask`` is False.
-    descriptor_mask : Tensor of bool, shape (B, 5)
+        Which of `sets` each stay belongs to.
+    descriptors : Tensor (B, 5)
+        What was noted at admission; 0 where `descriptor_mask` is False.
+    descriptor_mask : Tensor (B, 5), bool
         True where it was recorded.
     descriptor_names, descriptor_units : tuple of str, length 5
-    died : Tensor of bool, shape (B,)
+    died : Tensor (B,), bool
         Death in hospital; known for every stay.
     saps_i, sofa : Tensor of int64, shape (B,)
         Severity scores of the first day; -1 where not recorded.
@@ -81,27 +81,27 @@ def physionet2012(
     not recorded and that readings of one variable in the same minute become their mean. The first Weight at
     00:00 is the admission weight; every other Weight belongs to the series.
 
-    The files are looked for in ``root``, or else in the folder named by the environment variable
-    ``LIVING_DYNAMICS_DATA`` (in either, also in its folder ``physionet2012``), then in the cache, then at
-    PhysioNet. What was parsed is kept in the cache: the folder named by ``LIVING_DYNAMICS_CACHE``, or else
-    ``living-dynamics`` in the system's cache folder.
+    The files are looked for in `root`, or else in the folder named by the environment variable
+    `LIVING_DYNAMICS_DATA` (in either, also in its folder `physionet2012`), then in the cache, then at
+    PhysioNet. What was parsed is kept in the cache: the folder named by `LIVING_DYNAMICS_CACHE`, or else
+    `living-dynamics` in the system's cache folder.
 
     Parameters
     ----------
     sets : sequence of str
-        Any of ``"a"`` (4000 stays, 554 deaths) and ``"b"`` (4000 stays, 568 deaths), in the order wanted.
+        Any of `"a"` (4000 stays, 554 deaths) and `"b"` (4000 stays, 568 deaths), in the order wanted.
     root : path, optional
-        Folder that holds ``set-a.tar.gz`` and ``Outcomes-a.txt``; nowhere else is looked then.
+        Folder that holds `set-a.tar.gz` and `Outcomes-a.txt`; nowhere else is looked then.
     download : bool
         Whether to fetch what was not found from PhysioNet (6 MB a set), checking its SHA-256.
 
     Raises
     ------
     ValueError
-        If ``sets`` is empty, repeats or names another set; if a downloaded file is not the original; or if
+        If `sets` is empty, repeats or names another set; if a downloaded file is not the original; or if
         a file is not as the challenge describes it, naming the file and the line.
     FileNotFoundError
-        If ``root`` lacks a file, or if a file is nowhere and ``download`` is False.
+        If `root` lacks a file, or if a file is nowhere and `download` is False.
     ConnectionError
         If PhysioNet cannot be reached.
 
@@ -141,7 +141,7 @@ def _check_sets(sets: Sequence[str]) -> tuple[str, ...]:
     sets = tuple(sets)
     unknown = [name for name in sets if name not in SETS]
     if not sets or unknown or len(set(sets)) < len(sets):
-        raise ValueError(f"sets must name one or more of {SETS}, each once, got {sets}")
+        raise ValueError(f"sets must name one or more of {SETS}, each once: got {sets}")
     return sets
 
 

@@ -16,12 +16,12 @@ SHA256 = {
 
 
 def cache_folder() -> Path:
-    """Folder for downloads and parsed archives: ``LIVING_DYNAMICS_CACHE``, else the system's cache."""
+    """Folder for downloads and parsed archives: `LIVING_DYNAMICS_CACHE`, else the system's cache."""
     return Path(os.environ.get("LIVING_DYNAMICS_CACHE") or pooch.os_cache("living-dynamics")) / FOLDER
 
 
 def locate(name: str, root: str | os.PathLike | None, download: bool) -> Path:
-    """Find one of the challenge's files in ``root``, else around this machine, else at PhysioNet.
+    """Find one of the challenge's files in `root`, else around this machine, else at PhysioNet.
 
     Files that the reader keeps are taken as they are, a changed copy included. Files in the cache and files
     from PhysioNet must have the known SHA-256.
@@ -29,7 +29,7 @@ def locate(name: str, root: str | os.PathLike | None, download: bool) -> Path:
     Raises
     ------
     FileNotFoundError
-        If ``root`` lacks the file; or, without ``root``, if it is nowhere and ``download`` is False.
+        If `root` lacks the file; or, without `root`, if it is nowhere and `download` is False.
     ValueError
         If the cached or downloaded file has another SHA-256 than the original.
     ConnectionError

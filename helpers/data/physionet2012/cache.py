@@ -47,7 +47,7 @@ def _read(path: Path) -> Stays:
 
 
 def _write(path: Path, stays: Stays) -> None:
-    """Write beside ``path``, then rename: whoever looks sees all of the file or none."""
+    """Write beside `path`, then rename: whoever looks sees all of the file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as beside:
         partial = Path(beside) / path.name

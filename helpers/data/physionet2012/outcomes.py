@@ -11,7 +11,7 @@ DIED = OUTCOMES.index("In-hospital_death")
 
 
 def read_outcomes(path: Path, record_id: np.ndarray, archive: Path) -> np.ndarray:
-    """Read the outcomes (N, 5) of the stays ``record_id`` (N,), which ``archive`` holds.
+    """Read the outcomes (N, 5) of the stays `record_id` (N,), which `archive` holds.
 
     Raises
     ------
@@ -20,7 +20,7 @@ def read_outcomes(path: Path, record_id: np.ndarray, archive: Path) -> np.ndarra
     """
     header, *lines = path.read_text("ascii", errors="replace").splitlines() or [""]
     if header != HEADER:
-        raise ValueError(f"{path}, line 1: expected the header {HEADER}, got {header!r}")
+        raise ValueError(f"{path}, line 1: expected the header {HEADER}: got {header!r}")
     row_of, stays = {}, set(record_id.tolist())
     for number, line in enumerate(lines, start=2):
         stay, *outcomes = _integers(f"{path}, line {number}", line)
@@ -40,9 +40,9 @@ def _integers(place: str, line: str) -> list[int]:
     try:
         numbers = [int(field) for field in line.split(",")]
     except ValueError:
-        raise ValueError(f"{place}: expected whole numbers, got {line!r}") from None
+        raise ValueError(f"{place}: expected whole numbers: got {line!r}") from None
     if len(numbers) != 1 + len(OUTCOMES):
-        raise ValueError(f"{place}: expected {HEADER}, got {line!r}")
+        raise ValueError(f"{place}: expected {HEADER}: got {line!r}")
     if numbers[1 + DIED] not in (0, 1):
-        raise ValueError(f"{place}: {OUTCOMES[DIED]} must be 0 or 1, got {numbers[1 + DIED]}")
+        raise ValueError(f"{place}: {OUTCOMES[DIED]} must be 0 or 1: got {numbers[1 + DIED]}")
     return numbers

@@ -76,12 +76,12 @@ def parse_stay(place: str, text: str) -> Stay:
     """Read one stay's rows, and take what was recorded at admission out of its series."""
     header, *lines = text.splitlines() or [""]
     if header != HEADER:
-        raise ValueError(f"{place}, line 1: expected the header {HEADER}, got {header!r}")
+        raise ValueError(f"{place}, line 1: expected the header {HEADER}: got {header!r}")
     minute, code, value = _columns(place, lines)
     rows = [_row_at_admission(place, name, minute, code) for name in (*ONCE, "Weight")]
     record_id, *descriptors = value[rows].tolist()
     if not record_id.is_integer():
-        raise ValueError(f"{place}, line {rows[0] + 2}: RecordID must be a whole number, got {record_id}")
+        raise ValueError(f"{place}, line {rows[0] + 2}: RecordID must be a whole number: got {record_id}")
     in_series = value != NOT_RECORDED
     in_series[rows] = False
     return Stay(int(record_id), descriptors, minute[in_series], code[in_series], value[in_series])
@@ -114,7 +114,7 @@ def _first_fault(place: str, lines: list[str]) -> ValueError:
 def _fault(line: str) -> str | None:
     """Say what is wrong with a line, if anything is."""
     if line.count(",") != 2:
-        return f"expected {HEADER}, got {line!r}"
+        return f"expected {HEADER}: got {line!r}"
     time, parameter, value = line.split(",")
     if time not in MINUTE_OF:
         return f"time {time!r} is not HH:MM between 00:00 and {HOURS}:00"

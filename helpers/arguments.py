@@ -1,0 +1,183 @@
+"""The checks of arguments that several rooms share: what each refuses, it names, beside what it expected.
+
+A check that a single room needs stays in that room, and is built from these.
+"""
+
+from collections.abc import Callable, Collection
+from math import isfinite
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+
+def refuse_where(wrong: Tensor, message: Callable[..., str]) -> None:
+    """Raise `ValueError(message(*index))` for the first index at which `wrong` is True."""
+    if wrong.any():
+        raise ValueError(message(*wrong.nonzero()[0].tolist()))
+
+
+def kind(thing: object) -> str:
+    """What a thing is, for messages."""
+    return f"a {thing.dtype} tensor" if isinstance(thing, Tensor) else type(thing).__name__
+
+
+def plain(thing: object) -> object:
+    """A shape as a tuple; anything else as it is."""
+    return tuple(thing) if isinstance(thing, torch.Size) else thing
+
+
+# Numbers and names.
+
+
+def check_whole_number(name: str, value: int, least: int = 1) -> None:
+    """Refuse anything but a whole number of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}: got {value!r}")
+
+
+def check_positive_number(name: str, value: float) -> None:
+    """Refuse anything but one positive, finite number."""
+    if not (is_finite_number(value) and value > 0):
+        raise ValueError(f"{name} must be positive and finite: got {value!r}")
+
+
+def check_not_negative_number(name: str, value: float) -> None:
+    """Refuse anything but one finite number that is zero or more."""
+    if not (is_finite_number(value) and value >= 0):
+        raise ValueError(f"{name} must be finite and not negative: got {value!r}")
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse a number outside the open interval from 0 to 1."""
+    if not (is_finite_number(value) and 0 < value < 1):
+        raise ValueError(f"{name} must lie strictly between 0 and 1: got {value!r}")
+
+
+def check_one_of(name: str, value: object, choices: Collection[str]) -> None:
+    """Refuse a name that is not among the choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}: got {value!r}")
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether this is one real number, neither NaN nor infinite."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+# One tensor.
+
+
+def check_floating(name: str, tensor: Tensor) -> None:
+    """Refuse anything but a floating-point tensor."""
+    if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
+        raise ValueError(f"{name} must be a floating-point tensor: got {kind(tensor)}")
+
+
+def check_entries(name: str, tensor: Tensor, valid: Tensor, expected: str) -> None:
+    """Refuse a tensor with an entry that is not `valid`, naming the first one and its value."""
+    refuse_where(~valid, lambda *place: f"{name} must {expected}: {entry(name, tensor, *place)}")
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Refuse NaN and infinities."""
+    check_entries(name, tensor, tensor.isfinite(), "be finite")
+
+
+def check_positive(name: str, tensor: Tensor) -> None:
+    """Refuse entries that are zero, negative, infinite or NaN."""
+    check_entries(name, tensor, tensor.isfinite() & (tensor > 0), "be positive and finite")
+
+
+def entry(name: str, tensor: Tensor, *place: int) -> str:
+    """An entry and its value, `y[2, 0] = nan`; a tensor without axes is its own entry."""
+    return f"{name}{list(place) if place else ''} = {tensor[place].item()}"
+
+
+# Two tensors.
+
+
+def check_like(name: str, tensor: Tensor, reference_name: str, reference: Tensor) -> None:
+    """Refuse a tensor of another dtype or device than the reference."""
+    for what in ("dtype", "device"):
+        check_same(name, what, getattr(tensor, what), reference_name, getattr(reference, what))
+
+
+def check_same(name: str, what: str, found: object, reference_name: str, expected: object) -> None:
+    """Refuse a dtype, device or size that is not the reference's."""
+    if found != expected:
+        raise ValueError(
+            f"{name} must have the {what} of {reference_name}: got {plain(found)} and {plain(expected)}"
+        )
+
+
+def check_returns_like(name: str, result: Tensor, argument_name: str, argument: Tensor) -> None:
+    """Refuse a function whose result is no tensor of its argument's shape, dtype and device."""
+    if not isinstance(result, Tensor):
+        raise ValueError(f"{name} must return a tensor: got {kind(result)}")
+    for what in ("shape", "dtype", "device"):
+        found, expected = getattr(result, what), getattr(argument, what)
+        if found != expected:
+            raise ValueError(
+                f"{name} must return the {what} of {argument_name}, {plain(expected)}: got {plain(found)}"
+            )
+
+
+def check_broadcastable(name: str, shape: torch.Size, other: str, other_shape: torch.Size) -> None:
+    """Refuse two shapes that do not broadcast together."""
+    try:
+        torch.broadcast_shapes(shape, other_shape)
+    except RuntimeError:
+        message = f"{name} must broadcast with {other}: shapes {tuple(shape)} and {tuple(other_shape)}"
+        raise ValueError(message) from None
+
+
+# What was observed of a batch of series.
+
+
+def check_mask(mask: Tensor, name: str, values: Tensor) -> None:
+    """Refuse anything but a bool mask of the shape and on the device of the values."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        raise ValueError(f"mask must be bool: got {mask.dtype if isinstance(mask, Tensor) else kind(mask)}")
+    if mask.shape != values.shape:
+        raise ValueError(f"mask must have the shape {tuple(values.shape)} of {name}: got {tuple(mask.shape)}")
+    check_same("mask", "device", mask.device, name, values.device)
+
+
+def check_lengths(lengths: Tensor, name: str, values: Tensor) -> None:
+    """Refuse anything but one whole number from 0 to T for each of the series (B, T, ...)."""
+    series, steps = values.shape[:2]
+    if not isinstance(lengths, Tensor) or lengths.shape != (series,):
+        found = tuple(lengths.shape) if isinstance(lengths, Tensor) else kind(lengths)
+        raise ValueError(f"lengths must have shape (B,) = ({series},): got {found}")
+    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
+        raise ValueError(f"lengths must be integers: got {lengths.dtype}")
+    check_same("lengths", "device", lengths.device, name, values.device)
+    refuse_where(
+        (lengths < 0) | (lengths > steps),
+        lambda b: f"lengths must lie between 0 and T = {steps}: series {b} has length {lengths[b]}",
+    )
+
+
+def valid_steps(lengths: Tensor, steps: int) -> Tensor:
+    """True for each series' real steps (B, T), False for padding."""
+    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
+
+
+def observed_entries(name: str, values: Tensor, mask: Tensor | None, lengths: Tensor | None) -> Tensor:
+    """True where the values (B, T, ...) were observed and lie within their series.
+
+    Raises
+    ------
+    ValueError
+        If the mask or the lengths do not fit the values.
+    """
+    observed = torch.ones_like(values, dtype=torch.bool)
+    if mask is not None:
+        check_mask(mask, name, values)
+        observed = mask
+    if lengths is not None:
+        check_lengths(lengths, name, values)
+        valid = valid_steps(lengths, values.shape[1])
+        observed = observed & valid.reshape(*valid.shape, *[1] * (values.ndim - 2))
+    return observed
