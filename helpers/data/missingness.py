@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 
 
 @dataclass(frozen=True, eq=False)

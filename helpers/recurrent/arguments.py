@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.series.validation import check_lengths
+from helpers.arguments import check_lengths
 
 
 def check_size(name: str, size: int, least: int = 1) -> None:
@@ -69,5 +69,5 @@ def _within(lengths: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"lengths must be integers: got {lengths.dtype}")
     if lengths.device != x.device:
         raise ValueError(f"lengths must have the device of x: got {lengths.device} and {x.device}")
-    check_lengths(lengths, steps)
+    check_lengths(lengths, "x", x)
     return torch.arange(steps, device=x.device) < lengths.unsqueeze(-1)

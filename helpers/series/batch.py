@@ -7,14 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.series.grid import cell_means, grid_cells
-from helpers.series.validation import (
-    check_kinds,
+from helpers.arguments import (
+    check_finite,
+    check_floating,
     check_lengths,
-    check_observations,
-    check_times,
+    check_mask,
+    check_positive_number,
+    check_same,
+    is_finite_number,
     refuse_where,
+    valid_steps,
 )
+
+MOST_ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,10 +56,11 @@ class IrregularBatch:
     lengths: Tensor
 
     def __post_init__(self) -> None:
-        check_kinds(self.times, self.values, self.mask, self.lengths)
-        check_lengths(self.lengths, self.times.shape[1])
-        check_times(self.times, self.valid)
-        check_observations(self.values, self.mask, self.lengths, self.valid)
+        _check_shapes(self.times, self.values)
+        check_mask(self.mask, "values", self.values)
+        check_lengths(self.lengths, "values", self.values)
+        _check_times(self.times, self.valid)
+        _check_observations(self)
 
     def __len__(self) -> int:
         """Count the series."""
@@ -78,14 +84,13 @@ class IrregularBatch:
 
     @property
     def valid(self) -> Tensor:
-        """True for real steps, False for padding, shape (B, T)."""
-        steps = torch.arange(self.times.shape[1], device=self.lengths.device)
-        return steps < self.lengths.unsqueeze(-1)
+        """True for each series' real steps (B, T), False for padding."""
+        return valid_steps(self.lengths, self.times.shape[1])
 
     def deltas(self) -> Tensor:
-        """Time since each feature was last observed, shape (B, T, D); 0 in padding.
+        """Time since each feature was last observed (B, T, D); 0 in padding.
 
-        With `s` the times and `m` the mask::
+        With s the times and m the mask::
 
             δ[0] = 0
             δ[k] = s[k] - s[k-1]            where m[k-1] is True
@@ -103,7 +108,7 @@ class IrregularBatch:
         return torch.where(self.valid.unsqueeze(-1), times - latest_before, 0.0)
 
     def last_observed(self, mean: Tensor) -> Tensor:
-        """Latest value observed at or before each step, shape (B, T, D); padding repeats the last one.
+        """Latest value observed at or before each step (B, T, D); padding repeats the last one.
 
         ::
 
@@ -124,17 +129,17 @@ class IrregularBatch:
         features = self.values.shape[2]
         if mean.shape != (features,):
             raise ValueError(f"mean must have shape (D,) = ({features},): got {tuple(mean.shape)}")
-        refuse_where(~mean.isfinite(), lambda d: f"mean must be finite: feature {d} has mean {mean[d]}")
+        check_finite("mean", mean)
         steps = torch.arange(self.times.shape[1], device=self.mask.device).reshape(-1, 1)
         latest = torch.where(self.mask, steps, -1).cummax(dim=1).values  # (B, T, D); -1 before the first
         return torch.where(latest >= 0, self.values.gather(1, latest.clamp(min=0)), mean.to(self.values))
 
     def to_grid(self, step: float, start: float = 0.0) -> "IrregularBatch":
-        """Average the observations onto the regular grid `start + k * step`.
+        """Average the observations onto the regular grid t[k] = start + k · step.
 
         ::
 
-            t[k] = start + k · step,   x̄[k] = mean of the observations in (t[k-1], t[k]]
+            x̄[k] = mean of the observations in (t[k-1], t[k]]
 
         Cell k closes at its own time, so that it never holds a value from its future. An observation
         that lies on a grid time, up to round-off, stays there. A cell without observations is unobserved.
@@ -150,14 +155,87 @@ class IrregularBatch:
         Raises
         ------
         ValueError
-            If `step` is not positive and finite, or a step lies before `start`.
+            If `step` is not positive and finite, or a step of a series lies before `start`.
         """
-        cells = grid_cells(self.times, self.valid, step, start)  # (B, T)
+        cells = _grid_cells(self.times, self.valid, step, start)  # (B, T)
         lengths = pad(torch.where(self.valid, cells + 1, 0), (1, 0)).amax(1)  # 0 for a series without steps
         steps = max(lengths.tolist(), default=0)
-        means, counts = cell_means(cells, self.values, self.mask, steps)  # (B, K, D)
+        means, counts = _cell_means(cells, self.values, self.mask, steps)  # (B, K, D)
         times = start + step * torch.arange(steps, dtype=torch.float64, device=self.times.device)
         return IrregularBatch(times.to(self.times.dtype).expand(len(self), -1), means, counts > 0, lengths)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "IrregularBatch":
         return IrregularBatch(*map(function, (self.times, self.values, self.mask, self.lengths)))
+
+
+def _check_shapes(times: Tensor, values: Tensor) -> None:
+    if times.ndim != 2:
+        raise ValueError(f"times must have shape (B, T): got {tuple(times.shape)}")
+    if values.ndim != 3 or values.shape[:2] != times.shape:
+        series, steps = times.shape
+        raise ValueError(
+            f"values must have shape (B, T, D) = ({series}, {steps}, D): got {tuple(values.shape)}"
+        )
+    check_floating("times", times)
+    check_floating("values", values)
+    check_same("times", "device", times.device, "values", values.device)
+
+
+def _check_times(times: Tensor, valid: Tensor) -> None:
+    """Refuse times (B, T) of real steps that are not finite, or do not increase."""
+    refuse_where(
+        valid & ~times.isfinite(),
+        lambda b, k: f"times must be finite: series {b} has times[{k}] = {times[b, k]}",
+    )
+    refuse_where(
+        valid[:, 1:] & (times[:, 1:] <= times[:, :-1]),
+        lambda b, k: (
+            f"times must increase within each series: "
+            f"series {b} has times[{k + 1}] = {times[b, k + 1]} after {times[b, k]}"
+        ),
+    )
+
+
+def _check_observations(batch: IrregularBatch) -> None:
+    """Refuse an observation beyond its series' end, or one that is not finite."""
+    values, mask, lengths = batch.values, batch.mask, batch.lengths
+    refuse_where(
+        mask & ~batch.valid.unsqueeze(-1),
+        lambda b, k, d: (
+            f"mask must be False beyond a series' length: "
+            f"series {b} has length {lengths[b]} and mask[{k}, {d}] = True"
+        ),
+    )
+    if values[mask].isfinite().all():  # in a sparse batch far cheaper than to look for the place
+        return
+    refuse_where(
+        mask & ~values.isfinite(),
+        lambda b, k, d: (
+            f"observed values must be finite: series {b} has values[{k}, {d}] = {values[b, k, d]}"
+        ),
+    )
+
+
+def _grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tensor:
+    """Cell ⌈(times - start) / step⌉ of each real step (B, T); 0 in padding."""
+    check_positive_number("step", step)
+    if not is_finite_number(start):
+        raise ValueError(f"start must be finite: got {start!r}")
+    times = torch.where(valid, times, start)
+    position = (times.double() - start) / step
+    round_off = MOST_ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
+    refuse_where(
+        position < -round_off,
+        lambda b, k: f"times must not lie before start = {start}: series {b} has times[{k}] = {times[b, k]}",
+    )
+    nearest = position.round()
+    return torch.where((position - nearest).abs() <= round_off, nearest, position.ceil()).long()
+
+
+def _cell_means(cells: Tensor, values: Tensor, mask: Tensor, number_of_cells: int) -> tuple[Tensor, Tensor]:
+    """Mean (0 where empty) and number of the observed values (B, T, D) in each cell, both (B, K, D)."""
+    index = cells.unsqueeze(-1).expand_as(values)  # (B, T, D)
+    empty = values.new_zeros(values.shape[0], number_of_cells, values.shape[2])
+    totals = empty.scatter_add(1, index, torch.where(mask, values, 0.0))
+    counts = empty.scatter_add(1, index, mask.to(values.dtype))
+    return totals / counts.clamp(min=1), counts

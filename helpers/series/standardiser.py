@@ -6,8 +6,8 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_finite, check_positive, refuse_where
 from helpers.series.batch import IrregularBatch
-from helpers.series.validation import refuse_where
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +41,8 @@ class Standardiser:
                 f"mean and standard_deviation must both have shape (D,): "
                 f"got {tuple(mean.shape)} and {tuple(deviation.shape)}"
             )
-        refuse_where(~mean.isfinite(), lambda d: f"mean must be finite: feature {d} has {mean[d]}")
-        refuse_where(
-            ~(deviation.isfinite() & (deviation > 0)),
-            lambda d: f"standard_deviation must be positive and finite: feature {d} has {deviation[d]}",
-        )
+        check_finite("mean", mean)
+        check_positive("standard_deviation", deviation)
 
     @classmethod
     def fit(cls, train: IrregularBatch, *, test: IrregularBatch | None = None) -> "Standardiser":

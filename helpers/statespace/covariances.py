@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 from helpers.statespace.diffuse import diffuse_directions
 from helpers.statespace.linear_gaussian import LinearGaussian
 from helpers.statespace.matrices import is_positive_definite, symmetric

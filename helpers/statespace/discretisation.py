@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 from helpers.statespace.matrices import (
     check_covariance,
     check_finite,

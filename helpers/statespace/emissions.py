@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.observation.arguments import check_entries, check_finite
+from helpers.arguments import check_entries, check_finite
 from helpers.statespace.hmm_probabilities import check_distributions, log_probability
 from helpers.statespace.hmm_values import check_counts, check_reals, check_symbols
 from helpers.statespace.missing_patterns import Patterns

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 from helpers.statespace.hmm import HMM
 from helpers.statespace.hmm_observations import log_evidence, valid_steps
 from helpers.statespace.hmm_probabilities import log_probability

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.series.validation import check_lengths, refuse_where
+from helpers.arguments import check_lengths, refuse_where
 from helpers.statespace.hmm import HMM
 
 
@@ -18,7 +18,7 @@ def valid_steps(y: Tensor, lengths: Tensor | None) -> Tensor:
         raise ValueError(f"lengths must have shape (B,) = ({series},): got {tuple(lengths.shape)}")
     if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
         raise ValueError(f"lengths must be integers: got {lengths.dtype}")
-    check_lengths(lengths, steps)
+    check_lengths(lengths, "y", y)
     return torch.arange(steps, device=y.device) < lengths.unsqueeze(-1)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 
 SMALL = 4  # rows; many matrices of up to so many are faster eliminated row by row than matrix by matrix
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.series.validation import check_lengths, refuse_where
+from helpers.arguments import check_lengths, refuse_where
 from helpers.statespace.linear_gaussian import LinearGaussian
 from helpers.statespace.matrices import check_kind
 
@@ -76,7 +76,7 @@ def _entries(y: Tensor, mask: Tensor | None, lengths: Tensor | None) -> Tensor:
             f"lengths must be integers of shape (B,) = ({len(y)},): "
             f"got {lengths.dtype} {tuple(lengths.shape)}"
         )
-    check_lengths(lengths, y.shape[1])
+    check_lengths(lengths, "y", y)
     steps = torch.arange(y.shape[1], device=y.device)
     return mask & (steps < lengths.unsqueeze(-1)).unsqueeze(-1)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 from helpers.statespace.associative_scan import Element, associative_scan
 from helpers.statespace.covariances import update_covariance
 from helpers.statespace.matrices import symmetric

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from helpers.series.validation import refuse_where
+from helpers.arguments import refuse_where
 from helpers.statespace.kalman import kalman_filter
 from helpers.statespace.linear_gaussian import LinearGaussian
 from helpers.statespace.observations import drifts

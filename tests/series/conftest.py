@@ -24,7 +24,7 @@ def dtype(request):
     return request.param
 
 
-@pytest.fixture(params=range(4))
+@pytest.fixture(params=range(4), ids=lambda seed: f"seed{seed}")
 def batch(request, dtype, device):
     """Four random batches, in each dtype, on each device."""
     return random_batch(request.param, dtype=dtype, device=device)

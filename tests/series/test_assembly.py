@@ -78,21 +78,21 @@ def one(dtype=torch.float32, times_dtype=torch.float32, features=1):
     return one_series(torch.zeros(1, dtype=times_dtype), torch.zeros(1, features, dtype=dtype))
 
 
-@pytest.mark.parametrize(
-    ("series", "message"),
-    [
-        ([], "series must hold at least one batch: got none"),
-        ([one(), one(), one(features=2)], "series must agree in features: series[2] has 2, series[0] has 1"),
-        (
-            [one(), one(dtype=torch.float64)],
-            "series must agree in dtype of values: series[1] has torch.float64, series[0] has torch.float32",
-        ),
-        (
-            [one(), one(times_dtype=torch.float64)],
-            "series must agree in dtype of times: series[1] has torch.float64, series[0] has torch.float32",
-        ),
-    ],
-)
+BAD_SERIES = [
+    ([], "series must hold at least one batch: got none"),
+    ([one(), one(), one(features=2)], "series must agree in features: series[2] has 2, series[0] has 1"),
+    (
+        [one(), one(dtype=torch.float64)],
+        "series must agree in dtype of values: series[1] has torch.float64, series[0] has torch.float32",
+    ),
+    (
+        [one(), one(times_dtype=torch.float64)],
+        "series must agree in dtype of times: series[1] has torch.float64, series[0] has torch.float32",
+    ),
+]
+
+
+@pytest.mark.parametrize(("series", "message"), BAD_SERIES, ids=[case[-1] for case in BAD_SERIES])
 def test_refuses_what_does_not_fit(series, message):
     with pytest.raises(ValueError) as error:
         collate(series)

@@ -27,58 +27,58 @@ def spoilt(name, index, value):
     return good
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (parts() | {"times": torch.zeros(3)}, "times must have shape (B, T): got (3,)"),
-        (
-            parts() | {"values": torch.zeros(2, 4, 2)},
-            "values must have shape (B, T, D) = (2, 3, D): got (2, 4, 2)",
-        ),
-        (parts() | {"values": torch.zeros(2, 3)}, "values must have shape (B, T, D) = (2, 3, D): got (2, 3)"),
-        (
-            parts() | {"mask": torch.ones(2, 3, 1, dtype=torch.bool)},
-            "mask must have the shape (2, 3, 2) of values: got (2, 3, 1)",
-        ),
-        (parts() | {"lengths": torch.tensor([3])}, "lengths must have shape (B,) = (2,): got (1,)"),
-        (
-            parts() | {"times": torch.arange(3).repeat(2, 1)},
-            "times must be floating point: got torch.int64",
-        ),
-        (
-            parts() | {"values": torch.ones(2, 3, 2, dtype=torch.int32)},
-            "values must be floating point: got torch.int32",
-        ),
-        (parts() | {"mask": torch.ones(2, 3, 2)}, "mask must be bool: got torch.float32"),
-        (parts() | {"lengths": torch.tensor([3.0, 3.0])}, "lengths must be integers: got torch.float32"),
-        (parts() | {"lengths": torch.tensor([True, True])}, "lengths must be integers: got torch.bool"),
-        (
-            parts() | {"lengths": torch.empty(2, dtype=torch.int64, device="meta")},
-            "times, values, mask and lengths must lie on one device: got cpu, cpu, cpu, meta",
-        ),
-        (spoilt("lengths", 1, 4), "lengths must lie between 0 and T = 3: series 1 has length 4"),
-        (spoilt("lengths", 0, -1), "lengths must lie between 0 and T = 3: series 0 has length -1"),
-        (spoilt("times", (1, 2), NAN), "times must be finite: series 1 has times[2] = nan"),
-        (spoilt("times", (1, 2), math.inf), "times must be finite: series 1 has times[2] = inf"),
-        (
-            spoilt("times", (1, 2), 1.0),
-            "times must increase within each series: series 1 has times[2] = 1.0 after 1.0",
-        ),
-        (
-            spoilt("times", (0, 1), -0.5),
-            "times must increase within each series: series 0 has times[1] = -0.5 after 0.0",
-        ),
-        (spoilt("values", (1, 2, 0), NAN), "observed values must be finite: series 1 has values[2, 0] = nan"),
-        (
-            spoilt("values", (1, 0, 1), -math.inf),
-            "observed values must be finite: series 1 has values[0, 1] = -inf",
-        ),
-        (
-            spoilt("lengths", 1, 2),
-            "mask must be False beyond a series' length: series 1 has length 2 and mask[2, 0] = True",
-        ),
-    ],
-)
+BAD_BATCHES = [
+    (parts() | {"times": torch.zeros(3)}, "times must have shape (B, T): got (3,)"),
+    (
+        parts() | {"values": torch.zeros(2, 4, 2)},
+        "values must have shape (B, T, D) = (2, 3, D): got (2, 4, 2)",
+    ),
+    (parts() | {"values": torch.zeros(2, 3)}, "values must have shape (B, T, D) = (2, 3, D): got (2, 3)"),
+    (
+        parts() | {"mask": torch.ones(2, 3, 1, dtype=torch.bool)},
+        "mask must have the shape (2, 3, 2) of values: got (2, 3, 1)",
+    ),
+    (parts() | {"lengths": torch.tensor([3])}, "lengths must have shape (B,) = (2,): got (1,)"),
+    (
+        parts() | {"times": torch.arange(3).repeat(2, 1)},
+        "times must be a floating-point tensor: got a torch.int64 tensor",
+    ),
+    (
+        parts() | {"values": torch.ones(2, 3, 2, dtype=torch.int32)},
+        "values must be a floating-point tensor: got a torch.int32 tensor",
+    ),
+    (parts() | {"mask": torch.ones(2, 3, 2)}, "mask must be bool: got torch.float32"),
+    (parts() | {"lengths": torch.tensor([3.0, 3.0])}, "lengths must be integers: got torch.float32"),
+    (parts() | {"lengths": torch.tensor([True, True])}, "lengths must be integers: got torch.bool"),
+    (
+        parts() | {"lengths": torch.empty(2, dtype=torch.int64, device="meta")},
+        "lengths must have the device of values: got meta and cpu",
+    ),
+    (spoilt("lengths", 1, 4), "lengths must lie between 0 and T = 3: series 1 has length 4"),
+    (spoilt("lengths", 0, -1), "lengths must lie between 0 and T = 3: series 0 has length -1"),
+    (spoilt("times", (1, 2), NAN), "times must be finite: series 1 has times[2] = nan"),
+    (spoilt("times", (1, 2), math.inf), "times must be finite: series 1 has times[2] = inf"),
+    (
+        spoilt("times", (1, 2), 1.0),
+        "times must increase within each series: series 1 has times[2] = 1.0 after 1.0",
+    ),
+    (
+        spoilt("times", (0, 1), -0.5),
+        "times must increase within each series: series 0 has times[1] = -0.5 after 0.0",
+    ),
+    (spoilt("values", (1, 2, 0), NAN), "observed values must be finite: series 1 has values[2, 0] = nan"),
+    (
+        spoilt("values", (1, 0, 1), -math.inf),
+        "observed values must be finite: series 1 has values[0, 1] = -inf",
+    ),
+    (
+        spoilt("lengths", 1, 2),
+        "mask must be False beyond a series' length: series 1 has length 2 and mask[2, 0] = True",
+    ),
+]
+
+
+@pytest.mark.parametrize(("bad", "message"), BAD_BATCHES, ids=[case[-1] for case in BAD_BATCHES])
 def test_refuses_by_name_and_place(bad, message):
     with pytest.raises(ValueError) as error:
         IrregularBatch(**bad)
@@ -106,7 +106,11 @@ def test_is_frozen(batch):
         batch.times = batch.times
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2), (2, 3, 0), (0, 0, 0)])
+@pytest.mark.parametrize(
+    "shape",
+    [(0, 3, 2), (2, 0, 2), (2, 3, 0), (0, 0, 0)],
+    ids=["no series", "no steps", "no features", "none of the three"],
+)
 def test_empty_axes_are_legal_throughout(shape):
     series, steps, features = shape
     empty = IrregularBatch(
@@ -260,14 +264,14 @@ def test_gradients_reach_only_the_observed_past(make_batch):
         assert values.grad.sum() + mean.grad.sum() == values[:, now].numel()
 
 
-@pytest.mark.parametrize(
-    ("mean", "message"),
-    [
-        (torch.zeros(2), "mean must have shape (D,) = (3,): got (2,)"),
-        (torch.tensor(0.0), "mean must have shape (D,) = (3,): got ()"),
-        (torch.tensor([0.0, NAN, 0.0]), "mean must be finite: feature 1 has mean nan"),
-    ],
-)
+BAD_MEANS = [
+    (torch.zeros(2), "mean must have shape (D,) = (3,): got (2,)"),
+    (torch.tensor(0.0), "mean must have shape (D,) = (3,): got ()"),
+    (torch.tensor([0.0, NAN, 0.0]), "mean must be finite: mean[1] = nan"),
+]
+
+
+@pytest.mark.parametrize(("mean", "message"), BAD_MEANS, ids=[case[-1] for case in BAD_MEANS])
 def test_last_observed_refuses_a_bad_mean(make_batch, mean, message):
     with pytest.raises(ValueError) as error:
         make_batch(0).last_observed(mean)

@@ -165,15 +165,25 @@ def test_refuses_features_without_variation():
         Standardiser.fit(one_series(times, values, mask))
 
 
+BAD_MOMENTS = [
+    ([0.0], [1.0, 1.0], "mean and standard_deviation must both have shape (D,): got (1,) and (2,)"),
+    (0.0, 1.0, "mean and standard_deviation must both have shape (D,): got () and ()"),
+    ([0.0, torch.nan], [1.0, 1.0], "mean must be finite: mean[1] = nan"),
+    (
+        [0.0, 0.0],
+        [1.0, 0.0],
+        "standard_deviation must be positive and finite: standard_deviation[1] = 0.0",
+    ),
+    (
+        [0.0, 0.0],
+        [torch.inf, 1.0],
+        "standard_deviation must be positive and finite: standard_deviation[0] = inf",
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    ("mean", "deviation", "message"),
-    [
-        ([0.0], [1.0, 1.0], "mean and standard_deviation must both have shape (D,): got (1,) and (2,)"),
-        (0.0, 1.0, "mean and standard_deviation must both have shape (D,): got () and ()"),
-        ([0.0, torch.nan], [1.0, 1.0], "mean must be finite: feature 1 has nan"),
-        ([0.0, 0.0], [1.0, 0.0], "standard_deviation must be positive and finite: feature 1 has 0.0"),
-        ([0.0, 0.0], [torch.inf, 1.0], "standard_deviation must be positive and finite: feature 0 has inf"),
-    ],
+    ("mean", "deviation", "message"), BAD_MOMENTS, ids=[case[-1] for case in BAD_MOMENTS]
 )
 def test_refuses_impossible_moments(mean, deviation, message):
     with pytest.raises(ValueError) as error:
