@@ -3,9 +3,10 @@
 from helpers.observation.censored import CensoredGaussian
 from helpers.observation.counts import NegativeBinomial, Poisson
 from helpers.observation.gaussian import Gaussian, HeteroscedasticGaussian
-from helpers.observation.intervals import Interval
+from helpers.observation.noise import LOG_TWO_PI, Interval
 
 __all__ = [
+    "LOG_TWO_PI",
     "CensoredGaussian",
     "Gaussian",
     "HeteroscedasticGaussian",

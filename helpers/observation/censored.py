@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.observation.arguments import (
-    broadcast_shape,
-    check_finite,
-    check_parameters,
-    check_positive,
-    check_probability,
-    check_real,
-)
+from helpers.arguments import check_finite, check_positive, check_probability
 from helpers.observation.gaussian import gaussian_log_density, sample_gaussian, standard_quantile
-from helpers.observation.intervals import Interval, central_interval
+from helpers.observation.noise import (
+    LOG_TWO_PI,
+    Interval,
+    broadcast_shape,
+    central_interval,
+    check_measurement,
+    check_parameters,
+)
 
 SQRT_HALF = math.sqrt(0.5)
 
@@ -27,19 +27,21 @@ class CensoredGaussian:
     The true value is y ~ N(μ, σ²); what is recorded is x = max(y, L). A recorded value at the limit L (or
     below it, whatever was typed in to say "not detected") means only y ≤ L; it is not a measurement of L.
 
-    log p(x) = log Φ((L - μ) / σ)   where x ≤ L      (a probability)
-    log p(x) = log N(x; μ, σ²)      where x > L      (a density)
+    ::
+
+        log p(x) = log Φ((L - μ) / σ)   where x ≤ L      (a probability)
+        log p(x) = log N(x; μ, σ²)      where x > L      (a density)
 
     `mean`, `standard_deviation` and `variance` describe the true value y, which is what one wants to
     estimate; `recorded_mean` is the mean of x, which is what a naive average estimates.
 
     Parameters
     ----------
-    mean : Tensor
+    mean : Tensor (...)
         μ, in the unit of the measurement.
-    standard_deviation : Tensor
+    standard_deviation : Tensor (...)
         σ > 0, same unit.
-    limit : Tensor
+    limit : Tensor (...)
         L, same unit. The three broadcast together.
 
     Raises
@@ -72,13 +74,13 @@ class CensoredGaussian:
     def recorded_mean(self) -> Tensor:
         """E[max(y, L)] = μ + σ (a Φ(a) + n(a)) with a = (L - μ) / σ; never below μ or L."""
         standardised = (self.limit - self.mean) / self.standard_deviation
-        density = torch.exp(gaussian_log_density(standardised, *_standard(standardised)))
+        density = torch.exp(-0.5 * standardised.square() - 0.5 * LOG_TWO_PI)
         excess = standardised * torch.special.ndtr(standardised) + density
         return self.mean + self.standard_deviation * excess
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log likelihood of each finite recorded `value`, elementwise, in nats."""
-        value = check_real("value", value, self.mean)
+        value = check_measurement(value, self.mean)
         below = value <= self.limit
         # Each branch sees harmless numbers where the other one applies, so that no NaN enters the gradient.
         limit = torch.where(below, self.limit, self.mean)
@@ -105,18 +107,17 @@ class CensoredGaussian:
 
 
 def log_normal_cdf(z: Tensor) -> Tensor:
-    """log Φ(z) = log(erfcx(-z / √2) / 2) - z² / 2 for z < 0 and log(1 - erfc(z / √2) / 2) otherwise.
+    """log Φ(z), to full precision in both tails, and so its gradient.
 
-    `torch.special.log_ndtr` has the same values, but its gradient is a difference of numbers of size z² / 2:
-    in float32 it is 4 % off at z = -1000.
+    ::
+
+        log Φ(z) = log(erfcx(-z / √2) / 2) - z² / 2      z < 0
+        log Φ(z) = log(1 - erfc(z / √2) / 2)             z ≥ 0
     """
+    # torch.special.log_ndtr has these values, but its gradient is a difference of numbers of size z² / 2.
     is_negative = z < 0
     negative = torch.where(is_negative, z, 0)
     positive = torch.where(is_negative, 0, z)
     lower = torch.log(torch.special.erfcx(-negative * SQRT_HALF) / 2) - negative.square() / 2
     upper = torch.log1p(-torch.special.erfc(positive * SQRT_HALF) / 2)
     return torch.where(is_negative, lower, upper)
-
-
-def _standard(like: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.zeros_like(like), torch.ones_like(like)

@@ -5,24 +5,24 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.observation.arguments import (
+from helpers.arguments import check_entries, check_positive, check_probability
+from helpers.observation.count_distribution import count_cdf, count_log_probability, count_quantile
+from helpers.observation.noise import (
+    Interval,
     broadcast_shape,
+    central_interval,
     check_count,
-    check_entries,
     check_parameters,
-    check_positive,
-    check_probability,
 )
-from helpers.observation.count_cdf import count_cdf, count_quantile
-from helpers.observation.count_likelihood import count_log_probability
-from helpers.observation.intervals import Interval, central_interval
 
 
 @dataclass(frozen=True, eq=False)
 class Poisson:
     """Counts of independent events: the variance equals the mean.
 
-    k ~ Poisson(μ),   log p(k) = k log μ - μ - log k!
+    ::
+
+        k ~ Poisson(μ),   log p(k) = k log μ - μ - log k!
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Poisson:
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of each count, elementwise, in nats."""
-        value = check_count("value", value, self.mean)
+        value = check_count(value, self.mean)
         return count_log_probability(value, self.mean, torch.zeros_like(self.mean))
 
     @torch.no_grad()
@@ -59,7 +59,7 @@ class Poisson:
     @torch.no_grad()
     def cdf(self, value: Tensor) -> Tensor:
         """P(k ≤ value), elementwise, without gradient."""
-        value = check_count("value", value, self.mean)
+        value = check_count(value, self.mean)
         return torch.special.gammaincc(value + 1, self.mean)
 
     @torch.no_grad()
@@ -77,17 +77,18 @@ class Poisson:
 class NegativeBinomial:
     """Counts whose rate itself varies: the variance grows with the square of the mean.
 
-    k ~ Poisson(Λ),  Λ ~ Gamma with mean μ and variance α μ²;   E k = μ,  Var k = μ + α μ²
+    ::
 
-    log p(k) = log Γ(k + 1/α) - log Γ(1/α) - log k! + k log(αμ / (1 + αμ)) - log(1 + αμ) / α
+        k ~ Poisson(Λ),  Λ ~ Gamma with mean μ and variance α μ²;   E k = μ,  Var k = μ + α μ²
+        log p(k) = log Γ(k + 1/α) - log Γ(1/α) - log k! + k log(αμ / (1 + αμ)) - log(1 + αμ) / α
 
     As α → 0 this becomes Poisson(μ), smoothly, and α = 0 is allowed.
 
     Parameters
     ----------
-    mean : Tensor
+    mean : Tensor (...)
         μ > 0, in counts.
-    dispersion : Tensor
+    dispersion : Tensor (...)
         α ≥ 0, without unit; broadcasts with `mean`. SciPy's nbinom(n, p) has n = 1/α, p = 1/(1 + αμ).
 
     Raises
@@ -106,7 +107,7 @@ class NegativeBinomial:
         check_parameters({"mean": self.mean, "dispersion": self.dispersion})
         check_positive("mean", self.mean)
         legal = self.dispersion.isfinite() & (self.dispersion >= 0)
-        check_entries("dispersion", self.dispersion, legal, "be finite and zero or more")
+        check_entries("dispersion", self.dispersion, legal, "be finite and not negative")
 
     @property
     def variance(self) -> Tensor:
@@ -115,7 +116,7 @@ class NegativeBinomial:
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of each count, elementwise, in nats."""
-        value = check_count("value", value, self.mean)
+        value = check_count(value, self.mean)
         return count_log_probability(value, self.mean, self.dispersion)
 
     @torch.no_grad()
@@ -132,7 +133,7 @@ class NegativeBinomial:
     @torch.no_grad()
     def cdf(self, value: Tensor) -> Tensor:
         """P(k ≤ value), elementwise, without gradient."""
-        value = check_count("value", value, self.mean)
+        value = check_count(value, self.mean)
         return count_cdf(value, self.mean, self.dispersion)
 
     @torch.no_grad()

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.observation.arguments import (
+from helpers.arguments import check_entries, check_finite, check_positive, check_probability
+from helpers.observation.noise import (
+    LOG_TWO_PI,
+    Interval,
     broadcast_shape,
-    check_entries,
-    check_finite,
+    central_interval,
+    check_measurement,
     check_parameters,
-    check_positive,
-    check_probability,
-    check_real,
 )
-from helpers.observation.intervals import Interval, central_interval
-
-LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 class _Gaussian:
@@ -32,7 +29,7 @@ class _Gaussian:
 
     def cdf(self, value: Tensor) -> Tensor:
         """P(x ≤ value), elementwise."""
-        value = check_real("value", value, self.mean)
+        value = check_measurement(value, self.mean)
         return torch.special.ndtr((value - self.mean) / self.standard_deviation)
 
     def quantile(self, probability: float) -> Tensor:
@@ -49,7 +46,9 @@ class _Gaussian:
 class Gaussian(_Gaussian):
     """Noise of constant size: every entry of a feature scatters alike, however large its mean.
 
-    x ~ N(μ, σ²),   log p(x) = -½ ((x - μ) / σ)² - log σ - ½ log 2π
+    ::
+
+        x ~ N(μ, σ²),   log p(x) = -½ ((x - μ) / σ)² - log σ - ½ log 2π
 
     Parameters
     ----------
@@ -87,7 +86,7 @@ class Gaussian(_Gaussian):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of each finite `value`, elementwise, in nats."""
-        value = check_real("value", value, self.mean)
+        value = check_measurement(value, self.mean)
         return gaussian_log_density(value, self.mean, self.standard_deviation)
 
 
@@ -95,7 +94,9 @@ class Gaussian(_Gaussian):
 class HeteroscedasticGaussian(_Gaussian):
     """Noise whose size is itself predicted: every entry has its own variance, given by its logarithm.
 
-    x ~ N(μ, e^s),   log p(x) = -½ (s + (x - μ)² e^(-s) + log 2π)
+    ::
+
+        x ~ N(μ, e^s),   log p(x) = -½ (s + (x - μ)² e^(-s) + log 2π)
 
     A network's unconstrained output can be s as it stands: the variance e^s is positive by construction,
     and no softplus or clamp is needed.
@@ -142,7 +143,7 @@ class HeteroscedasticGaussian(_Gaussian):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of each finite `value`, elementwise, in nats."""
-        value = check_real("value", value, self.mean)
+        value = check_measurement(value, self.mean)
         standardised = (value - self.mean) * torch.exp(-self.log_variance / 2)
         return -0.5 * (self.log_variance + standardised.square() + LOG_TWO_PI)
 

@@ -99,7 +99,7 @@ def test_no_intensity_no_visits(intensity, generator):
     assert visits.times.shape == (3, 0)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 def test_makes_a_legal_batch(dtype, generator, device):
     """Crowded enough for float32 to hold ties: IrregularBatch would refuse them."""
     visits = visit_times(HORIZON, 500.0, batch=50, generator=generator, dtype=dtype)

@@ -32,7 +32,7 @@ def test_a_value_above_the_limit_contributes_its_density():
     torch.testing.assert_close(noise.log_prob(value), exact, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("z", [-1e3, 1e3])
 def test_gradients_stay_finite_at_extreme_limits(z, dtype):
     """Far below: d log Φ(z) / dμ = -φ(z)/Φ(z)/σ → z / σ; far above: 0."""
@@ -95,21 +95,21 @@ def test_parameters_broadcast():
     assert noise.recorded_mean.shape == (3, 2)
 
 
-@pytest.mark.parametrize(
-    "parameters, message",
-    [
-        (([torch.nan], [1.0], [0.0]), r"mean must be finite: mean\[0\] = nan"),
-        (
-            ([0.0], [0.0], [0.0]),
-            r"standard_deviation must be positive and finite: standard_deviation\[0\] = 0.0",
-        ),
-        (([0.0], [1.0], [-torch.inf]), r"limit must be finite: limit\[0\] = -inf"),
-        (
-            ([0.0], [1.0, 1.0], [0.0] * 3),
-            r"limit must broadcast with standard_deviation: shapes \(3,\) and \(2,\)",
-        ),
-    ],
-)
+BAD_PARAMETERS = [
+    (([torch.nan], [1.0], [0.0]), r"mean must be finite: mean\[0\] = nan"),
+    (
+        ([0.0], [0.0], [0.0]),
+        r"standard_deviation must be positive and finite: standard_deviation\[0\] = 0.0",
+    ),
+    (([0.0], [1.0], [-torch.inf]), r"limit must be finite: limit\[0\] = -inf"),
+    (
+        ([0.0], [1.0, 1.0], [0.0] * 3),
+        r"limit must broadcast with standard_deviation: shapes \(3,\) and \(2,\)",
+    ),
+]
+
+
+@pytest.mark.parametrize("parameters, message", BAD_PARAMETERS, ids=[case[-1] for case in BAD_PARAMETERS])
 def test_bad_parameters_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         CensoredGaussian(*(torch.tensor(numbers) for numbers in parameters))

@@ -100,7 +100,7 @@ def test_gradients(dispersion):
     assert torch.autograd.gradcheck(lambda m: Poisson(m).log_prob(count), (mean,))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 def test_mean_gradient_has_its_closed_form_and_no_gradient_is_nan(dtype):
     """d log p / dμ = (k - μ) / (μ (1 + αμ))."""
     count, mean, dispersion = double(*itertools.product(COUNTS, MEANS, DISPERSIONS)).to(dtype).unbind(-1)
@@ -216,54 +216,58 @@ def test_values_and_parameters_broadcast():
     assert noise.quantile(0.5).shape == (3, 2)
 
 
-@pytest.mark.parametrize(
-    "build, message",
-    [
-        (lambda: Poisson(3.0), r"mean must be a floating-point tensor: got float"),
-        (
-            lambda: Poisson(torch.tensor([1])),
-            r"mean must be a floating-point tensor: got a torch.int64 tensor",
-        ),
-        (lambda: Poisson(torch.tensor([1.0, 0.0])), r"mean must be positive and finite: mean\[1\] = 0.0"),
-        (
-            lambda: NegativeBinomial(torch.tensor(2.0), torch.tensor([0.0, -0.5])),
-            r"dispersion must be finite and zero or more: dispersion\[1\] = -0.5",
-        ),
-        (
-            lambda: NegativeBinomial(torch.tensor([[1.0, torch.nan]]), torch.tensor(0.1)),
-            r"mean must be positive and finite: mean\[0, 1\] = nan",
-        ),
-        (
-            lambda: NegativeBinomial(torch.ones(3), torch.ones(2)),
-            r"dispersion must broadcast with mean: shapes \(2,\) and \(3,\)",
-        ),
-        (
-            lambda: NegativeBinomial(torch.ones(3), double(0.1)),
-            r"dispersion must have the dtype of mean: got torch.float64 and torch.float32",
-        ),
-        (
-            lambda: NegativeBinomial(torch.ones(3), torch.ones(3, device="meta")),
-            r"dispersion must have the device of mean: got meta and cpu",
-        ),
-    ],
-)
+BAD_PARAMETERS = [
+    (lambda: Poisson(3.0), r"mean must be a floating-point tensor: got float"),
+    (
+        lambda: Poisson(torch.tensor([1])),
+        r"mean must be a floating-point tensor: got a torch.int64 tensor",
+    ),
+    (lambda: Poisson(torch.tensor([1.0, 0.0])), r"mean must be positive and finite: mean\[1\] = 0.0"),
+    (
+        lambda: NegativeBinomial(torch.tensor(2.0), torch.tensor([0.0, -0.5])),
+        r"dispersion must be finite and not negative: dispersion\[1\] = -0.5",
+    ),
+    (
+        lambda: NegativeBinomial(torch.tensor([[1.0, torch.nan]]), torch.tensor(0.1)),
+        r"mean must be positive and finite: mean\[0, 1\] = nan",
+    ),
+    (
+        lambda: NegativeBinomial(torch.ones(3), torch.ones(2)),
+        r"dispersion must broadcast with mean: shapes \(2,\) and \(3,\)",
+    ),
+    (
+        lambda: NegativeBinomial(torch.ones(3), double(0.1)),
+        r"dispersion must have the dtype of mean: got torch.float64 and torch.float32",
+    ),
+    (
+        lambda: NegativeBinomial(torch.ones(3), torch.ones(3, device="meta")),
+        r"dispersion must have the device of mean: got meta and cpu",
+    ),
+]
+
+
+@pytest.mark.parametrize("build, message", BAD_PARAMETERS, ids=[case[-1] for case in BAD_PARAMETERS])
 def test_bad_parameters_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
 
 
-@pytest.mark.parametrize(
-    "value, message",
-    [
-        ([1.0, -1.0], r"value must be a whole number, zero or more: value\[1\] = -1.0"),
-        ([0.5, 1.0], r"value must be a whole number, zero or more: value\[0\] = 0.5"),
-        ([1.0, torch.nan], r"value must be a whole number, zero or more: value\[1\] = nan"),
-        ([torch.inf, 1.0], r"value must be a whole number, zero or more: value\[0\] = inf"),
-        ([1.0, 2.0, 3.0], r"value must broadcast with mean: shapes \(3,\) and \(2,\)"),
-    ],
-)
+NO_COUNTS = [
+    ([1.0, -1.0], r"value must be a whole number, zero or more: value\[1\] = -1.0"),
+    ([0.5, 1.0], r"value must be a whole number, zero or more: value\[0\] = 0.5"),
+    ([1.0, torch.nan], r"value must be a whole number, zero or more: value\[1\] = nan"),
+    ([torch.inf, 1.0], r"value must be a whole number, zero or more: value\[0\] = inf"),
+    ([1.0, 2.0, 3.0], r"value must broadcast with mean: shapes \(3,\) and \(2,\)"),
+]
+
+
+@pytest.mark.parametrize("value, message", NO_COUNTS, ids=[case[-1] for case in NO_COUNTS])
 @pytest.mark.parametrize("method", ["log_prob", "cdf"])
-@pytest.mark.parametrize("noise", [Poisson(torch.ones(2)), NegativeBinomial(torch.ones(2), torch.ones(2))])
+@pytest.mark.parametrize(
+    "noise",
+    [Poisson(torch.ones(2)), NegativeBinomial(torch.ones(2), torch.ones(2))],
+    ids=["Poisson", "NegativeBinomial"],
+)
 def test_values_that_are_no_counts_are_refused(noise, method, value, message):
     with pytest.raises(ValueError, match=message):
         getattr(noise, method)(torch.tensor(value))

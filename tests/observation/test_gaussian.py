@@ -74,40 +74,40 @@ def test_intervals_are_scipys():
         assert interval.contains(double(1.6, 7.4)).tolist() == [True, False]
 
 
-@pytest.mark.parametrize(
-    "build, message",
-    [
-        (
-            lambda: Gaussian(torch.ones(2), 1.0),
-            "standard_deviation must be a floating-point tensor: got float",
-        ),
-        (
-            lambda: Gaussian(torch.ones(2), torch.ones(2, 2)),
-            r"standard_deviation must be a scalar or one per feature: got shape \(2, 2\)",
-        ),
-        (lambda: Gaussian(torch.tensor([torch.inf]), torch.ones(1)), r"mean must be finite: mean\[0\] = inf"),
-        (
-            lambda: Gaussian(torch.ones(2), torch.tensor(-1.0)),
-            "standard_deviation must be positive and finite: standard_deviation = -1.0",
-        ),
-        (
-            lambda: HeteroscedasticGaussian(torch.ones(2, 2), torch.ones(2)),
-            r"log_variance must have the shape of mean: got \(2,\) and \(2, 2\)",
-        ),
-        (
-            lambda: HeteroscedasticGaussian(torch.tensor([torch.nan]), torch.ones(1)),
-            r"mean must be finite: mean\[0\] = nan",
-        ),
-        (
-            lambda: HeteroscedasticGaussian(torch.ones(2), torch.tensor([0.0, 200.0])),
-            r"log_variance must lie within ±177: log_variance\[1\] = 200.0",
-        ),
-        (
-            lambda: HeteroscedasticGaussian(double(1.0), double(torch.nan)),
-            r"log_variance must lie within ±1420: log_variance\[0\] = nan",
-        ),
-    ],
-)
+BAD_PARAMETERS = [
+    (
+        lambda: Gaussian(torch.ones(2), 1.0),
+        "standard_deviation must be a floating-point tensor: got float",
+    ),
+    (
+        lambda: Gaussian(torch.ones(2), torch.ones(2, 2)),
+        r"standard_deviation must be a scalar or one per feature: got shape \(2, 2\)",
+    ),
+    (lambda: Gaussian(torch.tensor([torch.inf]), torch.ones(1)), r"mean must be finite: mean\[0\] = inf"),
+    (
+        lambda: Gaussian(torch.ones(2), torch.tensor(-1.0)),
+        "standard_deviation must be positive and finite: standard_deviation = -1.0",
+    ),
+    (
+        lambda: HeteroscedasticGaussian(torch.ones(2, 2), torch.ones(2)),
+        r"log_variance must have the shape of mean: got \(2,\) and \(2, 2\)",
+    ),
+    (
+        lambda: HeteroscedasticGaussian(torch.tensor([torch.nan]), torch.ones(1)),
+        r"mean must be finite: mean\[0\] = nan",
+    ),
+    (
+        lambda: HeteroscedasticGaussian(torch.ones(2), torch.tensor([0.0, 200.0])),
+        r"log_variance must lie within ±177: log_variance\[1\] = 200.0",
+    ),
+    (
+        lambda: HeteroscedasticGaussian(double(1.0), double(torch.nan)),
+        r"log_variance must lie within ±1420: log_variance\[0\] = nan",
+    ),
+]
+
+
+@pytest.mark.parametrize("build, message", BAD_PARAMETERS, ids=[case[-1] for case in BAD_PARAMETERS])
 def test_bad_parameters_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
@@ -117,6 +117,7 @@ def test_bad_parameters_are_refused(build, message):
 @pytest.mark.parametrize(
     "noise",
     [Gaussian(torch.ones(2), torch.tensor(1.0)), HeteroscedasticGaussian(torch.ones(2), torch.ones(2))],
+    ids=["Gaussian", "HeteroscedasticGaussian"],
 )
 def test_bad_values_are_refused(noise, method):
     with pytest.raises(

@@ -165,7 +165,7 @@ def test_refuses_features_without_variation():
         Standardiser.fit(one_series(times, values, mask))
 
 
-BAD_MOMENTS = [
+BAD = [
     ([0.0], [1.0, 1.0], "mean and standard_deviation must both have shape (D,): got (1,) and (2,)"),
     (0.0, 1.0, "mean and standard_deviation must both have shape (D,): got () and ()"),
     ([0.0, torch.nan], [1.0, 1.0], "mean must be finite: mean[1] = nan"),
@@ -182,9 +182,7 @@ BAD_MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("mean", "deviation", "message"), BAD_MOMENTS, ids=[case[-1] for case in BAD_MOMENTS]
-)
+@pytest.mark.parametrize(("mean", "deviation", "message"), BAD, ids=[case[2] for case in BAD])
 def test_refuses_impossible_moments(mean, deviation, message):
     with pytest.raises(ValueError) as error:
         Standardiser(torch.tensor(mean), torch.tensor(deviation))
