@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.parameters import per_sample
-from helpers.systems.variables import check_variables, matrix, split
+from helpers.arguments import check_entries
+from helpers.systems.state import matrix, per_sample, split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,25 +68,14 @@ class LotkaVolterra:
         )
 
     def invariant(self, y: Tensor) -> Tensor:
-        """V = δ x - γ ln x + β y - α ln y (...,), constant along every solution (..., 2).
+        """V = δ x - γ ln x + β y - α ln y (...), constant along every solution (..., 2).
 
         Raises
         ------
         ValueError
             If a number of prey or predators is negative or NaN, so that it has no logarithm.
         """
-        _check_not_negative(y, self.variables)
-        x, y = split(y, self.variables)
-        α, β, δ, γ = per_sample(self, x)
-        return δ * x - γ * x.log() + β * y - α * y.log()
-
-
-def _check_not_negative(y: Tensor, variables: tuple[str, ...]) -> None:
-    check_variables(y, variables)
-    valid = y >= 0
-    if valid.all():
-        return
-    place = (~valid).nonzero()[0].tolist()
-    raise ValueError(
-        f"y must not be negative: {variables[place[-1]]} is {y[tuple(place)].item():g} at y{place}"
-    )
+        prey, predator = split(y, self.variables)
+        check_entries("y", y, y >= 0, "not be negative")
+        α, β, δ, γ = per_sample(self, prey)
+        return δ * prey - γ * prey.log() + β * predator - α * predator.log()

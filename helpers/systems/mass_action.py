@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.systems.rate_constants import rate_constants
+from helpers.arguments import check_floating, entry, refuse_where
 from helpers.systems.reactions import Reaction, parse_reactions, species_of
-from helpers.systems.variables import check_variables
+from helpers.systems.state import check_variables
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class MassAction:
 
     def __post_init__(self) -> None:
         steps = parse_reactions(self.reactions)
-        constants = rate_constants(self.constants, steps)
+        constants = _rate_constants(self.constants, steps)
         species = species_of(steps)
         reactants = constants.new_tensor([[step.reactants[name] for step in steps] for name in species])
         products = constants.new_tensor([[step.products[name] for step in steps] for name in species])
@@ -112,8 +113,7 @@ class MassAction:
     def _factors(self, y: Tensor) -> Tensor:
         """The amounts that a rate multiplies (B, R, M): one for each molecule, filled up with ones."""
         check_variables(y, self.species)
-        if not y.is_floating_point():
-            raise ValueError(f"y must be floating point: got {y.dtype}")
+        check_floating("y", y)
         slots = self._slots.to(y.device)
         return pad(y, (0, 1), value=1.0).index_select(-1, slots.flatten()).unflatten(-1, slots.shape)
 
@@ -127,6 +127,38 @@ class MassAction:
                 f"constants must have one row for each of the {len(y)} samples: got {len(constants)} rows"
             )
         return constants.reshape(len(constants), *[1] * (y.ndim - 2), -1)
+
+
+def _rate_constants(constants: float | Sequence[float] | Tensor, steps: tuple[Reaction, ...]) -> Tensor:
+    """The constants as a tensor (R,) or (B, R); numbers in float64, so that no digit is lost."""
+    if not isinstance(constants, Tensor):
+        numbers = [constants] * len(steps) if isinstance(constants, Real) else constants
+        _check_numbers(numbers)
+        constants = torch.tensor(numbers, dtype=torch.float64)
+    check_floating("constants", constants)
+    constants = constants.expand(len(steps)) if constants.ndim == 0 else constants
+    if constants.ndim > 2 or constants.shape[-1] != len(steps):
+        raise ValueError(
+            f"constants must have shape (R,) or (B, R) with R = {len(steps)}, one for each of "
+            f"{', '.join(map(str, steps))}: got shape {tuple(constants.shape)}"
+        )
+    refuse_where(
+        ~(constants.isfinite() & (constants >= 0)),
+        lambda *place: (
+            f"constants must be finite and not negative: "
+            f"{entry('constants', constants, *place)}, of {steps[place[-1]]}"
+        ),
+    )
+    return constants
+
+
+def _check_numbers(numbers: Sequence[float]) -> None:
+    for place, number in enumerate(numbers):
+        if not isinstance(number, Real):
+            raise ValueError(
+                f"constants must be a number, a list of numbers or one tensor: "
+                f"constants[{place}] is a {type(number).__name__}"
+            )
 
 
 def _product(factors: Tensor) -> Tensor:

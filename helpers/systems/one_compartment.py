@@ -6,8 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.parameters import per_sample
-from helpers.systems.variables import matrix, split
+from helpers.systems.state import matrix, per_sample, split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,7 +62,7 @@ class OneCompartment:
         )
 
     def concentration(self, y: Tensor) -> Tensor:
-        """C = central / V in mg/L (...,), of amounts (..., 2)."""
+        """C = central / V in mg/L (...), of amounts (..., 2)."""
         _, central = split(y, self.variables)
         _, _, volume = per_sample(self, central)
         return central / volume

@@ -23,7 +23,7 @@ class Reaction:
     products: Counter[str]
 
     def __str__(self) -> str:
-        return f"{_written(self.reactants)} -> {_written(self.products)}".strip()
+        return f"{_side_text(self.reactants)} -> {_side_text(self.products)}".strip()
 
 
 def parse_reactions(reactions: Sequence[str]) -> tuple[Reaction, ...]:
@@ -84,5 +84,5 @@ def _read_side(where: str, side: str) -> Counter[str]:
     return counts
 
 
-def _written(side: Counter[str]) -> str:
+def _side_text(side: Counter[str]) -> str:
     return " + ".join(name if count == 1 else f"{count} {name}" for name, count in side.items())

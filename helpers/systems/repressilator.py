@@ -6,8 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.parameters import per_sample
-from helpers.systems.variables import check_variables
+from helpers.systems.state import check_variables, per_sample
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

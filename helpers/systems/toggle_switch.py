@@ -6,8 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.parameters import per_sample
-from helpers.systems.variables import matrix, split
+from helpers.systems.state import matrix, per_sample, split
 
 
 @dataclass(frozen=True, eq=False)

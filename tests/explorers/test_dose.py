@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize_scalar
 
 from helpers.explorers import dose, extreme_settings
 from helpers.explorers.picture import Blitted
+from helpers.systems import OneCompartment
 
 RATES = [(1.5, 0.08), (0.1, 0.5), (3.0, 0.02), (0.3, 0.3), (0.3, 0.3 + 1e-9)]
 
@@ -18,6 +20,14 @@ def test_curve_solves_the_two_rate_equations(absorption_rate, elimination_rate):
     solution = solve_ivp(flow, (0, 24), [4.0, 0.0], t_eval=dose.HOURS, rtol=1e-10, atol=1e-12)
     found = dose.concentration(dose.HOURS, absorption_rate, elimination_rate, 4.0)
     np.testing.assert_allclose(found, solution.y[1] / dose.VOLUME, rtol=1e-7, atol=1e-9)
+
+
+def test_equal_rates_give_the_curve_of_the_system():
+    system = OneCompartment(absorption_rate=0.3, elimination_rate=0.3, volume=dose.VOLUME)
+    start = torch.tensor([4.0, 0.0], dtype=torch.float64)
+    expected = system.concentration(system.solution(torch.from_numpy(dose.HOURS), start))
+    found = dose.concentration(dose.HOURS, 0.3, 0.3, 4.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("absorption_rate", "elimination_rate"), RATES)

@@ -97,10 +97,15 @@ def test_inflow_and_decay_need_nothing_to_be_there():
     assert MassAction(["-> A"], 1.0).jacobian(0.0, double(3.0)).tolist() == [[0.0]]
 
 
-NETWORKS = [ENZYME, ROBERTSON, ["3 A + B -> 2 B", "-> A"], ["2 A + 2 B + C <-> D", "D ->"]]
+NETWORKS = {
+    "enzyme": ENZYME,
+    "Robertson": ROBERTSON,
+    "cubic": ["3 A + B -> 2 B", "-> A"],
+    "quintic": ["2 A + 2 B + C <-> D", "D ->"],
+}
 
 
-@pytest.mark.parametrize("reactions", NETWORKS)
+@pytest.mark.parametrize("reactions", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("zeros", ["none", "one", "all"])
 def test_jacobian_is_autograds_where_species_are_missing_too(reactions, zeros):
     system = MassAction(reactions, 0.7)
@@ -174,7 +179,9 @@ def test_numbers_keep_all_their_digits():
     assert MassAction(ROBERTSON, np.array(constants)).constants.tolist() == constants
 
 
-@pytest.mark.parametrize("constants", [0.5, [0.5, 1.0, 2.0], double(0.5, 1.0, 2.0)])
+@pytest.mark.parametrize(
+    "constants", [0.5, [0.5, 1.0, 2.0], double(0.5, 1.0, 2.0)], ids=["number", "list", "tensor"]
+)
 def test_dtype_and_device_are_the_states(constants, device):
     y = amounts(5, 3).to(device, torch.float32)
     system = MassAction(ROBERTSON, constants)
@@ -198,16 +205,16 @@ MISTAKES = [
     ([1.0, 2.0], r"constants must have shape \(R,\) or \(B, R\) with R = 3, one for each of E \+ S -> ES, "
                  r"ES -> E \+ S, ES -> E \+ P: got shape \(2,\)"),
     (torch.ones(4, 2, 3), r"got shape \(4, 2, 3\)"),
-    (-1.0, r"constants must be finite and not negative: constants\[0\] = -1, of E \+ S -> ES"),
+    (-1.0, r"constants must be finite and not negative: constants\[0\] = -1.0, of E \+ S -> ES"),
     ([1.0, 2.0, math.nan], r"constants\[2\] = nan, of ES -> E \+ P"),
     (torch.tensor([[1.0, 1.0, 1.0], [1.0, math.inf, 1.0]]), r"constants\[1, 1\] = inf, of ES -> E \+ S"),
-    (torch.tensor([1, 2, 3]), r"constants must be floating point: got a torch.int64 tensor"),
+    (torch.tensor([1, 2, 3]), r"constants must be a floating-point tensor: got a torch.int64 tensor"),
     ([torch.tensor(1.0)] * 3, r"a list of numbers or one tensor: constants\[0\] is a Tensor"),
     (["1", "2", "3"], r"constants\[0\] is a str"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("constants, message", MISTAKES)
+@pytest.mark.parametrize("constants, message", MISTAKES, ids=[case[-1] for case in MISTAKES])
 def test_constants_that_are_none(constants, message):
     with pytest.raises(ValueError, match=message):
         MassAction(ENZYME, constants)
@@ -220,7 +227,7 @@ def test_states_that_are_none():
             ValueError, match=r"y must end in the 4 variables \(E, S, ES, P\): got shape \(2, 3\)"
         ):
             function(torch.ones(2, 3))
-        with pytest.raises(ValueError, match="y must be floating point: got torch.int64"):
+        with pytest.raises(ValueError, match="y must be a floating-point tensor: got a torch.int64 tensor"):
             function(torch.ones(2, 4, dtype=torch.int64))
         with pytest.raises(ValueError, match="one row for each of the 5 samples: got 2 rows"):
             function(torch.ones(5, 4))

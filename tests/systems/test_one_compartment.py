@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.explorers.dose import concentration
 from helpers.systems import OneCompartment
-from helpers.systems.one_compartment import mean_decay
 
 
 def double(*numbers):
@@ -34,12 +32,6 @@ def test_concentration_is_the_formula_of_chapter_1():
     found = system.concentration(system.solution(TIMES, double(dose, 0.0)))
     expected = dose * ke / clearance * ka / (ka - ke) * (torch.exp(-ke * TIMES) - torch.exp(-ka * TIMES))
     torch.testing.assert_close(found, expected)
-
-
-def test_concentration_is_the_explorers():
-    system = OneCompartment(absorption_rate=0.3, elimination_rate=0.3, volume=0.5)
-    found = system.concentration(system.solution(TIMES, double(4.0, 0.0)))
-    assert found.numpy() == pytest.approx(concentration(TIMES.numpy(), 0.3, 0.3, 4.0), rel=1e-12)
 
 
 def test_equal_rates_give_gamma_shaped_curves_with_the_peak_at_one_lifetime():
@@ -80,24 +72,33 @@ def test_parameters_and_times_per_sample():
     assert system.solution(TIMES, starts).shape == (3, 25, 2)
 
 
-def test_mean_decay_and_its_slopes_where_its_ends_meet():
-    """At a = b: e⁻ᵃ, and each end moves the mean by half: -e⁻ᵃ / 2."""
-    a, b = double(0.7).requires_grad_(), double(0.7).requires_grad_()
-    mean = mean_decay(a, b)
-    slopes = torch.autograd.grad(mean, (a, b))
-    assert mean.item() == pytest.approx(math.exp(-0.7), rel=1e-15)
-    assert [slope.item() for slope in slopes] == pytest.approx([-math.exp(-0.7) / 2] * 2, rel=1e-14)
+def absorbed_in_one_hour(elimination, absorption):
+    """What is in the blood an hour after a dose of 1: kₐ (e⁻ᵏᵉ - e⁻ᵏᵃ) / (kₐ - kₑ)."""
+    system = OneCompartment(absorption_rate=absorption, elimination_rate=elimination, volume=1.0)
+    return system.solution(double(1.0), double(1.0, 0.0).expand(*absorption.shape, 2))[..., 0, 1]
 
 
-def test_mean_decay_keeps_its_digits_and_its_derivatives():
-    b = double(-30.0, -1.0, -0.999, -1e-3, -1e-9, 0.0, 1e-12, 1e-5, 0.5, 0.999, 1.0, 1.5, 30.0)
+def test_equal_rates_keep_their_digits_and_their_slopes():
+    """At kₑ = kₐ = k: k e⁻ᵏ, with slopes -k e⁻ᵏ / 2 along kₑ and (1 - k / 2) e⁻ᵏ along kₐ."""
+    k = 0.7
+    elimination, absorption = double(k).requires_grad_(), double(k).requires_grad_()
+    amount = absorbed_in_one_hour(elimination, absorption)
+    slopes = torch.autograd.grad(amount, (elimination, absorption))
+    assert amount.item() == pytest.approx(k * math.exp(-k), rel=1e-15)
+    expected = [-k * math.exp(-k) / 2, (1 - k / 2) * math.exp(-k)]
+    assert [slope.item() for slope in slopes] == pytest.approx(expected, rel=1e-14)
+
+
+def test_nearly_equal_rates_keep_their_digits_and_their_derivatives():
+    ka = double(-30.0, -1.0, -0.999, -1e-3, -1e-9, 0.0, 1e-12, 1e-5, 0.5, 0.999, 1.0, 1.5, 30.0)
     nodes, weights = np.polynomial.legendre.leggauss(60)
-    s = b.unsqueeze(-1) / 2 * (1 + torch.from_numpy(nodes))
-    expected = (torch.exp(-s) * torch.from_numpy(weights) / 2).sum(-1)
-    torch.testing.assert_close(mean_decay(torch.zeros_like(b), b), expected, rtol=1e-13, atol=0)
-    ends = (torch.zeros_like(b[1:-1]).requires_grad_(), b[1:-1].clone().requires_grad_())
-    assert torch.autograd.gradcheck(mean_decay, ends)
-    assert torch.autograd.gradgradcheck(mean_decay, ends)
+    s = ka.unsqueeze(-1) / 2 * (1 + torch.from_numpy(nodes))
+    mean_decay = (torch.exp(-s) * torch.from_numpy(weights) / 2).sum(-1)
+    found = absorbed_in_one_hour(torch.zeros_like(ka), ka)
+    torch.testing.assert_close(found, ka * mean_decay, rtol=1e-13, atol=0)
+    rates = (torch.zeros_like(ka[1:-1]).requires_grad_(), ka[1:-1].clone().requires_grad_())
+    assert torch.autograd.gradcheck(absorbed_in_one_hour, rates)
+    assert torch.autograd.gradgradcheck(absorbed_in_one_hour, rates)
 
 
 def test_fast_rates_overflow_nothing_in_single_precision():

@@ -42,7 +42,7 @@ def test_one_row_of_parameters_serves_all_samples():
     torch.testing.assert_close(one(0.0, y), number(0.0, y))
 
 
-@pytest.mark.parametrize("shape", [(4,), (3, 1), (1, 3)])
+@pytest.mark.parametrize("shape", [(4,), (3, 1), (1, 3)], ids=str)
 def test_as_many_parameters_as_there_are_no_samples(shape):
     system = Repressilator(beta=torch.ones(shape))
     message = f"beta must be one number or one for each of the 3 samples: got shape {re.escape(str(shape))}"

@@ -7,21 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.systems.reactions import parse_reactions, species_of
+from helpers.systems import MassAction
 
 NAMES = st.from_regex(r"[A-Za-zα-ω_][A-Za-z0-9_]{0,4}", fullmatch=True)
 SIDES = st.lists(st.tuples(st.integers(1, 12), NAMES, st.sampled_from(["", " "])), max_size=4)
 SPACES = st.sampled_from(["", " ", "  "])
 
 
-def written(side, space):
+def parse_reactions(reactions):
+    """The irreversible reactions that a system reads from texts."""
+    return MassAction(reactions, 1.0).steps
+
+
+def format_side(side, space):
     """One of the ways to write a side; a 1 may be left out."""
     return f"{space}+{space}".join(
         f"{count}{gap}{name}" if count > 1 or gap else name for count, name, gap in side
     )
 
 
-def counted(side):
+def count_species(side):
     counts = Counter()
     for count, name, _ in side:
         counts[name] += count
@@ -32,18 +37,18 @@ def counted(side):
 @given(left=SIDES, right=SIDES, space=SPACES, both_ways=st.booleans())
 def test_what_is_written_is_read(left, right, space, both_ways):
     arrow = "<->" if both_ways else "->"
-    text = f"{space}{written(left, space)}{space}{arrow}{space}{written(right, space)}{space}"
+    text = f"{space}{format_side(left, space)}{space}{arrow}{space}{format_side(right, space)}{space}"
     if not left and not right:
         with pytest.raises(ValueError, match="a species on at least one side"):
             parse_reactions([text])
         return
     forward, *backward = parse_reactions([text])
-    assert (forward.reactants, forward.products) == (counted(left), counted(right))
+    assert (forward.reactants, forward.products) == (count_species(left), count_species(right))
     assert [(step.reactants, step.products) for step in backward] == [
-        (counted(right), counted(left))
+        (count_species(right), count_species(left))
     ] * both_ways
     assert parse_reactions([str(forward)]) == (forward,)
-    assert set(species_of((forward, *backward))) == set(counted(left) + counted(right))
+    assert set(MassAction([text], 1.0).species) == set(count_species(left) + count_species(right))
 
 
 @settings(deadline=None, max_examples=300)
@@ -67,8 +72,8 @@ def test_the_same_species_twice_adds_up():
 
 
 def test_species_come_in_the_order_in_which_they_are_named():
-    assert species_of(parse_reactions(["S + E <-> ES", "ES -> E + P"])) == ("S", "E", "ES", "P")
-    assert species_of(parse_reactions(["-> B", "A + B ->"])) == ("B", "A")
+    assert MassAction(["S + E <-> ES", "ES -> E + P"], 1.0).species == ("S", "E", "ES", "P")
+    assert MassAction(["-> B", "A + B ->"], 1.0).species == ("B", "A")
 
 
 MISTAKES = {
@@ -90,7 +95,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("text", MISTAKES)
+@pytest.mark.parametrize("text", MISTAKES, ids=repr)
 def test_mistakes_are_named(text):
     with pytest.raises(ValueError, match=re.escape(MISTAKES[text])):
         parse_reactions(["A -> B", text])

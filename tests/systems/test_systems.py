@@ -22,28 +22,36 @@ def positive_states(dimension, seed=0):
 
 
 per_sample = double(0.5, 1.0, 2.0, 3.5, 10.0)
-SYSTEMS = [
-    ToggleSwitch(3.0),
-    ToggleSwitch(per_sample, n=2.7),
-    ToggleSwitch(4.0, n=1 + per_sample),
-    Lorenz(),
-    Lorenz(per_sample, rho=3 * per_sample, beta=per_sample / 2),
-    LotkaVolterra(alpha=1.1, beta=0.4, delta=0.1, gamma=0.4),
-    LotkaVolterra(alpha=per_sample, beta=2 * per_sample, delta=0.3, gamma=per_sample / 2),
-    Repressilator(),
-    Repressilator(alpha=5 * per_sample, n=1 + per_sample, alpha0=per_sample / 10, beta=per_sample),
-    OneCompartment(absorption_rate=1.5, elimination_rate=0.1, volume=0.5),
-    OneCompartment(absorption_rate=per_sample, elimination_rate=per_sample / 3, volume=per_sample),
-    MassAction(["E + S <-> ES", "ES -> E + P"], [1.0, 0.5, 0.3]),
-    MassAction(["3 A + B -> 2 B", "-> A", "B ->"], torch.outer(per_sample, double(0.1, 2.0, 3.0))),
-]
+SYSTEMS = {
+    "toggle switch": ToggleSwitch(3.0),
+    "toggle switches by alpha": ToggleSwitch(per_sample, n=2.7),
+    "toggle switches by n": ToggleSwitch(4.0, n=1 + per_sample),
+    "Lorenz": Lorenz(),
+    "Lorenz systems": Lorenz(per_sample, rho=3 * per_sample, beta=per_sample / 2),
+    "Lotka-Volterra": LotkaVolterra(alpha=1.1, beta=0.4, delta=0.1, gamma=0.4),
+    "Lotka-Volterra systems": LotkaVolterra(
+        alpha=per_sample, beta=2 * per_sample, delta=0.3, gamma=per_sample / 2
+    ),
+    "repressilator": Repressilator(),
+    "repressilators": Repressilator(
+        alpha=5 * per_sample, n=1 + per_sample, alpha0=per_sample / 10, beta=per_sample
+    ),
+    "compartment": OneCompartment(absorption_rate=1.5, elimination_rate=0.1, volume=0.5),
+    "compartments": OneCompartment(
+        absorption_rate=per_sample, elimination_rate=per_sample / 3, volume=per_sample
+    ),
+    "enzyme": MassAction(["E + S <-> ES", "ES -> E + P"], [1.0, 0.5, 0.3]),
+    "networks": MassAction(
+        ["3 A + B -> 2 B", "-> A", "B ->"], torch.outer(per_sample, double(0.1, 2.0, 3.0))
+    ),
+}
 
 
 def is_per_sample(system):
     return any(isinstance(value, torch.Tensor) and len(value) == 5 for value in vars(system).values())
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 def test_jacobian_is_autograds(system):
     y = positive_states(len(system.variables))
     of_all = torch.autograd.functional.jacobian(lambda y: system(0.0, y), y)  # (B, D, B, D)
@@ -52,7 +60,7 @@ def test_jacobian_is_autograds(system):
     assert of_all.abs().sum() == pytest.approx(expected.abs().sum().item())  # no sample touches another
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 def test_device_and_dtype_follow_the_state(system, device):
     moved = type(system)(
         **{
@@ -106,8 +114,9 @@ def test_lorenz_1963_table_1():
         assert ((10 * y).trunc() - row).abs().max() <= 1
 
 
-@pytest.mark.parametrize("system", [system for system in SYSTEMS if not is_per_sample(system)])
-def test_one_state_is_a_batch_of_one(system):
+@pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if not is_per_sample(system)])
+def test_one_state_is_a_batch_of_one(name):
+    system = SYSTEMS[name]
     y = positive_states(len(system.variables))
     torch.testing.assert_close(system(0.0, y[3]), system(0.0, y)[3])
     torch.testing.assert_close(system.jacobian(0.0, y[3]), system.jacobian(0.0, y)[3])
@@ -123,7 +132,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("system, names", NAMES)
+@pytest.mark.parametrize("system, names", NAMES, ids=[case[-1] for case in NAMES])
 def test_wrong_number_of_variables(system, names):
     count = names.count(",") + 1
     message = rf"y must end in the {count} variables \({names}\): got shape \(7, 4\)"
