@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from helpers.training.history import Epoch, Step
+from helpers.training.global_state import get_random_states, set_random_states
+from helpers.training.history import Epoch, Update
 from helpers.training.run import Run
-from helpers.training.surroundings import noise_state, restore_noise
 
 VERSION = 1
 
@@ -23,9 +23,9 @@ def save(path: Path, run: Run) -> None:
         "model": run.model.state_dict(),
         "optimiser": run.optimiser.state_dict(),
         "generator": run.generator.get_state(),
-        "noise": noise_state(run.model),
-        "done": [astuple(epoch) for epoch in run.done],
-        "best": run.best,
+        "noise": get_random_states(run.model),
+        "done": [astuple(epoch) for epoch in run.epochs],
+        "best": run.best_weights,
     }
     partial = path.with_name(path.name + ".partial")
     torch.save(content, partial)
@@ -41,7 +41,10 @@ def resume(path: Path, run: Run, epochs: int, validated: bool) -> None:
         If the file is damaged, is no checkpoint, or belongs to another run.
     """
     content = _read(path)
-    done = [Epoch(tuple(Step(*step) for step in steps), loss) for steps, loss in content["done"]]
+    done = [
+        Epoch(tuple(Update(*update) for update in updates), validation_loss)
+        for updates, validation_loss in content["done"]
+    ]
     if len(done) > epochs:
         raise ValueError(f"checkpoint {path} has {len(done)} epochs already, epochs asks for {epochs}")
     if validated != (done[-1].validation_loss is not None):
@@ -51,13 +54,13 @@ def resume(path: Path, run: Run, epochs: int, validated: bool) -> None:
         run.model.load_state_dict(content["model"])
         run.optimiser.load_state_dict(content["optimiser"])
         run.generator.set_state(content["generator"])
-        restore_noise(run.model, content["noise"])
+        set_random_states(run.model, content["noise"])
     except (RuntimeError, ValueError, KeyError) as error:
         run.model.load_state_dict(before)
         raise ValueError(
             f"checkpoint {path} belongs to another model, optimiser or device: {error}"
         ) from error
-    run.done, run.best = done, content["best"]
+    run.epochs, run.best_weights = done, content["best"]
 
 
 def _read(path: Path) -> dict:

@@ -2,19 +2,18 @@
 
 import os
 from collections.abc import Callable
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from helpers.arguments import check_positive_number, check_whole_number
 from helpers.progress import ProgressBar
 from helpers.training import checkpoint as checkpoints
-from helpers.training.history import History, reason_to_stop, summarise
-from helpers.training.progress import news, summary
+from helpers.training.global_state import flush_denormals, fork_random_streams, restore_modes
+from helpers.training.history import History, describe, reason_to_stop, summarise
 from helpers.training.run import Batches, Run
-from helpers.training.surroundings import denormals_flushed, modes_kept, own_noise
 
 
 def fit(
@@ -88,20 +87,20 @@ def fit(
     """
     _check_numbers(epochs, learning_rate, patience, clip)
     _check_combinations(validation, patience, optimiser, learning_rate)
-    path = _path(checkpoint)
-    optimiser = optimiser or torch.optim.Adam(_trainable(model), lr=learning_rate or 1e-3)
-    run = Run(model, loss, optimiser, generator or _seeded_by_global_stream(), clip)
-    with own_noise(model, run.generator), modes_kept(model), denormals_flushed(flush_denormal):
+    path = _checkpoint_path(checkpoint)
+    optimiser = optimiser or torch.optim.Adam(_trainable_parameters(model), lr=learning_rate or 1e-3)
+    run = Run(model, loss, optimiser, generator or _generator_from_global_stream(), clip)
+    with fork_random_streams(model, run.generator), restore_modes(model), flush_denormals(flush_denormal):
         if path is not None and path.exists():
             checkpoints.resume(path, run, epochs, validated=validation is not None)
         try:
-            with ProgressBar(epochs, "epoch", done=len(run.done), shown=progress) as bar:
-                while not (reason := reason_to_stop(run.done, epochs, patience)):
-                    bar.advance(news(run.epoch(batches, validation)))
+            with ProgressBar(epochs, "epoch", done=len(run.epochs), shown=progress) as bar:
+                while not (reason := reason_to_stop(run.epochs, epochs, patience)):
+                    bar.advance(str(run.train_epoch(batches, validation)))
                     if path is not None:
                         checkpoints.save(path, run)
-                history = summarise(run.done, reason)
-                bar.finish(summary(history))
+                history = summarise(run.epochs, reason)
+                bar.finish(describe(history))
             return history
         finally:
             run.restore_best()
@@ -110,13 +109,12 @@ def fit(
 def _check_numbers(
     epochs: int, learning_rate: float | None, patience: int | None, clip: float | None
 ) -> None:
-    for name, number in {"epochs": epochs, "patience": patience}.items():
-        whole = isinstance(number, int) and not isinstance(number, bool) and number >= 1
-        if not whole and not (name == "patience" and number is None):
-            raise ValueError(f"{name} must be a whole number of at least 1: got {number!r}")
+    check_whole_number("epochs", epochs)
+    if patience is not None:
+        check_whole_number("patience", patience)
     for name, number in {"learning_rate": learning_rate, "clip": clip}.items():
-        if number is not None and not 0 < number < inf:
-            raise ValueError(f"{name} must be positive and finite: got {number!r}")
+        if number is not None:
+            check_positive_number(name, number)
 
 
 def _check_combinations(
@@ -133,7 +131,7 @@ def _check_combinations(
         )
 
 
-def _path(checkpoint: str | os.PathLike | None) -> Path | None:
+def _checkpoint_path(checkpoint: str | os.PathLike | None) -> Path | None:
     if checkpoint is None:
         return None
     path = Path(checkpoint)
@@ -142,12 +140,12 @@ def _path(checkpoint: str | os.PathLike | None) -> Path | None:
     return path
 
 
-def _trainable(model: nn.Module) -> list[Tensor]:
+def _trainable_parameters(model: nn.Module) -> list[Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError("model has no parameters to train")
     return parameters
 
 
-def _seeded_by_global_stream() -> torch.Generator:
+def _generator_from_global_stream() -> torch.Generator:
     return torch.Generator().manual_seed(int(torch.randint(2**63 - 1, ())))

@@ -1,4 +1,4 @@
-"""What a training run borrows from its surroundings, and gives back as it was."""
+"""Global state that a training run uses and gives back as it was: random streams, modes, denormals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def own_noise(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Let layers such as dropout draw from a stream seeded by `generator`, not from the global one."""
+def fork_random_streams(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Let layers such as dropout draw from streams seeded by `generator`, then restore the global ones."""
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     devices = cuda_devices(model)
     with torch.random.fork_rng(devices=devices):
@@ -20,13 +20,13 @@ def own_noise(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
         yield
 
 
-def noise_state(model: nn.Module) -> list[Tensor]:
+def get_random_states(model: nn.Module) -> list[Tensor]:
     """State of the streams that the model's layers draw from: the CPU's, then each CUDA device's."""
     return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, cuda_devices(model))]
 
 
-def restore_noise(model: nn.Module, states: list[Tensor]) -> None:
-    """Set the streams to a state that `noise_state` gave."""
+def set_random_states(model: nn.Module, states: list[Tensor]) -> None:
+    """Set the streams to the states that `get_random_states` gave."""
     torch.set_rng_state(states[0])
     for device, state in zip(cuda_devices(model), states[1:], strict=True):
         torch.cuda.set_rng_state(state, device)
@@ -39,8 +39,8 @@ def cuda_devices(model: nn.Module) -> list[torch.device]:
 
 
 @contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Return every part of the model to the training or evaluation mode it came in."""
+def restore_modes(model: nn.Module) -> Iterator[None]:
+    """At the end, return every part of the model to the training or evaluation mode it came in."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -50,8 +50,8 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def denormals_flushed(flush: bool) -> Iterator[None]:
-    """Let this thread's CPU arithmetic round numbers too small for full precision to 0, then as before.
+def flush_denormals(flush: bool) -> Iterator[None]:
+    """Let this thread's CPU arithmetic round denormal numbers to 0, then do as before.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a training run reports."""
+"""What a training run reports: its updates, its epochs, its history, and all that in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,16 @@ from math import inf
 
 
 @dataclass(frozen=True)
-class Step:
-    """The loss of one batch, and the norm of the whole gradient before clipping."""
+class Update:
+    """One update of the parameters.
+
+    Attributes
+    ----------
+    loss : float
+        Of its batch, before the update.
+    gradient_norm : float
+        Norm of the whole gradient, before clipping.
+    """
 
     loss: float
     gradient_norm: float
@@ -18,15 +26,26 @@ class Step:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the batches: its steps, and the validation loss after them."""
+    """One pass over the batches.
 
-    steps: tuple[Step, ...]
+    Attributes
+    ----------
+    updates : tuple of Update
+        One for each batch.
+    validation_loss : float or None
+        After them; None without validation.
+    """
+
+    updates: tuple[Update, ...]
     validation_loss: float | None
 
     @property
     def train_loss(self) -> float:
-        """Mean of the steps' losses."""
-        return sum(step.loss for step in self.steps) / len(self.steps)
+        """Mean of the updates' losses."""
+        return sum(update.loss for update in self.updates) / len(self.updates)
+
+    def __str__(self) -> str:
+        return _describe_losses(self.train_loss, self.validation_loss)
 
 
 @dataclass(frozen=True)
@@ -54,26 +73,43 @@ class History:
     stopped_because: str
 
 
-def best_epoch(done: Sequence[Epoch]) -> int:
+def best_epoch(epochs: Sequence[Epoch]) -> int:
     """Epoch of the lowest validation loss, the earliest of equals; the last epoch without validation."""
-    if not done or done[-1].validation_loss is None:
-        return len(done)
-    return 1 + min(range(len(done)), key=lambda index: done[index].validation_loss)
+    if not epochs or epochs[-1].validation_loss is None:
+        return len(epochs)
+    return 1 + min(range(len(epochs)), key=lambda index: epochs[index].validation_loss)
 
 
-def reason_to_stop(done: Sequence[Epoch], epochs: int, patience: int | None) -> str | None:
-    """Say why no further epoch should follow, if none should."""
-    if len(done) - best_epoch(done) >= (inf if patience is None else patience):
+def reason_to_stop(epochs: Sequence[Epoch], most_epochs: int, patience: int | None) -> str | None:
+    """Why no further epoch should follow, if none should."""
+    if len(epochs) - best_epoch(epochs) >= (inf if patience is None else patience):
         return f"the validation loss has not fallen for {patience} epochs"
-    return f"all {epochs} epochs are done" if len(done) >= epochs else None
+    return f"all {most_epochs} epochs are done" if len(epochs) >= most_epochs else None
 
 
-def summarise(done: Sequence[Epoch], stopped_because: str) -> History:
+def summarise(epochs: Sequence[Epoch], stopped_because: str) -> History:
     """Gather the epochs into the run's history."""
+    validation_losses = (epoch.validation_loss for epoch in epochs)
     return History(
-        train_losses=tuple(epoch.train_loss for epoch in done),
-        validation_losses=tuple(epoch.validation_loss for epoch in done if epoch.validation_loss is not None),
-        gradient_norms=tuple(max(step.gradient_norm for step in epoch.steps) for epoch in done),
-        best_epoch=best_epoch(done),
+        train_losses=tuple(epoch.train_loss for epoch in epochs),
+        validation_losses=tuple(loss for loss in validation_losses if loss is not None),
+        gradient_norms=tuple(max(update.gradient_norm for update in epoch.updates) for epoch in epochs),
+        best_epoch=best_epoch(epochs),
         stopped_because=stopped_because,
+    )
+
+
+def describe(history: History) -> str:
+    """How long the run was, why it stopped, and which weights it kept."""
+    best = history.best_epoch - 1
+    validation = history.validation_losses[best] if history.validation_losses else None
+    return (
+        f"{len(history.train_losses)} epochs, stopped because {history.stopped_because}. "
+        f"Kept epoch {history.best_epoch}: {_describe_losses(history.train_losses[best], validation)}"
+    )
+
+
+def _describe_losses(train: float, validation: float | None) -> str:
+    return f"training loss {train:.4g}" + (
+        "" if validation is None else f", validation loss {validation:.4g}"
     )

@@ -127,7 +127,11 @@ def flip_a_bit_of_a_weight(content):
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("damage", [cut, flip_a_bit_of_a_weight, lambda _: b"", lambda _: b"no zip" * 9])
+@pytest.mark.parametrize(
+    "damage",
+    [cut, flip_a_bit_of_a_weight, lambda _: b"", lambda _: b"no zip" * 9],
+    ids=["cut", "a bit flipped", "empty", "no zip"],
+)
 def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     path = tmp_path / "run.pt"
     train(2, path)

@@ -270,28 +270,28 @@ def test_best_weights_after_an_interruption(line):
     assert line.weight.item() == -2.0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"epochs": 0}, "epochs must be a whole number of at least 1: got 0"),
-        ({"epochs": 1.5}, "epochs must be a whole number of at least 1: got 1.5"),
-        ({"epochs": None}, "epochs must be a whole number of at least 1: got None"),
-        ({"patience": 0}, "patience must be a whole number of at least 1: got 0"),
-        ({"patience": 2}, "patience=2 needs validation batches to judge by: got validation=None"),
-        ({"clip": 0.0}, "clip must be positive and finite: got 0.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive and finite: got nan"),
-        ({"batches": []}, "batches held no batch in epoch 1: give a list, a DataLoader, or a function"),
-        ({"validation": []}, "validation held no batch in epoch 1"),
-        ({"batches": iter(ones()), "epochs": 2}, "batches held no batch in epoch 2"),
-        ({"batches": lambda generator: iter(())}, "batches held no batch in epoch 1"),
-        ({"loss": lambda m, b: m(b[0])}, r"a scalar tensor: got shape \(1, 1\) in epoch 1, batch 1"),
-        ({"loss": lambda m, b: 1.0}, "a scalar tensor: got a float in epoch 1, batch 1"),
-        ({"loss": lambda m, b: torch.ones(())}, "no gradient reaches them in epoch 1, batch 1"),
-        ({"loss": lambda m, b: torch.ones((), requires_grad=True) * 2}, "no gradient reaches them"),
-        ({"checkpoint": "no/such/folder/run.pt"}, "checkpoint must lie in a folder that exists: got no"),
-        ({"model": nn.Identity()}, "model has no parameters to train"),
-    ],
-)
+BAD_ARGUMENTS = [
+    ({"epochs": 0}, "epochs must be a whole number of at least 1: got 0"),
+    ({"epochs": 1.5}, "epochs must be a whole number of at least 1: got 1.5"),
+    ({"epochs": None}, "epochs must be a whole number of at least 1: got None"),
+    ({"patience": 0}, "patience must be a whole number of at least 1: got 0"),
+    ({"patience": 2}, "patience=2 needs validation batches to judge by: got validation=None"),
+    ({"clip": 0.0}, "clip must be positive and finite: got 0.0"),
+    ({"learning_rate": float("nan")}, "learning_rate must be positive and finite: got nan"),
+    ({"batches": []}, "batches held no batch in epoch 1: give a list, a DataLoader, or a function"),
+    ({"validation": []}, "validation held no batch in epoch 1"),
+    ({"batches": iter(ones()), "epochs": 2}, "batches held no batch in epoch 2"),
+    ({"batches": lambda generator: iter(())}, "batches held no batch in epoch 1"),
+    ({"loss": lambda m, b: m(b[0])}, r"a scalar tensor: got shape \(1, 1\) in epoch 1, batch 1"),
+    ({"loss": lambda m, b: 1.0}, "a scalar tensor: got a float in epoch 1, batch 1"),
+    ({"loss": lambda m, b: torch.ones(())}, "no gradient reaches them in epoch 1, batch 1"),
+    ({"loss": lambda m, b: torch.ones((), requires_grad=True) * 2}, "no gradient reaches them"),
+    ({"checkpoint": "no/such/folder/run.pt"}, "checkpoint must lie in a folder that exists: got no"),
+    ({"model": nn.Identity()}, "model has no parameters to train"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS, ids=[case[-1] for case in BAD_ARGUMENTS])
 def test_bad_arguments(line, arguments, message):
     good = {"model": line, "loss": squared_error, "batches": ones(), "epochs": 1, "progress": False}
     with pytest.raises(ValueError, match=message):
