@@ -13,20 +13,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.arguments import refuse_where
+from helpers.arguments import check_finite, check_floating
 
 
 @dataclass(frozen=True, eq=False)
 class Incomplete:
     """Complete data, and which part of them was observed.
 
-    Parameters
+    Attributes
     ----------
-    values : Tensor
+    values : Tensor (...)
         The truth, complete.
-    mask : Tensor of bool, as `values`
+    mask : Tensor (...), bool
         True where the value was observed.
-    probability : Tensor, as `values`
+    probability : Tensor (...)
         Probability with which the mechanism lets each value be observed.
     """
 
@@ -49,14 +49,14 @@ class DetectionLimit:
 
     Parameters
     ----------
-    limit : float or Tensor that broadcasts with the values
+    limit : float or Tensor (...), broadcasts with the values
         In the unit of the values.
     """
 
     limit: float | Tensor
 
     def __post_init__(self) -> None:
-        _check_finite("limit", self.limit)
+        _check_parameter("limit", self.limit)
 
     def probability(self, values: Tensor) -> Tensor:
         """Return the probability of being observed, in the shape of `values`."""
@@ -77,9 +77,9 @@ class Logistic:
 
     Parameters
     ----------
-    midpoint : float or Tensor that broadcasts with the values
+    midpoint : float or Tensor (...), broadcasts with the values
         Where half is observed, in the unit of the values.
-    slope : float or Tensor that broadcasts with the values
+    slope : float or Tensor (...), broadcasts with the values
         Steepness, in 1 / unit.
     """
 
@@ -87,8 +87,8 @@ class Logistic:
     slope: float | Tensor
 
     def __post_init__(self) -> None:
-        _check_finite("midpoint", self.midpoint)
-        _check_finite("slope", self.slope)
+        _check_parameter("midpoint", self.midpoint)
+        _check_parameter("slope", self.slope)
 
     def probability(self, values: Tensor) -> Tensor:
         """Return the probability of being observed, in the shape of `values`."""
@@ -113,9 +113,9 @@ class DropOut:
 
     Parameters
     ----------
-    threshold : float or Tensor that broadcasts with the values
+    threshold : float or Tensor (...), broadcasts with the values
         Where the hazard is half its maximum, in the unit of the values.
-    slope : float or Tensor that broadcasts with the values
+    slope : float or Tensor (...), broadcasts with the values
         Steepness, in 1 / unit.
     hazard : float
         Largest probability of leaving at one step, 0 to 1.
@@ -129,8 +129,8 @@ class DropOut:
     hazard: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_finite("threshold", self.threshold)
-        _check_finite("slope", self.slope)
+        _check_parameter("threshold", self.threshold)
+        _check_parameter("slope", self.slope)
         _check_fraction("hazard", self.hazard)
 
     def probability(self, values: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ def mcar(values: Tensor, rate: float, *, generator: torch.Generator) -> Incomple
 
     Parameters
     ----------
-    values : Tensor
+    values : Tensor (...)
         The truth, of any shape.
     rate : float
         Fraction missing, 0 to 1.
@@ -186,9 +186,9 @@ def mar(
 
     Parameters
     ----------
-    values : Tensor
+    values : Tensor (...)
         The truth, of any shape that the mechanism takes.
-    driver : Tensor that broadcasts to `values`
+    driver : Tensor (...), broadcasts to `values`
         For example age, (B, 1, 1).
     mechanism : DetectionLimit, Logistic or DropOut
         In the unit of the driver.
@@ -217,7 +217,7 @@ def mnar(
 
     Parameters
     ----------
-    values : Tensor
+    values : Tensor (...)
         The truth, of any shape that the mechanism takes.
     mechanism : DetectionLimit, Logistic or DropOut
         In the unit of the values.
@@ -249,17 +249,12 @@ def _expand(driver: Tensor, values: Tensor) -> Tensor:
 
 
 def _check_values(name: str, values: Tensor) -> None:
-    if not values.is_floating_point():
-        raise ValueError(f"{name} must be floating point: got {values.dtype}")
-    refuse_where(
-        ~values.isfinite(),
-        lambda *index: f"{name} must be finite: {name}{list(index)} = {values[index]}",
-    )
+    check_floating(name, values)
+    check_finite(name, values)
 
 
-def _check_finite(name: str, parameter: float | Tensor) -> None:
-    if not torch.as_tensor(parameter).isfinite().all():
-        raise ValueError(f"{name} must be finite: got {parameter}")
+def _check_parameter(name: str, parameter: float | Tensor) -> None:
+    check_finite(name, torch.as_tensor(parameter))
 
 
 def _check_fraction(name: str, fraction: float) -> None:

@@ -14,7 +14,7 @@ from helpers.series import IrregularBatch, collate, one_series
 class LynxHare:
     """Pelts of a predator and its prey, one count a year.
 
-    Parameters
+    Attributes
     ----------
     year : Tensor (21,)
     lynx, hare : Tensor (21,)
@@ -33,9 +33,9 @@ class LynxHare:
 class Theophylline:
     """Concentration of a drug in serum after one dose by mouth.
 
-    Parameters
+    Attributes
     ----------
-    series : IrregularBatch, shapes (12, 11) and (12, 11, 1)
+    series : IrregularBatch (12, 11, 1)
         Time since the dose, in `time_unit`; concentration, in `concentration_unit`.
     weight_kg : Tensor (12,)
     dose_mg_per_kg : Tensor (12,)
@@ -54,9 +54,9 @@ class Theophylline:
 class Indomethacin:
     """Concentration of a drug in plasma after one injection into a vein.
 
-    Parameters
+    Attributes
     ----------
-    series : IrregularBatch, shapes (6, 11) and (6, 11, 1)
+    series : IrregularBatch (6, 11, 1)
         Time since the injection, in `time_unit`; concentration, in `concentration_unit`.
     time_unit, concentration_unit, source : str
     """

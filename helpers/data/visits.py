@@ -1,20 +1,25 @@
 """When patients come: visit times whose intensity may follow their state."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import refuse_where
+from helpers.arguments import (
+    check_not_negative_number,
+    check_positive_number,
+    check_whole_number,
+    refuse_where,
+    valid_steps,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Visits:
     """Visit times, padded with the horizon, so that `IrregularBatch` takes times and lengths as they are.
 
-    Parameters
+    Attributes
     ----------
     times : Tensor (B, T)
         Strictly increasing within each series, from 0 to the horizon.
@@ -82,9 +87,8 @@ def visit_times(
     Source: Lewis & Shedler (1979), Simulation of nonhomogeneous Poisson processes by thinning, Naval
     Research Logistics Quarterly 26:403-413.
     """
-    _check_range("horizon", horizon, positive=True)
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1: got {batch}")
+    check_positive_number("horizon", horizon)
+    check_whole_number("batch", batch)
     function, bound = _as_function(intensity, bound)
     candidates, real = _candidates(horizon, bound, batch, generator, dtype or torch.get_default_dtype())
     intensities = function(candidates)  # (B, K)
@@ -92,7 +96,8 @@ def visit_times(
     draws = torch.rand(
         candidates.shape, generator=generator, dtype=candidates.dtype, device=candidates.device
     )
-    return _keep(candidates, intensities, real & (draws * bound < intensities), horizon)
+    accepted = real & (draws * bound < intensities)
+    return _compact(candidates, intensities, accepted, horizon)
 
 
 def _as_function(
@@ -102,11 +107,11 @@ def _as_function(
     if callable(intensity):
         if bound is None:
             raise ValueError("bound must be given with an intensity function: a number that it never exceeds")
-        _check_range("bound", bound)
+        check_not_negative_number("bound", bound)
         return intensity, bound
     if bound is not None:
         raise ValueError(f"bound must be left out with a constant intensity: got {bound}")
-    _check_range("intensity", intensity)
+    check_not_negative_number("intensity", intensity)
     return lambda times: torch.full_like(times, intensity), intensity
 
 
@@ -125,19 +130,13 @@ def _candidates(
     return times, real & distinct
 
 
-def _keep(candidates: Tensor, intensities: Tensor, kept: Tensor, horizon: float) -> Visits:
-    """Move the kept candidates to the front and cut the rest."""
-    lengths = kept.sum(1)
-    mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(-1)  # (B, T)
-    order = torch.argsort(~kept, dim=1, stable=True)[:, : mask.shape[1]]  # the kept ones, in order of time
+def _compact(candidates: Tensor, intensities: Tensor, accepted: Tensor, horizon: float) -> Visits:
+    """Move the accepted candidates to the front and cut the rest."""
+    lengths = accepted.sum(1)
+    mask = valid_steps(lengths, int(lengths.max()))  # (B, T)
+    order = torch.argsort(~accepted, dim=1, stable=True)[:, : mask.shape[1]]  # by time
     times = torch.where(mask, candidates.gather(1, order), horizon)
     return Visits(times, mask, lengths, torch.where(mask, intensities.gather(1, order), 0.0))
-
-
-def _check_range(name: str, number: float, *, positive: bool = False) -> None:
-    if not math.isfinite(number) or number < 0 or (positive and number == 0):
-        expected = "positive" if positive else "at least 0"
-        raise ValueError(f"{name} must be finite and {expected}: got {number}")
 
 
 def _check_intensities(intensities: Tensor, times: Tensor, real: Tensor, bound: float) -> None:

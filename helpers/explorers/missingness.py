@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from helpers.data.missingness import DetectionLimit, Incomplete, Logistic, mar, mcar, mnar
+from helpers.data import DetectionLimit, Incomplete, Logistic, mar, mcar, mnar
 from helpers.explorers.censored_fit import fit_censored_gaussian
 from helpers.explorers.controls import Choice, Slider
 from helpers.explorers.explorer import Explorer

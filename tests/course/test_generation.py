@@ -7,8 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers.course.__main__ import main
-from helpers.course.generation import generate
+from helpers.course import generate, main
 
 BOOK = Path(__file__).parents[2]
 SOLUTIONS = sorted((BOOK / "solutions").glob("*.ipynb"))
@@ -137,7 +136,7 @@ def test_a_new_edition_replaces_an_untouched_exercise_and_not_a_changed_one(make
 
 
 @pytest.mark.parametrize(
-    "content", ["", "not a notebook", "[]", '{"cells": []}', '{"metadata": {}, "nbformat": 4}']
+    "content", ["", "not a notebook", "[]", '{"cells": []}', '{"metadata": {}, "nbformat": 4}'], ids=repr
 )
 def test_a_file_that_is_no_signed_notebook_is_left_alone(make, exercise, content):
     exercise.write_text(content)

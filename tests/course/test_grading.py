@@ -14,7 +14,7 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from sqlalchemy.exc import SAWarning
 
-from helpers.course.configuration import course_configuration
+from helpers.course import course_configuration
 
 BOOK = Path(__file__).parents[2]
 

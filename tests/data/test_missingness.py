@@ -156,42 +156,45 @@ GOOD = torch.zeros(2, 3)
 SPOILT = torch.tensor([[0.0, 1.0], [torch.nan, 1.0]])
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda g: mcar(GOOD, 1.5, generator=g), "rate must lie between 0 and 1: got 1.5"),
-        (lambda g: mcar(GOOD, math.nan, generator=g), "rate must lie between 0 and 1: got nan"),
-        (lambda g: mcar(SPOILT, 0.5, generator=g), "values must be finite: values[1, 0] = nan"),
-        (lambda g: mnar(SPOILT, Logistic(0, 1), generator=g), "values must be finite: values[1, 0] = nan"),
-        (
-            lambda g: mar(torch.zeros(2, 2), SPOILT, Logistic(0, 1), generator=g),
-            "driver must be finite: driver[1, 0] = nan",
-        ),
-        (lambda g: mcar(GOOD.int(), 0.5, generator=g), "values must be floating point: got torch.int32"),
-        (
-            lambda g: mar(GOOD, torch.zeros(2, 3).int(), Logistic(0, 1), generator=g),
-            "driver must be floating point: got torch.int32",
-        ),
-        (
-            lambda g: mar(GOOD, torch.zeros(4, 2, 3), Logistic(0, 1), generator=g),
-            "driver must broadcast to (2, 3), the shape of values: got (4, 2, 3)",
-        ),
-        (
-            lambda g: mar(GOOD, torch.zeros(2, 2), Logistic(0, 1), generator=g),
-            "driver must broadcast to (2, 3), the shape of values: got (2, 2)",
-        ),
-        (
-            lambda g: mnar(torch.zeros(3), DropOut(0, 1), generator=g),
-            "values must have shape (B, T) or (B, T, D): got (3,)",
-        ),
-        (lambda g: DetectionLimit(math.nan), "limit must be finite: got nan"),
-        (lambda g: Logistic(math.inf, 1.0), "midpoint must be finite: got inf"),
-        (lambda g: Logistic(0.0, math.nan), "slope must be finite: got nan"),
-        (lambda g: DropOut(math.nan, 1.0), "threshold must be finite: got nan"),
-        (lambda g: DropOut(0.0, math.inf), "slope must be finite: got inf"),
-        (lambda g: DropOut(0.0, 1.0, hazard=-0.1), "hazard must lie between 0 and 1: got -0.1"),
-    ],
-)
+BAD_CALLS = [
+    (lambda g: mcar(GOOD, 1.5, generator=g), "rate must lie between 0 and 1: got 1.5"),
+    (lambda g: mcar(GOOD, math.nan, generator=g), "rate must lie between 0 and 1: got nan"),
+    (lambda g: mcar(SPOILT, 0.5, generator=g), "values must be finite: values[1, 0] = nan"),
+    (lambda g: mnar(SPOILT, Logistic(0, 1), generator=g), "values must be finite: values[1, 0] = nan"),
+    (
+        lambda g: mar(torch.zeros(2, 2), SPOILT, Logistic(0, 1), generator=g),
+        "driver must be finite: driver[1, 0] = nan",
+    ),
+    (
+        lambda g: mcar(GOOD.int(), 0.5, generator=g),
+        "values must be a floating-point tensor: got a torch.int32 tensor",
+    ),
+    (
+        lambda g: mar(GOOD, torch.zeros(2, 3).int(), Logistic(0, 1), generator=g),
+        "driver must be a floating-point tensor: got a torch.int32 tensor",
+    ),
+    (
+        lambda g: mar(GOOD, torch.zeros(4, 2, 3), Logistic(0, 1), generator=g),
+        "driver must broadcast to (2, 3), the shape of values: got (4, 2, 3)",
+    ),
+    (
+        lambda g: mar(GOOD, torch.zeros(2, 2), Logistic(0, 1), generator=g),
+        "driver must broadcast to (2, 3), the shape of values: got (2, 2)",
+    ),
+    (
+        lambda g: mnar(torch.zeros(3), DropOut(0, 1), generator=g),
+        "values must have shape (B, T) or (B, T, D): got (3,)",
+    ),
+    (lambda g: DetectionLimit(math.nan), "limit must be finite: limit = nan"),
+    (lambda g: Logistic(math.inf, 1.0), "midpoint must be finite: midpoint = inf"),
+    (lambda g: Logistic(0.0, math.nan), "slope must be finite: slope = nan"),
+    (lambda g: DropOut(math.nan, 1.0), "threshold must be finite: threshold = nan"),
+    (lambda g: DropOut(0.0, math.inf), "slope must be finite: slope = inf"),
+    (lambda g: DropOut(0.0, 1.0, hazard=-0.1), "hazard must lie between 0 and 1: got -0.1"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD_CALLS, ids=[case[-1] for case in BAD_CALLS])
 def test_refuses_by_name(call, message):
     with pytest.raises(ValueError) as error:
         call(torch.Generator())

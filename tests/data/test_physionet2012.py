@@ -13,7 +13,8 @@ import pooch
 import pytest
 import torch
 
-from helpers.data.physionet2012 import archive, cache, physionet2012
+from helpers.data import physionet2012
+from helpers.data.physionet2012 import files as set_files
 
 ADMISSION = (
     "00:00,RecordID,{}\n00:00,Age,60\n00:00,Gender,1\n00:00,Height,-1\n00:00,ICUType,4\n00:00,Weight,70\n"
@@ -129,38 +130,38 @@ def test_rows_out_of_order_are_sorted(tmp_path):
     assert physionet2012(root=tmp_path).batch.times.tolist() == [[3, 5]]
 
 
-@pytest.mark.parametrize("sets", [(), ("c",), ("a", "a"), "ac"])
+@pytest.mark.parametrize("sets", [(), ("c",), ("a", "a"), "ac"], ids=str)
 def test_unknown_sets(sets):
     with pytest.raises(ValueError, match=r"sets must name one or more of \('a', 'b'\), each once: got \("):
         physionet2012(sets)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"line 1: expected the header Time,Parameter,Value: got ''"),
-        ("Time,Value\n", "line 1: expected the header Time,Parameter,Value: got 'Time,Value'"),
-        (stay(11, "00:07,HR\n"), "line 8: expected Time,Parameter,Value: got '00:07,HR'"),
-        (stay(11, "00:07,HR,80,1\n"), "line 8: expected Time,Parameter,Value: got '00:07,HR,80,1'"),
-        (stay(11, "\n00:07,HR,80\n"), "line 8: expected Time,Parameter,Value: got ''"),
-        (stay(11, ",,\n"), "line 8: time '' is not HH:MM between 00:00 and 48:00"),
-        (stay(11, "00:07,HR,80\n48:01,HR,80\n"), "line 9: time '48:01' is not HH:MM"),
-        (stay(11, "7:00,HR,80\n"), "line 8: time '7:00' is not HH:MM"),
-        (stay(11, "00:60,HR,80\n"), "line 8: time '00:60' is not HH:MM"),
-        (stay(11, "00:07,Pulse,80\n"), "line 8: unknown parameter 'Pulse'"),
-        (stay(11, "00:07,,80\n"), "line 8: unknown parameter ''"),
-        (stay(11, "00:07,HR,fast\n"), "line 8: HR has the value 'fast', which is not a finite number"),
-        (stay(11, "00:07,HR,\n"), "line 8: HR has the value '', which is not a finite number"),
-        (stay(11, "00:07,HR,nan\n"), "line 8: HR has the value 'nan', which is not a finite number"),
-        (stay(11, "00:07,HR,8\n00:07,K,inf\n00:07,K,-inf\n"), "line 9: K has the value 'inf'"),
-        (stay(11, "00:07,HR,8é\n"), "line 8: HR has the value '8\ufffd+', which is not a finite number"),
-        (stay(11, "00:07,Age,60\n"), "line 8: a second Age"),
-        (stay(11, "").replace("00:00,Height", "00:01,Height"), r"11.txt: no Height at 00:00"),
-        (stay(11, "").replace("00:00,Weight,70\n", ""), r"11.txt: no Weight at 00:00"),
-        ("Time,Parameter,Value\n", r"11.txt: no RecordID at 00:00"),
-        (stay(11.5, ""), r"line 2: RecordID must be a whole number: got 11.5"),
-    ],
-)
+BAD_STAYS = [
+    ("", r"line 1: expected the header Time,Parameter,Value: got ''"),
+    ("Time,Value\n", "line 1: expected the header Time,Parameter,Value: got 'Time,Value'"),
+    (stay(11, "00:07,HR\n"), "line 8: expected Time,Parameter,Value: got '00:07,HR'"),
+    (stay(11, "00:07,HR,80,1\n"), "line 8: expected Time,Parameter,Value: got '00:07,HR,80,1'"),
+    (stay(11, "\n00:07,HR,80\n"), "line 8: expected Time,Parameter,Value: got ''"),
+    (stay(11, ",,\n"), "line 8: time '' is not HH:MM between 00:00 and 48:00"),
+    (stay(11, "00:07,HR,80\n48:01,HR,80\n"), "line 9: time '48:01' is not HH:MM"),
+    (stay(11, "7:00,HR,80\n"), "line 8: time '7:00' is not HH:MM"),
+    (stay(11, "00:60,HR,80\n"), "line 8: time '00:60' is not HH:MM"),
+    (stay(11, "00:07,Pulse,80\n"), "line 8: unknown parameter 'Pulse'"),
+    (stay(11, "00:07,,80\n"), "line 8: unknown parameter ''"),
+    (stay(11, "00:07,HR,fast\n"), "line 8: HR has the value 'fast', which is not a finite number"),
+    (stay(11, "00:07,HR,\n"), "line 8: HR has the value '', which is not a finite number"),
+    (stay(11, "00:07,HR,nan\n"), "line 8: HR has the value 'nan', which is not a finite number"),
+    (stay(11, "00:07,HR,8\n00:07,K,inf\n00:07,K,-inf\n"), "line 9: K has the value 'inf'"),
+    (stay(11, "00:07,HR,8é\n"), "line 8: HR has the value '8\ufffd+', which is not a finite number"),
+    (stay(11, "00:07,Age,60\n"), "line 8: a second Age"),
+    (stay(11, "").replace("00:00,Height", "00:01,Height"), r"11.txt: no Height at 00:00"),
+    (stay(11, "").replace("00:00,Weight,70\n", ""), r"11.txt: no Weight at 00:00"),
+    ("Time,Parameter,Value\n", r"11.txt: no RecordID at 00:00"),
+    (stay(11.5, ""), r"line 2: RecordID must be a whole number: got 11.5"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_STAYS, ids=[case[-1] for case in BAD_STAYS])
 def test_bad_stays_name_file_and_line_and_leave_no_cache(tmp_path, cache_folder, text, message):
     write_set(tmp_path, files={11: text})
     with pytest.raises(ValueError, match=message) as error:
@@ -169,18 +170,18 @@ def test_bad_stays_name_file_and_line_and_leave_no_cache(tmp_path, cache_folder,
     assert files_in(cache_folder) == []
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ("", "line 1: expected the header RecordID,SAPS-I,.*: got ''"),
-        (OUTCOMES + "11,1,1,1,1,0\n12,x,1,1,1,0\n", "line 3: expected whole numbers: got '12,x,1,1,1,0'"),
-        (OUTCOMES + "11,1,1,1,0\n", "line 2: expected RecordID,SAPS-I,.*: got '11,1,1,1,0'"),
-        (OUTCOMES + "11,1,1,1,1,2\n", "line 2: In-hospital_death must be 0 or 1: got 2"),
-        (OUTCOMES + "11,1,1,1,1,0\n11,1,1,1,1,0\n", "line 3: a second row for stay 11"),
-        (OUTCOMES + "11,1,1,1,1,0\n99,1,1,1,1,0\n", r"line 3: stay 99 is not in .*set-a\.tar\.gz"),
-        (OUTCOMES + OUTCOME_ROWS[11] + OUTCOME_ROWS[13], r" has no row for stay 12 of .*set-a\.tar\.gz"),
-    ],
-)
+BAD_OUTCOMES = [
+    ("", "line 1: expected the header RecordID,SAPS-I,.*: got ''"),
+    (OUTCOMES + "11,1,1,1,1,0\n12,x,1,1,1,0\n", "line 3: expected whole numbers: got '12,x,1,1,1,0'"),
+    (OUTCOMES + "11,1,1,1,0\n", "line 2: expected RecordID,SAPS-I,.*: got '11,1,1,1,0'"),
+    (OUTCOMES + "11,1,1,1,1,2\n", "line 2: In-hospital_death must be 0 or 1: got 2"),
+    (OUTCOMES + "11,1,1,1,1,0\n11,1,1,1,1,0\n", "line 3: a second row for stay 11"),
+    (OUTCOMES + "11,1,1,1,1,0\n99,1,1,1,1,0\n", r"line 3: stay 99 is not in .*set-a\.tar\.gz"),
+    (OUTCOMES + OUTCOME_ROWS[11] + OUTCOME_ROWS[13], r" has no row for stay 12 of .*set-a\.tar\.gz"),
+]
+
+
+@pytest.mark.parametrize(("rows", "message"), BAD_OUTCOMES, ids=[case[-1] for case in BAD_OUTCOMES])
 def test_bad_outcomes_name_file_and_line_and_leave_no_cache(tmp_path, cache_folder, rows, message):
     write_set(tmp_path, rows=rows)
     with pytest.raises(ValueError, match=rf"Outcomes-a\.txt(, )?{message}"):
@@ -213,7 +214,9 @@ def flip_a_byte(content):
 
 
 @pytest.mark.parametrize(
-    "damage", [cut_the_gzip, cut_the_tar, flip_a_byte, lambda _: b"", lambda _: b"text" * 99]
+    "damage",
+    [cut_the_gzip, cut_the_tar, flip_a_byte, lambda _: b"", lambda _: b"text" * 99],
+    ids=["gzip cut", "tar cut", "a byte flipped", "empty", "text"],
 )
 def test_a_damaged_archive_is_said_to_be_and_leaves_no_cache(root, cache_folder, damage):
     path = root / "set-a.tar.gz"
@@ -266,9 +269,9 @@ def server(tmp_path, monkeypatch):
     write_set(folder)
     http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     threading.Thread(target=http.serve_forever, daemon=True).start()
-    monkeypatch.setattr(archive, "BASE_URL", f"http://127.0.0.1:{http.server_port}/")
+    monkeypatch.setattr(set_files, "BASE_URL", f"http://127.0.0.1:{http.server_port}/")
     hashes = {path.name: pooch.file_hash(path) for path in folder.iterdir()}
-    monkeypatch.setattr(archive, "SHA256", hashes)
+    monkeypatch.setattr(set_files, "SHA256", hashes)
     yield folder
     http.shutdown()
     http.server_close()
@@ -311,14 +314,14 @@ def test_a_failed_download_says_what_to_do(server):
 
 def test_known_hashes_are_those_of_the_real_files(real_data):
     folder = real_data / "physionet2012"
-    assert {name: pooch.file_hash(folder / name) for name in archive.SHA256} == archive.SHA256
+    assert {name: pooch.file_hash(folder / name) for name in set_files.SHA256} == set_files.SHA256
 
 
 def test_the_cache_is_used_and_root_stays_as_it_was(root, cache_folder, monkeypatch):
     before = files_in(root)
     first = physionet2012(root=root)
     assert files_in(root) == before
-    monkeypatch.setattr(cache, "parse_set", lambda *files: pytest.fail("parsed again"))
+    monkeypatch.setattr(set_files, "parse_set", lambda *files: pytest.fail("parsed again"))
     second = physionet2012(root=root)
     assert torch.equal(first.batch.values, second.batch.values)
     assert torch.equal(first.record_id, second.record_id)
@@ -332,19 +335,21 @@ def test_changed_files_are_parsed_anew(root):
 
 def test_another_parser_version_parses_anew(root, monkeypatch):
     physionet2012(root=root)
-    monkeypatch.setattr(cache, "PARSER_VERSION", -1)
-    monkeypatch.setattr(cache, "parse_set", lambda *files: pytest.fail("parsed again"))
+    monkeypatch.setattr(set_files, "PARSER_VERSION", -1)
+    monkeypatch.setattr(set_files, "parse_set", lambda *files: pytest.fail("parsed again"))
     with pytest.raises(pytest.fail.Exception, match="parsed again"):
         physionet2012(root=root)
 
 
-def middle_byte_flipped(content):
+def flip_a_middle_byte(content):
     at = content.index(b"descriptors.npy") + 150
     return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda c: c[: len(c) // 2], middle_byte_flipped, lambda _: b"", lambda _: b"no"]
+    "damage",
+    [lambda c: c[: len(c) // 2], flip_a_middle_byte, lambda _: b"", lambda _: b"no"],
+    ids=["cut", "a byte flipped", "empty", "text"],
 )
 def test_a_damaged_cache_is_said_to_be_and_made_again(root, cache_folder, damage):
     whole = physionet2012(root=root)
@@ -362,7 +367,7 @@ def test_an_interrupted_write_leaves_no_cache(root, cache_folder, monkeypatch):
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache.np, "savez", interrupted)
+    monkeypatch.setattr(set_files.np, "savez", interrupted)
     with pytest.raises(KeyboardInterrupt):
         physionet2012(root=root)
     assert files_in(cache_folder) == []

@@ -54,10 +54,9 @@ def test_tables_are_float64():
     assert indomethacin().series.times.dtype == indomethacin().series.values.dtype == torch.float64
 
 
-@pytest.mark.parametrize(
-    ("name", "series"), [("theophylline", theophylline().series), ("indomethacin", indomethacin().series)]
-)
-def test_no_row_is_lost_or_moved(real_data, name, series):
+@pytest.mark.parametrize("load", [theophylline, indomethacin])
+def test_no_row_is_lost_or_moved(real_data, load):
+    name, series = load.__name__, load().series
     with (real_data / "tables" / f"{name}.csv").open() as lines:
         rows = [
             (int(row["subject"]), float(row["time_h"]), float(row["concentration_mg_per_l"]))

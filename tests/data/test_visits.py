@@ -91,7 +91,7 @@ def test_the_sicker_are_seen_more_often(generator, device):
     torch.testing.assert_close(visits.intensity, torch.where(visits.mask, known, 0.0))
 
 
-@pytest.mark.parametrize("intensity", [0.0, 0, torch.zeros_like])
+@pytest.mark.parametrize("intensity", [0.0, 0, torch.zeros_like], ids=["0.0", "0", "function"])
 def test_no_intensity_no_visits(intensity, generator):
     options = {"bound": 2.0} if callable(intensity) else {}
     visits = draw(intensity, generator, batch=3, **options)
@@ -150,19 +150,19 @@ def test_names_series_and_time_of_a_bad_intensity(value):
     assert 5 < float(time) <= HORIZON
 
 
-@pytest.mark.parametrize(
-    ("horizon", "intensity", "options", "message"),
-    [
-        (0.0, 1.0, {}, "horizon must be finite and positive: got 0.0"),
-        (math.inf, 1.0, {}, "horizon must be finite and positive: got inf"),
-        (1.0, -1.0, {}, "intensity must be finite and at least 0: got -1.0"),
-        (1.0, math.nan, {}, "intensity must be finite and at least 0: got nan"),
-        (1.0, 1.0, {"batch": 0}, "batch must be at least 1: got 0"),
-        (1.0, 1.0, {"bound": 2.0}, "bound must be left out with a constant intensity: got 2.0"),
-        (1.0, wave, {}, "bound must be given with an intensity function: a number that it never exceeds"),
-        (1.0, wave, {"bound": math.inf}, "bound must be finite and at least 0: got inf"),
-    ],
-)
+BAD = [
+    (0.0, 1.0, {}, "horizon must be positive and finite: got 0.0"),
+    (math.inf, 1.0, {}, "horizon must be positive and finite: got inf"),
+    (1.0, -1.0, {}, "intensity must be finite and not negative: got -1.0"),
+    (1.0, math.nan, {}, "intensity must be finite and not negative: got nan"),
+    (1.0, 1.0, {"batch": 0}, "batch must be a whole number of at least 1: got 0"),
+    (1.0, 1.0, {"bound": 2.0}, "bound must be left out with a constant intensity: got 2.0"),
+    (1.0, wave, {}, "bound must be given with an intensity function: a number that it never exceeds"),
+    (1.0, wave, {"bound": math.inf}, "bound must be finite and not negative: got inf"),
+]
+
+
+@pytest.mark.parametrize(("horizon", "intensity", "options", "message"), BAD, ids=[case[-1] for case in BAD])
 def test_refuses_by_name(horizon, intensity, options, message):
     with pytest.raises(ValueError) as error:
         visit_times(horizon, intensity, **({"batch": 2, "generator": torch.Generator()} | options))

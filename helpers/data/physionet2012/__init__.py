@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.data.physionet2012.archive import locate
-from helpers.data.physionet2012.cache import load_set
+from helpers.data.physionet2012.files import load_set, locate
 from helpers.data.physionet2012.stays import DESCRIPTORS, VARIABLES, Stays, join
 from helpers.series import IrregularBatch
 
@@ -27,10 +26,10 @@ class PhysioNet2012:
         Unobserved values are 0. A stay without any reading has length 0.
     variables, units : tuple of str, length 37
         Names and units of the features, in order.
-    record_id : Tensor of int64, shape (B,)
+    record_id : Tensor (B,), int64
     sets : tuple of str
         The sets asked for.
-    set_index : Tensor of int64, shape (B,)
+    set_index : Tensor (B,), int64
         Which of `sets` each stay belongs to.
     descriptors : Tensor (B, 5)
         What was noted at admission; 0 where `descriptor_mask` is False.
@@ -39,11 +38,11 @@ class PhysioNet2012:
     descriptor_names, descriptor_units : tuple of str, length 5
     died : Tensor (B,), bool
         Death in hospital; known for every stay.
-    saps_i, sofa : Tensor of int64, shape (B,)
+    saps_i, sofa : Tensor (B,), int64
         Severity scores of the first day; -1 where not recorded.
-    length_of_stay : Tensor of int64, shape (B,)
+    length_of_stay : Tensor (B,), int64
         Days in hospital; -1 where not recorded.
-    survival : Tensor of int64, shape (B,)
+    survival : Tensor (B,), int64
         Days from admission to death, in hospital or later; -1 where no death is on record. As published:
         set b holds one impossible -23.
     source : str

@@ -1,4 +1,4 @@
-"""The challenge's text, one file per stay in one archive per set, turned into arrays."""
+"""The challenge's text turned into arrays: an archive with one file per stay, and a table of outcomes."""
 
 import gzip
 import io
@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.data.physionet2012.outcomes import read_outcomes
-from helpers.data.physionet2012.stays import NOT_RECORDED, VARIABLES, Stays
+from helpers.data.physionet2012.stays import NOT_RECORDED, OUTCOMES, VARIABLES, Stays
 
 HOURS = 48
 MINUTES = HOURS * 60 + 1  # both ends count: 00:00 to 48:00
 MINUTE_OF = {f"{minute // 60:02d}:{minute % 60:02d}": minute for minute in range(MINUTES)}
-ONCE = ("RecordID", "Age", "Gender", "Height", "ICUType")  # rows that a stay has once, at 00:00
-CODE_OF = {name: code for code, name in enumerate([*VARIABLES, *ONCE])}
-HEADER = "Time,Parameter,Value"
+ADMISSION_PARAMETERS = ("RecordID", "Age", "Gender", "Height", "ICUType")  # once a stay, at 00:00
+CODE_OF = {name: code for code, name in enumerate([*VARIABLES, *ADMISSION_PARAMETERS])}
+STAY_HEADER = "Time,Parameter,Value"
+OUTCOMES_HEADER = ",".join(("RecordID", *OUTCOMES))
+DEATH_COLUMN = OUTCOMES.index("In-hospital_death")
 END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 
@@ -75,10 +76,10 @@ def members(archive: Path) -> Iterator[tuple[str, str]]:
 def parse_stay(place: str, text: str) -> Stay:
     """Read one stay's rows, and take what was recorded at admission out of its series."""
     header, *lines = text.splitlines() or [""]
-    if header != HEADER:
-        raise ValueError(f"{place}, line 1: expected the header {HEADER}: got {header!r}")
+    if header != STAY_HEADER:
+        raise ValueError(f"{place}, line 1: expected the header {STAY_HEADER}: got {header!r}")
     minute, code, value = _columns(place, lines)
-    rows = [_row_at_admission(place, name, minute, code) for name in (*ONCE, "Weight")]
+    rows = [_row_at_admission(place, name, minute, code) for name in (*ADMISSION_PARAMETERS, "Weight")]
     record_id, *descriptors = value[rows].tolist()
     if not record_id.is_integer():
         raise ValueError(f"{place}, line {rows[0] + 2}: RecordID must be a whole number: got {record_id}")
@@ -114,7 +115,7 @@ def _first_fault(place: str, lines: list[str]) -> ValueError:
 def _fault(line: str) -> str | None:
     """Say what is wrong with a line, if anything is."""
     if line.count(",") != 2:
-        return f"expected {HEADER}: got {line!r}"
+        return f"expected {STAY_HEADER}: got {line!r}"
     time, parameter, value = line.split(",")
     if time not in MINUTE_OF:
         return f"time {time!r} is not HH:MM between 00:00 and {HOURS}:00"
@@ -138,7 +139,7 @@ def _row_at_admission(place: str, name: str, minute: np.ndarray, code: np.ndarra
     at_admission = rows[minute[rows] == 0]
     if len(at_admission) == 0:
         raise ValueError(f"{place}: no {name} at 00:00")
-    if name in ONCE and len(rows) > 1:
+    if name in ADMISSION_PARAMETERS and len(rows) > 1:
         raise ValueError(f"{place}, line {rows[1] + 2}: a second {name}")
     return int(at_admission[0])
 
@@ -171,3 +172,41 @@ def _series(stays: list[Stay]) -> dict[str, np.ndarray]:
             np.float32
         ),
     }
+
+
+def read_outcomes(path: Path, record_id: np.ndarray, archive: Path) -> np.ndarray:
+    """Read the outcomes (N, 5) of the stays `record_id` (N,), which `archive` holds.
+
+    Raises
+    ------
+    ValueError
+        Naming the line that cannot be read, or the stay or the row that stands alone.
+    """
+    header, *lines = path.read_text("ascii", errors="replace").splitlines() or [""]
+    if header != OUTCOMES_HEADER:
+        raise ValueError(f"{path}, line 1: expected the header {OUTCOMES_HEADER}: got {header!r}")
+    row_of, stays = {}, set(record_id.tolist())
+    for number, line in enumerate(lines, start=2):
+        stay, *outcomes = _integers(f"{path}, line {number}", line)
+        if stay in row_of:
+            raise ValueError(f"{path}, line {number}: a second row for stay {stay}")
+        if stay not in stays:
+            raise ValueError(f"{path}, line {number}: stay {stay} is not in {archive}")
+        row_of[stay] = outcomes
+    for stay in record_id.tolist():
+        if stay not in row_of:
+            raise ValueError(f"{path} has no row for stay {stay} of {archive}")
+    return np.array([row_of[stay] for stay in record_id.tolist()], dtype=np.int64)
+
+
+def _integers(place: str, line: str) -> list[int]:
+    """Read one row, the stay's identifier first."""
+    try:
+        numbers = [int(field) for field in line.split(",")]
+    except ValueError:
+        raise ValueError(f"{place}: expected whole numbers: got {line!r}") from None
+    if len(numbers) != 1 + len(OUTCOMES):
+        raise ValueError(f"{place}: expected {OUTCOMES_HEADER}: got {line!r}")
+    if numbers[1 + DEATH_COLUMN] not in (0, 1):
+        raise ValueError(f"{place}: {OUTCOMES[DEATH_COLUMN]} must be 0 or 1: got {numbers[1 + DEATH_COLUMN]}")
+    return numbers

@@ -1,9 +1,21 @@
-"""Where the challenge's files lie, and how they are fetched when they lie nowhere."""
+"""The challenge's files: found on this machine or fetched, and parsed once, with the result in a cache.
 
+In the cache nothing is ever half-written, and what is damaged is found out and made again.
+"""
+
+import hashlib
 import os
+import tempfile
+import warnings
+import zipfile
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pooch
+
+from helpers.data.physionet2012.parsing import parse_set
+from helpers.data.physionet2012.stays import Stays
 
 BASE_URL = "https://physionet.org/files/challenge-2012/1.0.0/"
 FOLDER = "physionet2012"
@@ -13,6 +25,7 @@ SHA256 = {
     "Outcomes-a.txt": "2613ea60ccda29f87571a7d6b09ad130858a8ccd66325bd073365925026883c2",
     "Outcomes-b.txt": "1305f29734da374a809483229a99f33a9230aa8d4fa74b1a2d6ad788136423d5",
 }
+PARSER_VERSION = 1  # raise it whenever the same files would give other arrays
 
 
 def cache_folder() -> Path:
@@ -23,7 +36,7 @@ def cache_folder() -> Path:
 def locate(name: str, root: str | os.PathLike | None, download: bool) -> Path:
     """Find one of the challenge's files in `root`, else around this machine, else at PhysioNet.
 
-    Files that the reader keeps are taken as they are, a changed copy included. Files in the cache and files
+    The reader's own files are taken as they are, a changed copy included. Files in the cache and files
     from PhysioNet must have the known SHA-256.
 
     Raises
@@ -37,8 +50,8 @@ def locate(name: str, root: str | os.PathLike | None, download: bool) -> Path:
     """
     if root is not None:
         return _in_root(name, Path(root))
-    kept = os.environ.get("LIVING_DYNAMICS_DATA")
-    found = _look_in(Path(kept), name) if kept else None
+    folder = os.environ.get("LIVING_DYNAMICS_DATA")
+    found = _look_in(Path(folder), name) if folder else None
     return found or _in_cache(name, download)
 
 
@@ -79,3 +92,40 @@ def _download(name: str, folder: Path) -> Path:
         raise ConnectionError(
             f"{name} could not be downloaded from {url} ({error}): try again, or save it by hand in {folder}"
         ) from error
+
+
+def load_set(archive: Path, outcomes: Path) -> Stays:
+    """Return one parsed set: from the cache if these very files were parsed before."""
+    cached = _cache_path(archive, outcomes)
+    if cached.is_file():
+        try:
+            return _read(cached)
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, RuntimeError, OSError) as error:
+            warnings.warn(f"{cached} is damaged ({error}): reading {archive} again", stacklevel=2)
+    stays = parse_set(archive, outcomes)
+    try:
+        _write(cached, stays)
+    except OSError as error:
+        warnings.warn(
+            f"{cached.parent} cannot keep what was parsed ({error}): the next load parses again", stacklevel=2
+        )
+    return stays
+
+
+def _cache_path(archive: Path, outcomes: Path) -> Path:
+    contents = f"{PARSER_VERSION} {pooch.file_hash(archive)} {pooch.file_hash(outcomes)}"
+    return cache_folder() / "parsed" / f"{hashlib.sha256(contents.encode()).hexdigest()[:32]}.npz"
+
+
+def _read(path: Path) -> Stays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return Stays(**{field.name: arrays[field.name] for field in fields(Stays)})
+
+
+def _write(path: Path, stays: Stays) -> None:
+    """Write beside `path`, then rename: whoever looks sees all of the file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+        partial = Path(beside) / path.name
+        np.savez(partial, **vars(stays))
+        os.replace(partial, path)
