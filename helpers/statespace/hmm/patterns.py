@@ -11,11 +11,11 @@ from torch import Tensor
 class Patterns:
     """The different rows of a mask (B, T, D), and which of the N = B T steps show which.
 
-    Parameters
+    Attributes
     ----------
     observed : Tensor (P, D), bool
         Each pattern that occurs; True = observed.
-    order : Tensor of int64, shape (N,), or None
+    order : Tensor (N,), int64, or None
         The steps sorted by pattern; None when there is one pattern and nothing to sort.
     sizes : list of int
         Number of steps of each pattern.

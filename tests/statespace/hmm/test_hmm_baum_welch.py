@@ -3,11 +3,15 @@
 import pytest
 import torch
 
-from helpers.statespace.baum_welch import baum_welch
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_simulation import simulate_hmm
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    baum_welch,
+    hmm_log_likelihood,
+    simulate_hmm,
+)
 
 STEPS, LENGTHS = 40, torch.tensor([40, 17, 1, 33, 0])
 
@@ -107,7 +111,7 @@ def test_one_line_is_left(start, series, capsys):
 
 def test_bad_arguments(start, series):
     y, mask = series
-    with pytest.raises(ValueError, match="iterations must be 1 or more: got 0"):
+    with pytest.raises(ValueError, match="iterations must be a whole number of at least 1: got 0"):
         baum_welch(start, y, mask, iterations=0)
     with pytest.raises(ValueError, match="lengths must leave at least one step: all are 0"):
         baum_welch(start, y, mask, torch.zeros(5, dtype=torch.long))

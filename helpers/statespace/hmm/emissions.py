@@ -1,7 +1,7 @@
 """What a hidden Markov state emits: a symbol, a real vector, or counts.
 
-Every emission offers `log_prob` for the recursions, `sample` for simulation, and `refitted`, the M-step
-of Baum-Welch. Missing entries are marginalised one by one, and what stands in their place is never read.
+Every emission offers `log_prob` for the recursions, `sample` for simulation, and `refit`, the M-step of
+Baum-Welch. Missing entries are marginalised one by one, and what stands in their place is never read.
 """
 
 import math
@@ -10,12 +10,37 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.observation.arguments import check_entries, check_finite
-from helpers.statespace.hmm_probabilities import check_distributions, log_probability
-from helpers.statespace.hmm_values import check_counts, check_reals, check_symbols
-from helpers.statespace.missing_patterns import Patterns
+from helpers.arguments import (
+    check_entries,
+    check_finite,
+    check_floating,
+    check_like,
+    check_same,
+    refuse_where,
+)
+from helpers.statespace.hmm.patterns import Patterns
 
-LOG_TWO_PI = math.log(2.0 * math.pi)
+
+def log_probability(probability: Tensor) -> Tensor:
+    """log p, -inf where p is 0; there its gradient is 0: what is forbidden stays forbidden."""
+    positive = probability > 0
+    return torch.where(positive, probability, 1.0).log().masked_fill(~positive, -torch.inf)
+
+
+def check_distributions(name: str, probability: Tensor) -> None:
+    """Refuse a tensor whose rows (last axis) are not probabilities that sum to 1.
+
+    A sum may differ from 1 by the square root of the machine precision, 1.5e-8 in float64.
+    """
+    probability = probability.detach()
+    check_entries(name, probability, probability.isfinite() & (probability >= 0), "hold probabilities")
+    total = probability.sum(-1)
+    refuse_where(
+        (total - 1).abs() > torch.finfo(probability.dtype).eps ** 0.5,
+        lambda *row: (
+            f"{f'row {row[0]} of {name}' if row else name} must sum to 1: got {total[row].item():.9g}"
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +61,7 @@ class CategoricalEmission:
     probabilities: Tensor
 
     def __post_init__(self) -> None:
-        _check_dimensions("probabilities", self.probabilities, "(K, S)")
+        _check_matrix("probabilities", self.probabilities, "(K, S)")
         check_distributions("probabilities", self.probabilities)
 
     @property
@@ -51,7 +76,7 @@ class CategoricalEmission:
 
     def log_prob(self, y: Tensor, mask: Tensor) -> Tensor:
         """log P(y | k), shape (B, T, K), of integers y (B, T) from 0 to S - 1; 0 where the mask is False."""
-        symbols = check_symbols(y, mask, self.probabilities.shape[1])
+        symbols = _symbols(y, mask, self.probabilities.shape[1])
         log_prob = log_probability(self.probabilities).T[symbols]
         return torch.where(mask.unsqueeze(-1), log_prob, 0.0)
 
@@ -61,18 +86,20 @@ class CategoricalEmission:
         rows = self.probabilities[states.flatten()]
         return torch.multinomial(rows, 1, generator=generator).reshape(states.shape)
 
-    def refitted(self, y: Tensor, mask: Tensor, weight: Tensor) -> "CategoricalEmission":
+    def refit(self, y: Tensor, mask: Tensor, weight: Tensor) -> "CategoricalEmission":
         """The emission that explains y best when step t belongs to state k with weight (B, T, K)."""
         seen = weight[mask]  # (N, K)
         counts = torch.zeros_like(self.probabilities.T).index_add_(0, y[mask], seen).T
-        return CategoricalEmission(_averages(counts, counts.sum(-1, keepdim=True), self.probabilities))
+        return CategoricalEmission(_average(counts, counts.sum(-1, keepdim=True), self.probabilities))
 
 
 @dataclass(frozen=True, eq=False)
 class PoissonEmission:
-    r"""Each state emits D independent counts, each with its own rate.
+    """Each state emits D independent counts, each with its own rate.
 
-    .. math:: \log P(y \mid k) = \sum_d y_d \log \lambda_{kd} - \lambda_{kd} - \log y_d!
+    ::
+
+        log P(y | k) = Σ_d y_d log λ_kd - λ_kd - log y_d!
 
     Parameters
     ----------
@@ -88,10 +115,9 @@ class PoissonEmission:
     rate: Tensor
 
     def __post_init__(self) -> None:
-        _check_dimensions("rate", self.rate, "(K, D)")
-        check_entries(
-            "rate", self.rate, self.rate.isfinite() & (self.rate >= 0), "be zero or more and finite"
-        )
+        _check_matrix("rate", self.rate, "(K, D)")
+        rate = self.rate.detach()
+        check_entries("rate", rate, rate.isfinite() & (rate >= 0), "be zero or more and finite")
 
     @property
     def like(self) -> Tensor:
@@ -105,7 +131,7 @@ class PoissonEmission:
 
     def log_prob(self, y: Tensor, mask: Tensor) -> Tensor:
         """log P(y | k), shape (B, T, K), of counts y (B, T, D), integers or in λ's dtype."""
-        counts = check_counts(y, mask, self.rate)
+        counts = _counts(y, mask, self.rate)
         positive = self.rate > 0
         log_rate = torch.where(positive, self.rate, 1.0).log()
         impossible = (counts > 0).to(self.rate) @ (~positive).to(self.rate).T > 0
@@ -118,19 +144,21 @@ class PoissonEmission:
         """Draw counts for each of the states (B, T), shape (B, T, D), in λ's dtype."""
         return torch.poisson(self.rate[states], generator=generator)
 
-    def refitted(self, y: Tensor, mask: Tensor, weight: Tensor) -> "PoissonEmission":
+    def refit(self, y: Tensor, mask: Tensor, weight: Tensor) -> "PoissonEmission":
         """The emission that explains y best when step t belongs to state k with weight (B, T, K)."""
-        counts = check_counts(y, mask, self.rate)
+        counts = _counts(y, mask, self.rate)
         total = torch.einsum("btk,btd->kd", weight, counts)
         exposure = torch.einsum("btk,btd->kd", weight, mask.to(weight))
-        return PoissonEmission(_averages(total, exposure, self.rate))
+        return PoissonEmission(_average(total, exposure, self.rate))
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianEmission:
-    r"""Each state emits a real vector around its own mean, with its own covariance.
+    """Each state emits a real vector around its own mean, with its own covariance.
 
-    .. math:: y \mid k \sim N(\mu_k, \Sigma_k)
+    ::
+
+        y | k ~ N(μ_k, Σ_k)
 
     Parameters
     ----------
@@ -150,16 +178,12 @@ class GaussianEmission:
     covariance: Tensor
 
     def __post_init__(self) -> None:
-        _check_dimensions("mean", self.mean, "(K, D)")
+        _check_matrix("mean", self.mean, "(K, D)")
         expected = (*self.mean.shape, self.mean.shape[1])
         if self.covariance.shape != expected:
             found = tuple(self.covariance.shape)
             raise ValueError(f"covariance must have shape (K, D, D) = {expected}: got {found}")
-        if (self.covariance.dtype, self.covariance.device) != (self.mean.dtype, self.mean.device):
-            raise ValueError(
-                f"covariance must have the dtype and device of mean: got {self.covariance.dtype} on "
-                f"{self.covariance.device} and {self.mean.dtype} on {self.mean.device}"
-            )
+        check_like("covariance", self.covariance, "mean", self.mean)
         check_finite("mean", self.mean)
         check_finite("covariance", self.covariance)
         _check_positive_definite(self.covariance.detach())
@@ -175,13 +199,13 @@ class GaussianEmission:
         return len(self.mean)
 
     def log_prob(self, y: Tensor, mask: Tensor) -> Tensor:
-        r"""Log density of the observed entries of y (B, T, D), shape (B, T, K).
+        """Log density of the observed entries of y (B, T, D), shape (B, T, K).
 
-        Whitens the residuals of all states at once: with :math:`L L^\top = \Sigma_k`,
+        Whitens the residuals of all states at once, with L Lᵀ = Σ_k::
 
-        .. math:: \log p(y \mid k) = -\tfrac12 \|L^{-1} (y - \mu_k)\|^2 - \log \det L - \tfrac{D}{2} \log 2\pi
+            log p(y | k) = -½ ‖L⁻¹ (y - μ_k)‖² - log det L - (D / 2) log 2π
         """
-        values = check_reals(y, mask, self.mean)
+        values = _reals(y, mask, self.mean)
         patterns = Patterns.of(mask)
         groups = patterns.split(values.flatten(0, 1))
         densities = [
@@ -197,20 +221,18 @@ class GaussianEmission:
         factor = torch.linalg.cholesky(self.covariance)[states]
         return mean + (factor @ noise.unsqueeze(-1)).squeeze(-1)
 
-    def refitted(self, y: Tensor, mask: Tensor, weight: Tensor) -> "GaussianEmission":
-        r"""The emission that explains y best when step t belongs to state k with weight (B, T, K).
+    def refit(self, y: Tensor, mask: Tensor, weight: Tensor) -> "GaussianEmission":
+        """The emission that explains y best when step t belongs to state k with weight w (B, T, K).
 
-        Missing entries of a partly observed vector stand for their expectation given the observed ones, and
-        their conditional covariance C adds to the scatter:
+        Missing entries of a partly observed vector stand for their expectation ŷ given the observed ones, and
+        their conditional covariance C adds to the scatter::
 
-        .. math::
-            \mu_k = \sum_t w_{tk} \hat y_{tk} / \sum_t w_{tk}, \qquad
-            \Sigma_k = \sum_t w_{tk} \left[ (\hat y_{tk} - \mu_k)(\hat y_{tk} - \mu_k)^\top + C_{tk} \right]
-            / \sum_t w_{tk}
+            μ_k = Σ_t w_tk ŷ_tk / Σ_t w_tk
+            Σ_k = Σ_t w_tk [(ŷ_tk - μ_k)(ŷ_tk - μ_k)ᵀ + C_tk] / Σ_t w_tk
 
         Source: Little and Rubin (2002), Statistical analysis with missing data, section 11.2.
         """
-        values, patterns = check_reals(y, mask, self.mean), Patterns.of(mask)
+        values, patterns = _reals(y, mask, self.mean), Patterns.of(mask)
         weight = (weight * mask.any(-1, keepdim=True)).flatten(0, 1)  # (N, K)
         completed, uncertainty = [], torch.zeros_like(self.covariance)
         groups = zip(
@@ -222,10 +244,10 @@ class GaussianEmission:
             uncertainty += group_weight.sum(0)[:, None, None] * conditional
         completed = patterns.join(completed)  # (N, K, D)
         total = weight.sum(0).unsqueeze(-1)  # (K, 1)
-        mean = _averages(torch.einsum("nk,nkd->kd", weight, completed), total, self.mean)
+        mean = _average(torch.einsum("nk,nkd->kd", weight, completed), total, self.mean)
         residual = completed - mean
         scatter = torch.einsum("nkd,nke->kde", weight.unsqueeze(-1) * residual, residual) + uncertainty
-        covariance = _averages(scatter, total.unsqueeze(-1), self.covariance)
+        covariance = _average(scatter, total.unsqueeze(-1), self.covariance)
         return GaussianEmission(mean, (covariance + covariance.mT) / 2)
 
     def _density(self, values: Tensor, seen: Tensor) -> Tensor:
@@ -242,7 +264,7 @@ class GaussianEmission:
         standardised = torch.addmm(-offset, whiten, (values - centre).T)  # (D K, N)
         squares = standardised.square().unflatten(0, self.mean.T.shape).sum(0)  # (K, N)
         log_determinant = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * squares.T - (log_determinant + 0.5 * LOG_TWO_PI * seen.to(factor).sum())
+        return -0.5 * squares.T - (log_determinant + 0.5 * math.log(math.tau) * seen.to(factor).sum())
 
     def _complete(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Expectation (N, K, D) and covariance (K, D, D) of all entries, given those that are seen."""
@@ -261,16 +283,15 @@ def _keep(covariance: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen & seen.unsqueeze(-1), covariance, eye)
 
 
-def _averages(total: Tensor, weight: Tensor, unsupported: Tensor) -> Tensor:
+def _average(total: Tensor, weight: Tensor, unsupported: Tensor) -> Tensor:
     """total / weight; where nothing has weight, what was there before."""
     return torch.where(weight > 0, total / weight, unsupported)
 
 
-def _check_dimensions(name: str, tensor: Tensor, shape: str) -> None:
+def _check_matrix(name: str, tensor: Tensor, shape: str) -> None:
     if tensor.ndim != 2:
         raise ValueError(f"{name} must have shape {shape}: got {tuple(tensor.shape)}")
-    if not tensor.is_floating_point():
-        raise ValueError(f"{name} must be floating point: got {tensor.dtype}")
+    check_floating(name, tensor)
 
 
 def _check_positive_definite(covariance: Tensor) -> None:
@@ -286,3 +307,37 @@ def _check_positive_definite(covariance: Tensor) -> None:
         raise ValueError(
             f"covariance must be positive definite: state {state} has the smallest eigenvalue {smallest:.3g}"
         )
+
+
+def _symbols(y: Tensor, mask: Tensor, symbols: int) -> Tensor:
+    """Integers y (B, T) from 0 to `symbols` - 1, and 0 where missing."""
+    if y.ndim != 2:
+        raise ValueError(f"y must have shape (B, T) for a categorical emission: got {tuple(y.shape)}")
+    if y.dtype == torch.bool or y.is_floating_point() or y.is_complex():
+        raise ValueError(f"y must be integers for a categorical emission: got {y.dtype}")
+    check_entries("y", y, ~mask | ((y >= 0) & (y < symbols)), f"lie between 0 and {symbols - 1}")
+    return torch.where(mask, y, 0)
+
+
+def _reals(y: Tensor, mask: Tensor, like: Tensor) -> Tensor:
+    """Finite y (B, T, D) in the dtype of the parameter `like` (K, D), and 0 where missing."""
+    _check_features(y, like)
+    check_same("y", "dtype", y.dtype, "the emission's parameters", like.dtype)
+    check_entries("y", y, ~mask | y.isfinite(), "be finite where observed")
+    return torch.where(mask, y, 0.0)
+
+
+def _counts(y: Tensor, mask: Tensor, like: Tensor) -> Tensor:
+    """Whole numbers y (B, T, D) turned into the dtype of the parameter `like` (K, D), and 0 where missing."""
+    _check_features(y, like)
+    if y.dtype == torch.bool or y.is_complex() or (y.is_floating_point() and y.dtype != like.dtype):
+        raise ValueError(f"y must be integers or have the rate's dtype {like.dtype}: got {y.dtype}")
+    whole = y.isfinite() & (y >= 0) & (y == y.round() if y.is_floating_point() else True)
+    check_entries("y", y, ~mask | whole, "be whole numbers, zero or more, where observed")
+    return torch.where(mask, y, 0).to(like.dtype)
+
+
+def _check_features(y: Tensor, like: Tensor) -> None:
+    features = like.shape[1]
+    if y.ndim != 3 or y.shape[2] != features:
+        raise ValueError(f"y must have shape (B, T, D) with D = {features}: got {tuple(y.shape)}")

@@ -3,13 +3,18 @@
 import pytest
 import torch
 
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.forward_backward import hmm_filter, hmm_smoother
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_rnn import hmm_as_rnn
-from helpers.statespace.hmm_simulation import simulate_hmm
-from helpers.statespace.viterbi import viterbi
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    hmm_as_rnn,
+    hmm_filter,
+    hmm_log_likelihood,
+    hmm_smoother,
+    simulate_hmm,
+    viterbi,
+)
 
 EYE = torch.eye(2)
 HALF = torch.full((2,), 0.5)
@@ -34,15 +39,15 @@ def tensor(*rows):
         ),
         (
             lambda: HMM(torch.tensor([0, 1]), HALVES, GAUSSIAN),
-            "initial must be floating point: got torch.int64",
+            "initial must be a floating-point tensor: got a torch.int64 tensor",
         ),
         (
             lambda: HMM(HALF, HALVES.double(), GAUSSIAN),
-            "transition must have the dtype and device of initial: got torch.float64 on cpu and",
+            "transition must have the dtype of initial: got torch.float64 and torch.float32",
         ),
         (
             lambda: HMM(HALF.double(), HALVES.double(), POISSON),
-            "emission must have the dtype and device of initial: got torch.float32",
+            "emission must have the dtype of initial: got torch.float32 and torch.float64",
         ),
         (lambda: HMM(0.8 * HALF, HALVES, GAUSSIAN), "initial must sum to 1: got 0.8"),
         (
@@ -64,7 +69,7 @@ def tensor(*rows):
         ),
         (
             lambda: PoissonEmission(torch.ones(2, 2, dtype=torch.long)),
-            "rate must be floating point: got torch.int64",
+            "rate must be a floating-point tensor: got a torch.int64 tensor",
         ),
         (
             lambda: PoissonEmission(tensor([1.0, -2.0])),
@@ -76,7 +81,7 @@ def tensor(*rows):
         ),
         (
             lambda: GaussianEmission(torch.zeros(2, 2), EYE.double().expand(2, 2, 2)),
-            "covariance must have the dtype and device of mean: got torch.float64 on cpu and",
+            "covariance must have the dtype of mean: got torch.float64 and torch.float32",
         ),
         (
             lambda: GaussianEmission(tensor([0.0, torch.inf]), EYE[None]),
@@ -167,16 +172,16 @@ def test_bad_models_are_refused(build, message):
             torch.tensor([[[0.0, 0.0], [1.0, torch.nan]]]),
             None,
             None,
-            r"y must be finite where observed: series 0 has y\[1, 1\] = nan",
+            r"y must be finite where observed: y\[0, 1, 1\] = nan",
         ),
         (
             POISSON,
             torch.tensor([[[0.0, 1.0], [1.0, 2.5]]]),
             None,
             None,
-            r"y must be whole numbers, zero or more, where observed: series 0 has y\[1, 1\] = 2.5",
+            r"y must be whole numbers, zero or more, where observed: y\[0, 1, 1\] = 2.5",
         ),
-        (POISSON, torch.tensor([[[0, -1]]]), None, None, r"series 0 has y\[0, 1\] = -1"),
+        (POISSON, torch.tensor([[[0, -1]]]), None, None, r"where observed: y\[0, 0, 1\] = -1"),
         (
             POISSON,
             torch.zeros(1, 2, 2).double(),
@@ -189,7 +194,7 @@ def test_bad_models_are_refused(build, message):
             torch.tensor([[0, 1], [2, 3]]),
             None,
             None,
-            r"y must lie between 0 and 2: series 1 has y\[1\] = 3",
+            r"y must lie between 0 and 2: y\[1, 1\] = 3",
         ),
         (
             SYMBOLS,
@@ -213,7 +218,7 @@ def test_bad_observations_are_refused(function, emission, y, mask, lengths, mess
 
 
 @pytest.mark.parametrize(
-    "steps, batch, message", [(0, 1, "steps must be 1 or more"), (1, 0, "batch must be")]
+    "steps, batch, message", [(0, 1, "steps must be a whole number"), (1, 0, "batch must be")]
 )
 def test_bad_simulations_are_refused(steps, batch, message):
     with pytest.raises(ValueError, match=f"{message}.* got 0"):

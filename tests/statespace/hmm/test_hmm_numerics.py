@@ -5,15 +5,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.statespace import hmm_log_space
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.forward_backward import hmm_filter, hmm_smoother
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_rnn import hmm_as_rnn
-from helpers.statespace.hmm_scaled import safe_interval
-from helpers.statespace.hmm_simulation import simulate_hmm
-from helpers.statespace.viterbi import viterbi
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    hmm_as_rnn,
+    hmm_filter,
+    hmm_log_likelihood,
+    hmm_smoother,
+    simulate_hmm,
+    viterbi,
+)
+from helpers.statespace.hmm.filter import forward, smooth
+from helpers.statespace.hmm.scaled import safe_interval
 
 LEFT_RIGHT = [[0.7, 0.3, 0.0], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]]
 
@@ -99,23 +104,17 @@ def moved(emission, device):
 def test_emissions_however_peaked(dtype, within, separation):
     """The scaled recursions, normalised as rarely as they are, against log space throughout."""
     hmm, y = peaked(dtype, separation, torch.Generator().manual_seed(2))
-    assert safe_interval(hmm.transition) >= 1
+    assert safe_interval(hmm.log_transition) >= 1
     wide = as_double(hmm)
-    evidence = (
-        wide.emission.log_prob(y.double(), torch.ones_like(y, dtype=torch.bool)).transpose(0, 1).clone()
-    )
-    evidence[0] += torch.tensor([0.0, -torch.inf, -torch.inf])
-    probability, _, steps = hmm_log_space.smoothed(
-        evidence, wide.transition.log(), torch.ones(evidence.shape[:2], dtype=torch.bool)
-    )
+    everywhere = torch.ones_like(y, dtype=torch.bool)
+    evidence = wide.emission.log_prob(y.double(), everywhere)
+    probability, _, steps = smooth(wide.log_initial, wide.log_transition, evidence, everywhere[..., 0])
     smoothed = hmm_smoother(hmm, y)
-    expected = steps.sum(0).to(dtype)
+    expected = steps.sum(-1).to(dtype)
     torch.testing.assert_close(smoothed.log_likelihood, expected, rtol=within * 100, atol=1e-10)
     torch.testing.assert_close(hmm_log_likelihood(hmm, y), expected, rtol=within * 100, atol=1e-10)
     blurred = within * 100 * max(1.0, separation**2)
-    torch.testing.assert_close(
-        smoothed.probability, probability.transpose(0, 1).to(dtype), rtol=0, atol=blurred
-    )
+    torch.testing.assert_close(smoothed.probability, probability.to(dtype), rtol=0, atol=blurred)
 
 
 def as_double(hmm):
@@ -132,7 +131,7 @@ def test_interval_keeps_its_promise_at_the_worst_case(dtype):
     """Each step's evidence excludes all but the least probable state: mass falls by min A every time."""
     for smallest in (0.3, 1e-2, 1e-4, 1e-6, 1e-8):
         transition = torch.tensor([[1 - smallest, smallest], [smallest, 1 - smallest]], dtype=dtype)
-        if not safe_interval(transition):
+        if not safe_interval(transition.log()):
             continue
         emission = GaussianEmission(
             torch.tensor([[0.0], [1e4]], dtype=dtype), torch.ones(2, 1, 1, dtype=dtype)
@@ -150,11 +149,11 @@ def test_interval_keeps_its_promise_at_the_worst_case(dtype):
 
 
 def test_interval_is_zero_only_where_it_must_be():
-    assert safe_interval(double([[1.0]])) == 8
-    assert safe_interval(double([[0.999, 0.001], [0.1, 0.9]])) == 8
-    assert 1 <= safe_interval(torch.tensor([[0.999, 0.001], [0.1, 0.9]])) < 8
-    assert safe_interval(torch.tensor([[1.0, 1e-20], [0.5, 0.5]])) == 0
-    assert safe_interval(double(LEFT_RIGHT)) == 0
+    assert safe_interval(double([[1.0]]).log()) == 8
+    assert safe_interval(double([[0.999, 0.001], [0.1, 0.9]]).log()) == 8
+    assert 1 <= safe_interval(torch.tensor([[0.999, 0.001], [0.1, 0.9]]).log()) < 8
+    assert safe_interval(torch.tensor([[1.0, 1e-20], [0.5, 0.5]]).log()) == 0
+    assert safe_interval(double(LEFT_RIGHT).log()) == 0
 
 
 @pytest.mark.parametrize("separation", [3.0, 50.0, 300.0])
@@ -274,13 +273,12 @@ def test_every_way_to_the_likelihood_agrees(states, steps, seed):
     y = torch.randint(0, 5, (3, steps, 2), generator=generator)
     mask = torch.rand(3, steps, 2, generator=generator) > 0.3
     expected = plain_log_likelihood(hmm, y, mask)
-    evidence = hmm.emission.log_prob(y, mask).transpose(0, 1).clone()
-    evidence[0] += hmm.initial.log()
+    log_evidence = hmm.emission.log_prob(y, mask)
     ways = (
         hmm_log_likelihood(hmm, y, mask),
         hmm_filter(hmm, y, mask).log_likelihood,
         hmm_smoother(hmm, y, mask).log_likelihood,
-        hmm_log_space.propagate(evidence, hmm.transition.log())[1].sum(0),
+        forward(hmm.log_initial, hmm.log_transition, log_evidence)[1].sum(-1),
     )
     for log_likelihood in ways:
         torch.testing.assert_close(log_likelihood, expected, rtol=1e-12, atol=1e-12)
