@@ -51,7 +51,7 @@ def forward(log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor) -
         log_prediction = predict(log_alpha, log_transition)
         log_alphas.append(log_alpha)
         log_cs.append(log_c)
-    return torch.stack(log_alphas, 1), torch.stack(log_cs, 1) + largest
+    return torch.stack(log_alphas).transpose(0, 1), torch.stack(log_cs, 1) + largest
 
 
 def backward(log_transition: Tensor, log_evidence: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def backward(log_transition: Tensor, log_evidence: Tensor) -> Tensor:
         log_w, _ = update(log_b, log_e)
         log_b = predict(log_w, log_transition.T)
         log_ws.append(log_w)
-    return torch.stack(log_ws[::-1], 1)
+    return torch.stack(log_ws[::-1]).transpose(0, 1)
 
 
 def smooth(

@@ -28,204 +28,181 @@ def tensor(*rows):
     return torch.tensor(rows)
 
 
-@pytest.mark.parametrize(
-    "build, message",
-    [
-        (lambda: HMM(HALVES, HALVES, GAUSSIAN), r"initial must have shape \(K,\): got \(2, 2\)"),
-        (lambda: HMM(HALF, HALF, GAUSSIAN), r"transition must have shape \(K, K\) = \(2, 2\): got \(2,\)"),
-        (
-            lambda: HMM(torch.ones(1), torch.ones(1, 1), GAUSSIAN),
-            "emission must have as many states as initial: got 2 and 1",
-        ),
-        (
-            lambda: HMM(torch.tensor([0, 1]), HALVES, GAUSSIAN),
-            "initial must be a floating-point tensor: got a torch.int64 tensor",
-        ),
-        (
-            lambda: HMM(HALF, HALVES.double(), GAUSSIAN),
-            "transition must have the dtype of initial: got torch.float64 and torch.float32",
-        ),
-        (
-            lambda: HMM(HALF.double(), HALVES.double(), POISSON),
-            "emission must have the dtype of initial: got torch.float32 and torch.float64",
-        ),
-        (lambda: HMM(0.8 * HALF, HALVES, GAUSSIAN), "initial must sum to 1: got 0.8"),
-        (
-            lambda: HMM(HALF, tensor([0.5, 0.5], [0.4, 0.5]), GAUSSIAN),
-            "row 1 of transition must sum to 1: got 0.8999",
-        ),
-        (
-            lambda: HMM(HALF, tensor([0.5, 0.5], [-0.25, 1.25]), GAUSSIAN),
-            r"transition must hold probabilities: transition\[1, 0\] = -0.25",
-        ),
-        (
-            lambda: HMM(torch.tensor([torch.nan, 1.0]), HALVES, GAUSSIAN),
-            r"initial must hold probabilities: initial\[0\] = nan",
-        ),
-        (lambda: CategoricalEmission(HALF), r"probabilities must have shape \(K, S\): got \(2,\)"),
-        (
-            lambda: CategoricalEmission(tensor([0.5, 0.5], [0.5, 0.6])),
-            "row 1 of probabilities must sum to 1: got 1.1",
-        ),
-        (
-            lambda: PoissonEmission(torch.ones(2, 2, dtype=torch.long)),
-            "rate must be a floating-point tensor: got a torch.int64 tensor",
-        ),
-        (
-            lambda: PoissonEmission(tensor([1.0, -2.0])),
-            r"rate must be zero or more and finite: rate\[0, 1\] = -2.0",
-        ),
-        (
-            lambda: GaussianEmission(torch.zeros(2, 3), EYE.expand(2, 2, 2)),
-            r"covariance must have shape \(K, D, D\) = \(2, 3, 3\): got \(2, 2, 2\)",
-        ),
-        (
-            lambda: GaussianEmission(torch.zeros(2, 2), EYE.double().expand(2, 2, 2)),
-            "covariance must have the dtype of mean: got torch.float64 and torch.float32",
-        ),
-        (
-            lambda: GaussianEmission(tensor([0.0, torch.inf]), EYE[None]),
-            r"mean must be finite: mean\[0, 1\] = inf",
-        ),
-        (
-            lambda: GaussianEmission(torch.zeros(1, 2), tensor([[1.0, torch.nan], [0.0, 1.0]])),
-            r"covariance must be finite: covariance\[0, 0, 1\] = nan",
-        ),
-        (
-            lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, tensor([1.0, 0.5], [0.0, 1.0])])),
-            "covariance must be symmetric: state 1 is not",
-        ),
-        (
-            lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, tensor([1.0, 2.0], [2.0, 1.0])])),
-            "covariance must be positive definite: state 1 has the smallest eigenvalue -1$",
-        ),
-    ],
-)
+BAD_MODELS = {
+    "initial is a matrix": (
+        lambda: HMM(HALVES, HALVES, GAUSSIAN),
+        r"initial must have shape \(K,\): got \(2, 2\)",
+    ),
+    "transition is a vector": (
+        lambda: HMM(HALF, HALF, GAUSSIAN),
+        r"transition must have shape \(K, K\) = \(2, 2\): got \(2,\)",
+    ),
+    "emission of other states": (
+        lambda: HMM(torch.ones(1), torch.ones(1, 1), GAUSSIAN),
+        "emission must have as many states as initial: got 2 and 1",
+    ),
+    "initial of integers": (
+        lambda: HMM(torch.tensor([0, 1]), HALVES, GAUSSIAN),
+        "initial must be a floating-point tensor: got a torch.int64 tensor",
+    ),
+    "transition of another dtype": (
+        lambda: HMM(HALF, HALVES.double(), GAUSSIAN),
+        "transition must have the dtype of initial: got torch.float64 and torch.float32",
+    ),
+    "emission of another dtype": (
+        lambda: HMM(HALF.double(), HALVES.double(), POISSON),
+        "emission must have the dtype of initial: got torch.float32 and torch.float64",
+    ),
+    "initial sums to less": (
+        lambda: HMM(0.8 * HALF, HALVES, GAUSSIAN),
+        "initial must sum to 1: got 0.8",
+    ),
+    "row sums to less": (
+        lambda: HMM(HALF, tensor([0.5, 0.5], [0.4, 0.5]), GAUSSIAN),
+        "row 1 of transition must sum to 1: got 0.8999",
+    ),
+    "negative transition": (
+        lambda: HMM(HALF, tensor([0.5, 0.5], [-0.25, 1.25]), GAUSSIAN),
+        r"transition must hold probabilities: transition\[1, 0\] = -0.25",
+    ),
+    "initial is nan": (
+        lambda: HMM(torch.tensor([torch.nan, 1.0]), HALVES, GAUSSIAN),
+        r"initial must hold probabilities: initial\[0\] = nan",
+    ),
+    "symbols as a vector": (
+        lambda: CategoricalEmission(HALF),
+        r"probabilities must have shape \(K, S\): got \(2,\)",
+    ),
+    "symbols sum to more": (
+        lambda: CategoricalEmission(tensor([0.5, 0.5], [0.5, 0.6])),
+        "row 1 of probabilities must sum to 1: got 1.1",
+    ),
+    "rate of integers": (
+        lambda: PoissonEmission(torch.ones(2, 2, dtype=torch.long)),
+        "rate must be a floating-point tensor: got a torch.int64 tensor",
+    ),
+    "negative rate": (
+        lambda: PoissonEmission(tensor([1.0, -2.0])),
+        r"rate must be zero or more and finite: rate\[0, 1\] = -2.0",
+    ),
+    "covariance of another size": (
+        lambda: GaussianEmission(torch.zeros(2, 3), EYE.expand(2, 2, 2)),
+        r"covariance must have shape \(K, D, D\) = \(2, 3, 3\): got \(2, 2, 2\)",
+    ),
+    "covariance of another dtype": (
+        lambda: GaussianEmission(torch.zeros(2, 2), EYE.double().expand(2, 2, 2)),
+        "covariance must have the dtype of mean: got torch.float64 and torch.float32",
+    ),
+    "mean is infinite": (
+        lambda: GaussianEmission(tensor([0.0, torch.inf]), EYE[None]),
+        r"mean must be finite: mean\[0, 1\] = inf",
+    ),
+    "covariance is nan": (
+        lambda: GaussianEmission(torch.zeros(1, 2), tensor([[1.0, torch.nan], [0.0, 1.0]])),
+        r"covariance must be finite: covariance\[0, 0, 1\] = nan",
+    ),
+    "covariance is not symmetric": (
+        lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, tensor([1.0, 0.5], [0.0, 1.0])])),
+        "covariance must be symmetric: state 1 is not",
+    ),
+    "covariance is indefinite": (
+        lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, tensor([1.0, 2.0], [2.0, 1.0])])),
+        "covariance must be positive definite: state 1 has the smallest eigenvalue -1$",
+    ),
+}
+
+
+@pytest.mark.parametrize("build, message", BAD_MODELS.values(), ids=BAD_MODELS)
 def test_bad_models_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
 
 
+BAD_OBSERVATIONS = {
+    "y is a vector": (
+        (GAUSSIAN, torch.zeros(2)),
+        r"y must have shape \(B, T, ...\) with at least one step: got",
+    ),
+    "y has no step": (
+        (GAUSSIAN, torch.zeros(2, 0, 2)),
+        r"at least one step: got \(2, 0, 2\)",
+    ),
+    "y has other features": (
+        (GAUSSIAN, torch.zeros(2, 3, 4)),
+        r"y must have shape \(B, T, D\) with D = 2: got \(2, 3, 4\)",
+    ),
+    "y of another dtype": (
+        (GAUSSIAN, torch.zeros(2, 3, 2).double()),
+        "y must have the dtype of the emission's parameters: got torch.float64 and torch.float32",
+    ),
+    "mask of another shape": (
+        (GAUSSIAN, torch.zeros(2, 3, 2), torch.ones(2, 3, dtype=torch.bool)),
+        r"mask must have the shape \(2, 3, 2\) of y: got \(2, 3\)",
+    ),
+    "mask of reals": (
+        (GAUSSIAN, torch.zeros(2, 3, 2), torch.ones(2, 3, 2)),
+        "mask must be bool: got torch.float32",
+    ),
+    "lengths of another shape": (
+        (GAUSSIAN, torch.zeros(2, 3, 2), None, torch.tensor([3])),
+        r"lengths must have shape \(B,\) = \(2,\): got \(1,\)",
+    ),
+    "lengths of reals": (
+        (GAUSSIAN, torch.zeros(2, 3, 2), None, torch.tensor([3.0, 2.0])),
+        "lengths must be integers: got torch.float32",
+    ),
+    "lengths beyond the end": (
+        (GAUSSIAN, torch.zeros(2, 3, 2), None, torch.tensor([3, 4])),
+        "lengths must lie between 0 and T = 3: series 1 has length 4",
+    ),
+    "real value is nan": (
+        (GAUSSIAN, torch.tensor([[[0.0, 0.0], [1.0, torch.nan]]])),
+        r"y must be finite where observed: y\[0, 1, 1\] = nan",
+    ),
+    "count is a fraction": (
+        (POISSON, torch.tensor([[[0.0, 1.0], [1.0, 2.5]]])),
+        r"y must be whole numbers, zero or more, where observed: y\[0, 1, 1\] = 2.5",
+    ),
+    "count is negative": (
+        (POISSON, torch.tensor([[[0, -1]]])),
+        r"where observed: y\[0, 0, 1\] = -1",
+    ),
+    "counts of another dtype": (
+        (POISSON, torch.zeros(1, 2, 2).double()),
+        "y must be integers or have the rate's dtype torch.float32: got torch.float64",
+    ),
+    "unknown symbol": (
+        (SYMBOLS, torch.tensor([[0, 1], [2, 3]])),
+        r"y must lie between 0 and 2: y\[1, 1\] = 3",
+    ),
+    "symbols of reals": (
+        (SYMBOLS, torch.zeros(1, 2)),
+        "y must be integers for a categorical emission: got torch.float32",
+    ),
+    "symbols with features": (
+        (SYMBOLS, torch.zeros(1, 2, 1, dtype=torch.long)),
+        r"y must have shape \(B, T\) for a categorical emission: got \(1, 2, 1\)",
+    ),
+}
+
+
 @pytest.mark.parametrize("function", [hmm_filter, hmm_smoother, hmm_log_likelihood, viterbi])
-@pytest.mark.parametrize(
-    "emission, y, mask, lengths, message",
-    [
-        (
-            GAUSSIAN,
-            torch.zeros(2),
-            None,
-            None,
-            r"y must have shape \(B, T, ...\) with at least one step: got",
-        ),
-        (GAUSSIAN, torch.zeros(2, 0, 2), None, None, r"at least one step: got \(2, 0, 2\)"),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 4),
-            None,
-            None,
-            r"y must have shape \(B, T, D\) with D = 2: got \(2, 3, 4\)",
-        ),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 2).double(),
-            None,
-            None,
-            "y must have the dtype of the emission's parameters: got torch.float64 and torch.float32",
-        ),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 2),
-            torch.ones(2, 3, dtype=torch.bool),
-            None,
-            r"mask must have the shape \(2, 3, 2\) of y: got \(2, 3\)",
-        ),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 2),
-            torch.ones(2, 3, 2),
-            None,
-            "mask must be bool: got torch.float32",
-        ),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 2),
-            None,
-            torch.tensor([3]),
-            r"lengths must have shape \(B,\) = \(2,\): got \(1,\)",
-        ),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 2),
-            None,
-            torch.tensor([3.0, 2.0]),
-            "lengths must be integers: got torch.float32",
-        ),
-        (
-            GAUSSIAN,
-            torch.zeros(2, 3, 2),
-            None,
-            torch.tensor([3, 4]),
-            "lengths must lie between 0 and T = 3: series 1 has length 4",
-        ),
-        (
-            GAUSSIAN,
-            torch.tensor([[[0.0, 0.0], [1.0, torch.nan]]]),
-            None,
-            None,
-            r"y must be finite where observed: y\[0, 1, 1\] = nan",
-        ),
-        (
-            POISSON,
-            torch.tensor([[[0.0, 1.0], [1.0, 2.5]]]),
-            None,
-            None,
-            r"y must be whole numbers, zero or more, where observed: y\[0, 1, 1\] = 2.5",
-        ),
-        (POISSON, torch.tensor([[[0, -1]]]), None, None, r"where observed: y\[0, 0, 1\] = -1"),
-        (
-            POISSON,
-            torch.zeros(1, 2, 2).double(),
-            None,
-            None,
-            "y must be integers or have the rate's dtype torch.float32: got torch.float64",
-        ),
-        (
-            SYMBOLS,
-            torch.tensor([[0, 1], [2, 3]]),
-            None,
-            None,
-            r"y must lie between 0 and 2: y\[1, 1\] = 3",
-        ),
-        (
-            SYMBOLS,
-            torch.zeros(1, 2),
-            None,
-            None,
-            "y must be integers for a categorical emission: got torch.float32",
-        ),
-        (
-            SYMBOLS,
-            torch.zeros(1, 2, 1, dtype=torch.long),
-            None,
-            None,
-            r"y must have shape \(B, T\) for a categorical emission: got \(1, 2, 1\)",
-        ),
-    ],
-)
-def test_bad_observations_are_refused(function, emission, y, mask, lengths, message):
+@pytest.mark.parametrize("arguments, message", BAD_OBSERVATIONS.values(), ids=BAD_OBSERVATIONS)
+def test_bad_observations_are_refused(function, arguments, message):
+    emission, *series = arguments
     with pytest.raises(ValueError, match=message):
-        function(HMM(HALF, HALVES, emission), y, mask, lengths)
+        function(HMM(HALF, HALVES, emission), *series)
 
 
-@pytest.mark.parametrize(
-    "steps, batch, message", [(0, 1, "steps must be a whole number"), (1, 0, "batch must be")]
-)
-def test_bad_simulations_are_refused(steps, batch, message):
-    with pytest.raises(ValueError, match=f"{message}.* got 0"):
+@pytest.mark.parametrize("steps, batch, name", [(0, 1, "steps"), (1, 0, "batch")], ids=["steps", "batch"])
+def test_bad_simulations_are_refused(steps, batch, name):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1: got 0"):
         simulate_hmm(HMM(HALF, HALVES, SYMBOLS), steps, batch, torch.Generator())
 
 
-@pytest.mark.parametrize("transition", [[[0.9, 0.1], [0.2, 0.8]], [[1.0, 0.0], [0.2, 0.8]]])
+@pytest.mark.parametrize(
+    "transition", [[[0.9, 0.1], [0.2, 0.8]], [[1.0, 0.0], [0.2, 0.8]]], ids=["dense", "forbidden"]
+)
 def test_device_and_dtype_follow_the_inputs(device, generator, transition):
     hmm = HMM(
         HALF.to(device),

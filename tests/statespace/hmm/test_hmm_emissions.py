@@ -64,7 +64,7 @@ def test_gaussian_with_more_features_than_bits():
     torch.testing.assert_close(emission.log_prob(y, mask)[..., 1], torch.as_tensor(expected))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64], ids=str)
 def test_poisson_is_scipys(dtype):
     emission = PoissonEmission(double([[0.5, 20.0], [3.0, 0.0]]))
     y = torch.tensor([[[0, 25], [2, 0], [7, 1]]]).to(dtype)
@@ -132,6 +132,7 @@ def test_simulated_states_and_emissions_have_the_stated_moments(device, generato
         (PoissonEmission(double([[0.0, 4.0], [2.0, 30.0]])), [[0.0, 4.0], [2.0, 30.0]]),
         (CategoricalEmission(double([[0.1, 0.9], [0.6, 0.4]])), [0.9, 0.4]),
     ],
+    ids=["poisson", "categorical"],
 )
 def test_samples_of_counts_and_symbols(emission, expected):
     states = torch.tensor([0, 1]).repeat(20_000, 1)
