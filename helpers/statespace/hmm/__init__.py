@@ -5,8 +5,9 @@
 
 from helpers.statespace.hmm.as_rnn import HMMAsRNN, hmm_as_rnn
 from helpers.statespace.hmm.baum_welch import BaumWelchFit, baum_welch, baum_welch_models
-from helpers.statespace.hmm.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
+from helpers.statespace.hmm.emissions import CategoricalEmission, PoissonEmission
 from helpers.statespace.hmm.filter import HMMFiltered, HMMSmoothed, hmm_filter, hmm_smoother
+from helpers.statespace.hmm.gaussian_emission import GaussianEmission
 from helpers.statespace.hmm.likelihood import hmm_log_likelihood
 from helpers.statespace.hmm.model import HMM, HMMSimulation, simulate_hmm
 from helpers.statespace.hmm.viterbi import Decoded, viterbi

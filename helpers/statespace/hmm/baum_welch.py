@@ -9,69 +9,8 @@ from torch import Tensor
 
 from helpers.arguments import check_whole_number
 from helpers.progress import ProgressBar
-from helpers.statespace.hmm.filter import hmm_smoother
+from helpers.statespace.hmm.filter import HMMSmoothed, hmm_smoother
 from helpers.statespace.hmm.model import HMM, entries_and_steps
-
-
-@dataclass(frozen=True, eq=False)
-class ExpectedCounts:
-    """How often each state and each transition was used in all series, as far as the smoother knows.
-
-    Attributes
-    ----------
-    occupancy : Tensor (B, T, K)
-        γ_t(k) = P(h_t = k | y); 0 in padding.
-    first : Tensor (K,)
-        Number of series that begin in each state, Σ γ_0(k) over the series.
-    transitions : Tensor (K, K)
-        N, the number of transitions from the row's state to the column's.
-    log_likelihood : Tensor (B,)
-        log p(y) of each series.
-    """
-
-    occupancy: Tensor
-    first: Tensor
-    transitions: Tensor
-    log_likelihood: Tensor
-
-
-@torch.no_grad()
-def expected_counts(
-    hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None
-) -> ExpectedCounts:
-    """The E-step: smooth under the model, and count.
-
-    Parameters and errors are those of `hmm_filter`.
-    """
-    smoothed = hmm_smoother(hmm, y, mask, lengths)
-    _, valid = entries_and_steps(y, mask, lengths)
-    occupancy = smoothed.probability * valid.unsqueeze(-1)
-    return ExpectedCounts(
-        occupancy, occupancy[:, 0].sum(0), smoothed.pair_counts.sum(0), smoothed.log_likelihood
-    )
-
-
-@torch.no_grad()
-def maximise(
-    hmm: HMM,
-    counts: ExpectedCounts,
-    y: Tensor,
-    mask: Tensor | None = None,
-    lengths: Tensor | None = None,
-) -> HMM:
-    """The M-step: let each parameter be the average that it stands for.
-
-    With B the number of series that have a step::
-
-        π_k = Σ γ_0(k) / B,   A_ij = N_ij / Σ_j N_ij
-
-    and the emission as its `refit` says. A state that no data support keeps the parameters of `hmm`.
-    """
-    leaving = counts.transitions.sum(-1, keepdim=True)
-    transition = torch.where(leaving > 0, counts.transitions / leaving, hmm.transition)
-    entries, _ = entries_and_steps(y, mask, lengths)
-    emission = hmm.emission.refit(y, entries, counts.occupancy)
-    return HMM(counts.first / counts.first.sum(), transition, emission)
 
 
 def baum_welch_models(
@@ -84,14 +23,35 @@ def baum_welch_models(
     if not entries_and_steps(y, mask, lengths)[1].any():
         raise ValueError("lengths must leave at least one step: all are 0")
     for iteration in count(1):
-        counts = expected_counts(hmm, y, mask, lengths)
-        yield hmm, counts.log_likelihood
+        smoothed = hmm_smoother(hmm, y, mask, lengths)  # the E-step
+        yield hmm, smoothed.log_likelihood
         try:
-            hmm = maximise(hmm, counts, y, mask, lengths)
+            hmm = maximise(hmm, smoothed, y, mask, lengths)  # the M-step
         except ValueError as error:
             raise ValueError(
                 f"iteration {iteration} of Baum-Welch gave no valid emission: {error}"
             ) from error
+
+
+@torch.no_grad()
+def maximise(
+    hmm: HMM, smoothed: HMMSmoothed, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None
+) -> HMM:
+    """The model under which states as probable as `smoothed` says, and y with them, are most likely.
+
+    Each parameter is the average that it stands for, over the B series that have a step::
+
+        π_k = Σ_b γ_0(k) / B,   A_ij = N_ij / Σ_j N_ij,   N_ij = Σ_b Σ_t P(h_{t-1} = i, h_t = j | y)
+
+    with γ_t(k) = P(h_t = k | y), and the emission as its `refit` says. What no data support stays.
+    """
+    entries, valid = entries_and_steps(y, mask, lengths)
+    probability = smoothed.probability * valid.unsqueeze(-1)  # γ, 0 in padding
+    first = probability[:, 0].sum(0)
+    counts = smoothed.pair_counts.sum(0)
+    leaving = counts.sum(-1, keepdim=True)
+    transition = torch.where(leaving > 0, counts / leaving, hmm.transition)
+    return HMM(first / first.sum(), transition, hmm.emission.refit(y, entries, probability))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +88,7 @@ def baum_welch(
     tolerance: float = 1e-4,
     progress: bool = True,
 ) -> BaumWelchFit:
-    """Improve a model step by step: count under it, then let each parameter be the average it stands for.
+    """Improve a model step by step: smooth under it, then let each parameter be the average it stands for.
 
     The log-likelihood never falls. It finds the nearest local maximum; the start decides which, and in which
     order the states come. A state that no data support keeps its parameters, and a probability of 0 stays 0.

@@ -15,11 +15,11 @@ from helpers.arguments import (
 )
 from helpers.statespace.hmm.emissions import (
     CategoricalEmission,
-    GaussianEmission,
     PoissonEmission,
     check_distributions,
     log_probability,
 )
+from helpers.statespace.hmm.gaussian_emission import GaussianEmission
 
 
 @dataclass(frozen=True, eq=False)
