@@ -24,10 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.statespace.emissions import GaussianEmission
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_simulation import simulate_hmm
+from helpers.statespace import HMM, GaussianEmission, hmm_log_likelihood, simulate_hmm
 
 STATES, FEATURES, STEPS, SERIES = 10, 2, 1000, 64
 ROUNDS = 7

@@ -1,13 +1,25 @@
 """Hidden states and what they emit: linear-Gaussian and hidden Markov models, and the RNNs that they are."""
 
-from helpers.statespace.baum_welch import BaumWelchFit, baum_welch
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
 from helpers.statespace.fitting import Fitted, fit, maximise_likelihood
-from helpers.statespace.forward_backward import HMMFiltered, HMMSmoothed, hmm_filter, hmm_smoother
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_rnn import HMMAsRNN, hmm_as_rnn
-from helpers.statespace.hmm_simulation import HMMSimulation, simulate_hmm
+from helpers.statespace.hmm import (
+    HMM,
+    BaumWelchFit,
+    CategoricalEmission,
+    Decoded,
+    GaussianEmission,
+    HMMAsRNN,
+    HMMFiltered,
+    HMMSimulation,
+    HMMSmoothed,
+    PoissonEmission,
+    baum_welch,
+    hmm_as_rnn,
+    hmm_filter,
+    hmm_log_likelihood,
+    hmm_smoother,
+    simulate_hmm,
+    viterbi,
+)
 from helpers.statespace.kalman import kalman_filter, predict, update
 from helpers.statespace.likelihood import log_likelihood
 from helpers.statespace.linear_gaussian import LinearGaussian
@@ -20,7 +32,6 @@ from helpers.statespace.results import Filtered, Simulated, Smoothed
 from helpers.statespace.sampling import sample_posterior, simulate
 from helpers.statespace.smoother import rts_smoother
 from helpers.statespace.varma import impulse_response, varma_to_state_space
-from helpers.statespace.viterbi import Decoded, viterbi
 
 __all__ = [
     "HMM",

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from helpers.progress import ProgressBar
-from helpers.statespace.baum_welch import baum_welch
 from helpers.statespace.expectation_maximisation import check_separable, em_models
-from helpers.statespace.hmm import HMM
+from helpers.statespace.hmm import HMM, baum_welch
 from helpers.statespace.likelihood import log_likelihood
 from helpers.statespace.linear_gaussian import LinearGaussian
 from helpers.statespace.observations import observed

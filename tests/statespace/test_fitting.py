@@ -7,9 +7,8 @@ import pytest
 import torch
 from statsmodels.tsa.statespace.varmax import VARMAX
 
-from helpers.statespace.emissions import GaussianEmission
+from helpers.statespace import HMM, GaussianEmission
 from helpers.statespace.fitting import fit, maximise_likelihood
-from helpers.statespace.hmm import HMM
 from helpers.statespace.likelihood import log_likelihood
 from helpers.statespace.linear_gaussian import LinearGaussian
 from helpers.statespace.positive_definite import covariance_from_unconstrained

@@ -5,13 +5,18 @@ from itertools import product
 import pytest
 import torch
 
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.forward_backward import hmm_filter, hmm_smoother
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_rnn import hmm_as_rnn
-from helpers.statespace.hmm_simulation import simulate_hmm
-from helpers.statespace.viterbi import viterbi
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    hmm_as_rnn,
+    hmm_filter,
+    hmm_log_likelihood,
+    hmm_smoother,
+    simulate_hmm,
+    viterbi,
+)
 
 STEPS, BATCH, STATES = 5, 3, 3
 LEFT_RIGHT = [[0.6, 0.3, 0.1], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]

@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import MultivariateNormal
 
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_simulation import simulate_hmm
+from helpers.statespace import HMM, CategoricalEmission, GaussianEmission, PoissonEmission, simulate_hmm
 
 STATES = 3
 
@@ -66,7 +64,7 @@ def test_gaussian_with_more_features_than_bits():
     torch.testing.assert_close(emission.log_prob(y, mask)[..., 1], torch.as_tensor(expected))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64], ids=str)
 def test_poisson_is_scipys(dtype):
     emission = PoissonEmission(double([[0.5, 20.0], [3.0, 0.0]]))
     y = torch.tensor([[[0, 25], [2, 0], [7, 1]]]).to(dtype)
@@ -91,7 +89,7 @@ def test_gradients_at_zero_probabilities_are_finite():
     torch.testing.assert_close(by_probability, double([[0.0, 2.0]]))
 
 
-def test_refitted_gaussian_completes_missing_entries():
+def test_refit_gaussian_completes_missing_entries():
     """One state: iterating the M-step reaches a zero gradient of the observed data's likelihood."""
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(4, 50, 3, dtype=torch.float64, generator=generator)
@@ -102,7 +100,7 @@ def test_refitted_gaussian_completes_missing_entries():
         torch.zeros(1, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[None]
     )
     for _ in range(200):
-        emission = emission.refitted(y, mask, weight)
+        emission = emission.refit(y, mask, weight)
     mean, covariance = (t.clone().requires_grad_() for t in (emission.mean, emission.covariance))
     log_likelihood = GaussianEmission(mean, (covariance + covariance.mT) / 2).log_prob(y, mask).sum()
     for slope in torch.autograd.grad(log_likelihood, (mean, covariance)):
@@ -134,6 +132,7 @@ def test_simulated_states_and_emissions_have_the_stated_moments(device, generato
         (PoissonEmission(double([[0.0, 4.0], [2.0, 30.0]])), [[0.0, 4.0], [2.0, 30.0]]),
         (CategoricalEmission(double([[0.1, 0.9], [0.6, 0.4]])), [0.9, 0.4]),
     ],
+    ids=["poisson", "categorical"],
 )
 def test_samples_of_counts_and_symbols(emission, expected):
     states = torch.tensor([0, 1]).repeat(20_000, 1)

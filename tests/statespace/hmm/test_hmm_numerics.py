@@ -5,15 +5,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.statespace import hmm_log_space
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.forward_backward import hmm_filter, hmm_smoother
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_rnn import hmm_as_rnn
-from helpers.statespace.hmm_scaled import safe_interval
-from helpers.statespace.hmm_simulation import simulate_hmm
-from helpers.statespace.viterbi import viterbi
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    hmm_as_rnn,
+    hmm_filter,
+    hmm_log_likelihood,
+    hmm_smoother,
+    simulate_hmm,
+    viterbi,
+)
+from helpers.statespace.hmm.filter import forward, smooth
+from helpers.statespace.hmm.scaled import (
+    safe_interval,
+    scaled_forward,
+    scaled_log_likelihood,
+    scaled_smooth,
+)
 
 LEFT_RIGHT = [[0.7, 0.3, 0.0], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]]
 
@@ -60,7 +70,7 @@ GRADIENT_CASES = {
 
 
 @pytest.mark.parametrize("case", GRADIENT_CASES)
-@pytest.mark.parametrize("forbidden", [False, True])
+@pytest.mark.parametrize("forbidden", [False, True], ids=["dense", "forbidden"])
 def test_gradcheck(case, forbidden):
     emission, shapes, draw = GRADIENT_CASES[case]
     generator = torch.Generator().manual_seed(5)
@@ -95,27 +105,23 @@ def moved(emission, device):
 
 
 @pytest.mark.parametrize("separation", [1.0, 15.0, 60.0, 400.0])
-@pytest.mark.parametrize("dtype, within", [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize(
+    "dtype, within", [(torch.float32, 2e-6), (torch.float64, 1e-13)], ids=["float32", "float64"]
+)
 def test_emissions_however_peaked(dtype, within, separation):
     """The scaled recursions, normalised as rarely as they are, against log space throughout."""
     hmm, y = peaked(dtype, separation, torch.Generator().manual_seed(2))
-    assert safe_interval(hmm.transition) >= 1
+    assert safe_interval(hmm.log_transition) >= 1
     wide = as_double(hmm)
-    evidence = (
-        wide.emission.log_prob(y.double(), torch.ones_like(y, dtype=torch.bool)).transpose(0, 1).clone()
-    )
-    evidence[0] += torch.tensor([0.0, -torch.inf, -torch.inf])
-    probability, _, steps = hmm_log_space.smoothed(
-        evidence, wide.transition.log(), torch.ones(evidence.shape[:2], dtype=torch.bool)
-    )
+    everywhere = torch.ones_like(y, dtype=torch.bool)
+    evidence = wide.emission.log_prob(y.double(), everywhere)
+    probability, _, steps = smooth(wide.log_initial, wide.log_transition, evidence, everywhere[..., 0])
     smoothed = hmm_smoother(hmm, y)
-    expected = steps.sum(0).to(dtype)
+    expected = steps.sum(-1).to(dtype)
     torch.testing.assert_close(smoothed.log_likelihood, expected, rtol=within * 100, atol=1e-10)
     torch.testing.assert_close(hmm_log_likelihood(hmm, y), expected, rtol=within * 100, atol=1e-10)
     blurred = within * 100 * max(1.0, separation**2)
-    torch.testing.assert_close(
-        smoothed.probability, probability.transpose(0, 1).to(dtype), rtol=0, atol=blurred
-    )
+    torch.testing.assert_close(smoothed.probability, probability.to(dtype), rtol=0, atol=blurred)
 
 
 def as_double(hmm):
@@ -127,12 +133,12 @@ def as_double(hmm):
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_interval_keeps_its_promise_at_the_worst_case(dtype):
     """Each step's evidence excludes all but the least probable state: mass falls by min A every time."""
     for smallest in (0.3, 1e-2, 1e-4, 1e-6, 1e-8):
         transition = torch.tensor([[1 - smallest, smallest], [smallest, 1 - smallest]], dtype=dtype)
-        if not safe_interval(transition):
+        if not safe_interval(transition.log()):
             continue
         emission = GaussianEmission(
             torch.tensor([[0.0], [1e4]], dtype=dtype), torch.ones(2, 1, 1, dtype=dtype)
@@ -150,11 +156,11 @@ def test_interval_keeps_its_promise_at_the_worst_case(dtype):
 
 
 def test_interval_is_zero_only_where_it_must_be():
-    assert safe_interval(double([[1.0]])) == 8
-    assert safe_interval(double([[0.999, 0.001], [0.1, 0.9]])) == 8
-    assert 1 <= safe_interval(torch.tensor([[0.999, 0.001], [0.1, 0.9]])) < 8
-    assert safe_interval(torch.tensor([[1.0, 1e-20], [0.5, 0.5]])) == 0
-    assert safe_interval(double(LEFT_RIGHT)) == 0
+    assert safe_interval(double([[1.0]]).log()) == 8
+    assert safe_interval(double([[0.999, 0.001], [0.1, 0.9]]).log()) == 8
+    assert 1 <= safe_interval(torch.tensor([[0.999, 0.001], [0.1, 0.9]]).log()) < 8
+    assert safe_interval(torch.tensor([[1.0, 1e-20], [0.5, 0.5]]).log()) == 0
+    assert safe_interval(double(LEFT_RIGHT).log()) == 0
 
 
 @pytest.mark.parametrize("separation", [3.0, 50.0, 300.0])
@@ -199,7 +205,7 @@ def test_state_revived_after_it_was_all_but_excluded():
     torch.testing.assert_close(hmm_log_likelihood(hmm, y)[0], expected, rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("forbid", [False, True])
+@pytest.mark.parametrize("forbid", [False, True], ids=["dense", "forbidden"])
 def test_float32_on_ten_thousand_steps(forbid, device, generator):
     steps = 2_000 if forbid or device.type == "cuda" else 10_000  # log space is several times slower
     transition = torch.tensor([[0.9, 0.1, 0.0 if forbid else 1e-3], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
@@ -222,7 +228,7 @@ def test_float32_on_ten_thousand_steps(forbid, device, generator):
     torch.testing.assert_close(decoded.log_probability.double(), exact.log_probability, **close)
 
 
-@pytest.mark.parametrize("transition", [LEFT_RIGHT, [[0.8, 0.1, 0.1]] * 3])
+@pytest.mark.parametrize("transition", [LEFT_RIGHT, [[0.8, 0.1, 0.1]] * 3], ids=["left-right", "dense"])
 def test_impossible_series_is_named_and_leaves_the_others_alone(transition):
     """No state shows symbol 2 here; in the left-right model, symbol 0 cannot follow symbol 1 either."""
     logits = double(transition).log().requires_grad_()
@@ -260,10 +266,8 @@ def test_series_made_impossible_by_a_forbidden_transition():
             function(hmm, y)
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**31))
-def test_every_way_to_the_likelihood_agrees(states, steps, seed):
-    """Scaled from both ends, scaled from the start, smoothed, log space and the recursion written out."""
+def drawn(states, steps, seed):
+    """A model without forbidden transitions, counts from 0 to 4, and a mask with holes."""
     generator = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=generator)  # noqa: E731
     hmm = HMM(
@@ -272,15 +276,33 @@ def test_every_way_to_the_likelihood_agrees(states, steps, seed):
         PoissonEmission(draw(states, 2).exp()),
     )
     y = torch.randint(0, 5, (3, steps, 2), generator=generator)
-    mask = torch.rand(3, steps, 2, generator=generator) > 0.3
-    expected = plain_log_likelihood(hmm, y, mask)
-    evidence = hmm.emission.log_prob(y, mask).transpose(0, 1).clone()
-    evidence[0] += hmm.initial.log()
+    return hmm, y, torch.rand(3, steps, 2, generator=generator) > 0.3
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 4), st.integers(1, 20), st.integers(0, 2**31))
+def test_scaled_recursions_equal_the_plain_loops(states, steps, seed):
+    hmm, y, mask = drawn(states, steps, seed)
+    evidence = hmm.log_initial, hmm.log_transition, hmm.emission.log_prob(y, mask)
+    valid = torch.arange(steps) < torch.tensor([steps, steps // 2, 0]).unsqueeze(-1)
+    interval = safe_interval(hmm.log_transition)
+    log_alpha, log_c = forward(*evidence)
+    close = {"rtol": 1e-11, "atol": 1e-12}
+    torch.testing.assert_close(scaled_forward(*evidence, interval), (log_alpha.exp(), log_c), **close)
+    torch.testing.assert_close(scaled_smooth(*evidence, valid, interval), smooth(*evidence, valid), **close)
+    torch.testing.assert_close(scaled_log_likelihood(*evidence, interval), log_c.sum(-1), **close)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**31))
+def test_every_way_to_the_likelihood_agrees(states, steps, seed):
+    """Scaled from both ends, scaled from the start, smoothed, and the recursion written out."""
+    hmm, y, mask = drawn(states, steps, seed)
     ways = (
         hmm_log_likelihood(hmm, y, mask),
         hmm_filter(hmm, y, mask).log_likelihood,
         hmm_smoother(hmm, y, mask).log_likelihood,
-        hmm_log_space.propagate(evidence, hmm.transition.log())[1].sum(0),
     )
     for log_likelihood in ways:
+        expected = plain_log_likelihood(hmm, y, mask)
         torch.testing.assert_close(log_likelihood, expected, rtol=1e-12, atol=1e-12)

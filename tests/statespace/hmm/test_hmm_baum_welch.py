@@ -3,11 +3,16 @@
 import pytest
 import torch
 
-from helpers.statespace.baum_welch import baum_welch
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_simulation import simulate_hmm
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    baum_welch,
+    hmm_log_likelihood,
+    simulate_hmm,
+)
+from helpers.statespace.hmm import baum_welch_models
 
 STEPS, LENGTHS = 40, torch.tensor([40, 17, 1, 33, 0])
 
@@ -44,6 +49,17 @@ def test_log_likelihood_never_falls_and_is_that_of_the_model(start, series):
     assert len(trace) == 31 and (trace.diff() > -1e-10).all() and trace[-1] > trace[0] + 1
     assert hmm_log_likelihood(start, y, mask, LENGTHS).sum().item() == pytest.approx(trace[0].item())
     assert hmm_log_likelihood(fit.hmm, y, mask, LENGTHS).sum().item() == pytest.approx(trace[-1].item())
+
+
+def test_a_fit_is_one_step_after_the_other(start, series):
+    y, mask = series
+    fit = baum_welch(start, y, mask, LENGTHS, iterations=3, tolerance=-1.0, progress=False)
+    models = baum_welch_models(start, y, mask, LENGTHS)
+    for expected in fit.log_likelihoods:
+        hmm, log_likelihood = next(models)
+        assert log_likelihood.sum().item() == expected
+        torch.testing.assert_close(log_likelihood, hmm_log_likelihood(hmm, y, mask, LENGTHS))
+    assert torch.equal(hmm.transition, fit.hmm.transition)
 
 
 def test_converged_fit_has_no_slope_left(start, series):
@@ -107,7 +123,7 @@ def test_one_line_is_left(start, series, capsys):
 
 def test_bad_arguments(start, series):
     y, mask = series
-    with pytest.raises(ValueError, match="iterations must be 1 or more: got 0"):
+    with pytest.raises(ValueError, match="iterations must be a whole number of at least 1: got 0"):
         baum_welch(start, y, mask, iterations=0)
     with pytest.raises(ValueError, match="lengths must leave at least one step: all are 0"):
         baum_welch(start, y, mask, torch.zeros(5, dtype=torch.long))

@@ -5,13 +5,17 @@ import pytest
 import torch
 from hmmlearn.hmm import CategoricalHMM, GaussianHMM, PoissonHMM
 
-from helpers.statespace.baum_welch import baum_welch
-from helpers.statespace.emissions import CategoricalEmission, GaussianEmission, PoissonEmission
-from helpers.statespace.forward_backward import hmm_smoother
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_likelihood import hmm_log_likelihood
-from helpers.statespace.hmm_simulation import simulate_hmm
-from helpers.statespace.viterbi import viterbi
+from helpers.statespace import (
+    HMM,
+    CategoricalEmission,
+    GaussianEmission,
+    PoissonEmission,
+    baum_welch,
+    hmm_log_likelihood,
+    hmm_smoother,
+    simulate_hmm,
+    viterbi,
+)
 
 STATES, STEPS = 3, 80
 LENGTHS = torch.tensor([80, 55, 1, 30])

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_observations import log_evidence, refuse_impossible, valid_steps
-from helpers.statespace.hmm_probabilities import log_probability
+from helpers.statespace.hmm.model import HMM, entries_and_steps, refuse_impossible
 
 PADDING = -1
 
@@ -16,9 +14,9 @@ PADDING = -1
 class Decoded:
     """The most probable path of each series.
 
-    Parameters
+    Attributes
     ----------
-    path : Tensor of int64, shape (B, T)
+    path : Tensor (B, T), int64
         State at each step; -1 beyond a series' length.
     log_probability : Tensor (B,)
         log p(path, y).
@@ -30,40 +28,40 @@ class Decoded:
 
 @torch.no_grad()
 def viterbi(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Decoded:
-    r"""Find the one path of states that explains a series best.
+    """Find the one path of states that explains a series best.
 
-    .. math::
-        \delta_t(j) = \max_i \left[ \delta_{t-1}(i) + \log A_{ij} \right] + \log p(y_t \mid j), \qquad
-        \delta_0 = \log \pi + \log p(y_0 \mid \cdot)
+    ::
+
+        δ_t(j) = max_i [ δ_{t-1}(i) + log A_ij ] + log p(y_t | j),   δ_0(j) = log π_j + log p(y_0 | j)
 
     and then back along the best predecessors. In log space throughout. Parameters and errors are those of
     `hmm_filter`; missing steps inside a series are decoded too.
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 32-35 and 105.
     """
-    valid = valid_steps(y, lengths)
-    evidence = log_evidence(hmm, y, mask, valid)
-    log_initial, log_transition = log_probability(hmm.initial), log_probability(hmm.transition)
-    scores, predecessors = _best_scores(log_initial, log_transition, evidence.transpose(0, 1))
+    entries, valid = entries_and_steps(y, mask, lengths)
+    log_evidence = hmm.emission.log_prob(y, entries)  # (B, T, K)
+    log_initial, log_transition = hmm.log_initial, hmm.log_transition
+    scores, predecessors = _best_scores(log_initial, log_transition, log_evidence.transpose(0, 1))
     path = _trace_back(scores, predecessors, valid.sum(-1))
-    log_joint = _path_log_probability(log_initial, log_transition, evidence, path, valid)
+    log_joint = _path_log_probability(log_initial, log_transition, log_evidence, path, valid)
     return Decoded(path.where(valid, PADDING), log_joint)
 
 
-def _best_scores(log_initial: Tensor, log_transition: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
+def _best_scores(log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor) -> tuple[Tensor, Tensor]:
     """δ_t less its largest entry, and the best predecessor of each state at each later step, (T, B, K) both.
 
     Only differences within a step matter; the largest is taken off so that float32 keeps its digits.
     """
-    lowest = torch.finfo(evidence.dtype).min
-    scores, predecessors = torch.empty_like(evidence), torch.zeros_like(evidence, dtype=torch.long)
-    peaks = torch.empty_like(evidence[..., 0])
-    entering = log_initial.expand_as(evidence[0])
-    for step, observed in enumerate(evidence):
-        score = entering + observed
+    lowest = torch.finfo(log_evidence.dtype).min
+    scores, predecessors = torch.empty_like(log_evidence), torch.zeros_like(log_evidence, dtype=torch.long)
+    peaks = torch.empty_like(log_evidence[..., 0])
+    entering = log_initial.expand_as(log_evidence[0])
+    for step, log_e in enumerate(log_evidence):
+        score = entering + log_e
         peak = score.amax(-1, keepdim=True)
         scores[step], peaks[step] = score - peak.clamp(min=lowest), peak.squeeze(-1)
-        if step + 1 < len(evidence):
+        if step + 1 < len(log_evidence):
             entering, predecessors[step + 1] = (scores[step].unsqueeze(-1) + log_transition).max(-2)
     refuse_impossible(peaks.T)
     return scores, predecessors
@@ -83,9 +81,9 @@ def _trace_back(scores: Tensor, predecessors: Tensor, lengths: Tensor) -> Tensor
 
 
 def _path_log_probability(
-    log_initial: Tensor, log_transition: Tensor, evidence: Tensor, path: Tensor, valid: Tensor
+    log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor, path: Tensor, valid: Tensor
 ) -> Tensor:
     """log p(path, y) of each series, shape (B,)."""
-    emitted = evidence.gather(-1, path.unsqueeze(-1)).squeeze(-1)
+    emitted = log_evidence.gather(-1, path.unsqueeze(-1)).squeeze(-1)
     entered = torch.cat([log_initial[path[:, :1]], log_transition[path[:, :-1], path[:, 1:]]], 1)
     return torch.where(valid, emitted + entered, 0.0).sum(-1)

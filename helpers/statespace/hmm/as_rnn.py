@@ -3,20 +3,19 @@
 import torch
 from torch import Tensor, nn
 
-from helpers.statespace.hmm import HMM
-from helpers.statespace.hmm_observations import log_evidence, refuse_impossible, valid_steps
-from helpers.statespace.hmm_probabilities import log_probability
+from helpers.statespace.hmm.emissions import log_probability
+from helpers.statespace.hmm.model import HMM, entries_and_steps, refuse_impossible
 
 
 class HMMAsRNN(nn.Module):
-    r"""A recurrent network whose hidden state is the filtered distribution of a hidden Markov model.
+    """A recurrent network whose hidden state is the filtered distribution of a hidden Markov model.
 
-    .. math::
-        h_t = \operatorname{softmax}\left( \log p(x_t \mid \cdot) + \log(W_{hh} h_{t-1}) \right), \qquad
-        W_{hh} = A^\top, \qquad W_{hh} h_{-1} := \pi
+    ::
+
+        h_t = softmax( log p(x_t | ·) + log(W_hh h_{t-1}) ),   W_hh = Aᵀ,   W_hh h_{-1} := π
 
     The recurrent weights are linear, without bias or activation; the input acts as a multiplicative gate
-    :math:`p(x_t \mid k)` on every unit; and the softmax normalises, so that it needs no :math:`c_t`.
+    p(x_t | k) on every unit; and the softmax normalises, so that it needs no c_t.
 
     Parameters
     ----------
@@ -36,23 +35,20 @@ class HMMAsRNN(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """Hidden states (B, T, K) for inputs x; arguments and errors are those of `hmm_filter`."""
-        log_gates = log_evidence(self.hmm, x, mask, valid_steps(x, lengths))
+        entries, _ = entries_and_steps(x, mask, lengths)
+        log_gates = self.hmm.emission.log_prob(x, entries)
         prediction = self.first_prediction.expand(len(x), -1)
         hidden = []
         for log_gate in log_gates.unbind(1):
             h = self.cell(log_gate, prediction)
             prediction = h @ self.W_hh.T
             hidden.append(h)
-        return _checked(torch.stack(hidden, 1))
+        states = torch.stack(hidden, 1)
+        possible = states.detach()[..., 0].isfinite()  # else the softmax was left with 0 / 0
+        refuse_impossible(torch.where(possible, 0.0, -torch.inf))
+        return states
 
 
 def hmm_as_rnn(hmm: HMM) -> HMMAsRNN:
     """The recurrent network whose hidden state is, at every step, what `hmm_filter` knows of the state."""
     return HMMAsRNN(hmm)
-
-
-def _checked(hidden: Tensor) -> Tensor:
-    """The hidden states; an impossible observation leaves the softmax with 0 / 0."""
-    possible = hidden.detach()[..., 0].isfinite()
-    refuse_impossible(torch.where(possible, 0.0, -torch.inf))
-    return hidden

@@ -1,0 +1,34 @@
+"""Hidden Markov models: a discrete state that jumps, filtered, smoothed, decoded and fitted.
+
+`model` says what one is, `filter` holds the forward and backward recursions; `scaled` is the same, faster.
+"""
+
+from helpers.statespace.hmm.as_rnn import HMMAsRNN, hmm_as_rnn
+from helpers.statespace.hmm.baum_welch import BaumWelchFit, baum_welch, baum_welch_models
+from helpers.statespace.hmm.emissions import CategoricalEmission, PoissonEmission
+from helpers.statespace.hmm.filter import HMMFiltered, HMMSmoothed, hmm_filter, hmm_smoother
+from helpers.statespace.hmm.gaussian_emission import GaussianEmission
+from helpers.statespace.hmm.likelihood import hmm_log_likelihood
+from helpers.statespace.hmm.model import HMM, HMMSimulation, simulate_hmm
+from helpers.statespace.hmm.viterbi import Decoded, viterbi
+
+__all__ = [
+    "HMM",
+    "BaumWelchFit",
+    "CategoricalEmission",
+    "Decoded",
+    "GaussianEmission",
+    "HMMAsRNN",
+    "HMMFiltered",
+    "HMMSimulation",
+    "HMMSmoothed",
+    "PoissonEmission",
+    "baum_welch",
+    "baum_welch_models",
+    "hmm_as_rnn",
+    "hmm_filter",
+    "hmm_log_likelihood",
+    "hmm_smoother",
+    "simulate_hmm",
+    "viterbi",
+]

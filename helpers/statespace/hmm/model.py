@@ -1,0 +1,161 @@
+"""The hidden Markov model: a discrete state that jumps, and what it emits."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from helpers.arguments import (
+    check_floating,
+    check_like,
+    check_whole_number,
+    observed_entries,
+    refuse_where,
+    valid_steps,
+)
+from helpers.statespace.hmm.emissions import (
+    CategoricalEmission,
+    PoissonEmission,
+    check_distributions,
+    log_probability,
+)
+from helpers.statespace.hmm.gaussian_emission import GaussianEmission
+
+
+@dataclass(frozen=True, eq=False)
+class HMM:
+    """A hidden state with K values jumps from step to step, and each value emits in its own way.
+
+    ::
+
+        P(h_0 = k) = π_k,   P(h_t = j | h_{t-1} = i) = A_ij,   y_t | h_t = k ~ p_k
+
+    A probability of exactly 0 forbids a first state or a transition. Its gradient is 0, and Baum-Welch
+    leaves it at 0, so that what is forbidden stays forbidden.
+
+    Parameters
+    ----------
+    initial : Tensor (K,)
+        π, the probabilities of the state at the first observation.
+    transition : Tensor (K, K)
+        A, from the row's state to the column's; each row sums to 1.
+    emission : CategoricalEmission, GaussianEmission or PoissonEmission
+        p_1 … p_K.
+
+    Raises
+    ------
+    ValueError
+        Naming the shape that clashes, the entry that is no probability, or the row that does not sum to 1.
+
+    Source: Rabiner (1989), A tutorial on hidden Markov models and selected applications in speech
+    recognition, Proceedings of the IEEE 77(2), section II.
+    """
+
+    initial: Tensor
+    transition: Tensor
+    emission: CategoricalEmission | GaussianEmission | PoissonEmission
+
+    def __post_init__(self) -> None:
+        self._check_shapes()
+        tensors = {"initial": self.initial, "transition": self.transition, "emission": self.emission.like}
+        for name, tensor in tensors.items():
+            check_floating(name, tensor)
+            check_like(name, tensor, "initial", self.initial)
+        check_distributions("initial", self.initial)
+        check_distributions("transition", self.transition)
+
+    @property
+    def states(self) -> int:
+        """K, how many values the state has."""
+        return len(self.initial)
+
+    @property
+    def log_initial(self) -> Tensor:
+        """log π, shape (K,)."""
+        return log_probability(self.initial)
+
+    @property
+    def log_transition(self) -> Tensor:
+        """log A, shape (K, K)."""
+        return log_probability(self.transition)
+
+    def _check_shapes(self) -> None:
+        if self.initial.ndim != 1:
+            raise ValueError(f"initial must have shape (K,): got {tuple(self.initial.shape)}")
+        states = self.states
+        if self.transition.shape != (states, states):
+            found = tuple(self.transition.shape)
+            raise ValueError(f"transition must have shape (K, K) = ({states}, {states}): got {found}")
+        if self.emission.states != states:
+            raise ValueError(
+                f"emission must have as many states as initial: got {self.emission.states} and {states}"
+            )
+
+
+def entries_and_steps(y: Tensor, mask: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where y was observed, in the shape of y, and which steps lie within their series, (B, T)."""
+    if y.ndim < 2 or y.shape[1] == 0:
+        raise ValueError(f"y must have shape (B, T, ...) with at least one step: got {tuple(y.shape)}")
+    entries = observed_entries("y", y, mask, lengths)
+    if lengths is None:
+        return entries, torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
+    return entries, valid_steps(lengths, y.shape[1])
+
+
+def refuse_impossible(step_log_likelihood: Tensor) -> None:
+    """Raise where a step (B, T) has probability 0 given the past: there is no posterior then."""
+    refuse_where(
+        step_log_likelihood == -torch.inf,
+        lambda b, t: (
+            f"y is impossible under this HMM: series {b} has probability 0 at step {t} given its past"
+        ),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class HMMSimulation:
+    """States and what they emitted.
+
+    Attributes
+    ----------
+    states : Tensor (B, T), int64
+    observations : Tensor (B, T, D), or (B, T) of integers for a categorical emission
+    """
+
+    states: Tensor
+    observations: Tensor
+
+
+@torch.no_grad()
+def simulate_hmm(hmm: HMM, steps: int, batch: int, generator: Generator) -> HMMSimulation:
+    """Draw the first state, jump from state to state, and emit at each step.
+
+    Parameters
+    ----------
+    steps, batch : int
+        T and B, each 1 or more.
+    generator : Generator
+        On the model's device.
+
+    Raises
+    ------
+    ValueError
+        If `steps` or `batch` is less than 1.
+    """
+    check_whole_number("steps", steps)
+    check_whole_number("batch", batch)
+    like = hmm.initial
+    uniform = torch.rand(steps, batch, 1, generator=generator, dtype=like.dtype, device=like.device)
+    cumulative = _cumulative(hmm.transition)
+    states = torch.empty(steps, batch, dtype=torch.long, device=like.device)
+    states[0] = (uniform[0] >= _cumulative(hmm.initial)).sum(-1)
+    for step in range(1, steps):
+        states[step] = (uniform[step] >= cumulative[states[step - 1]]).sum(-1)
+    states = states.T.contiguous()
+    return HMMSimulation(states, hmm.emission.sample(states, generator))
+
+
+def _cumulative(probability: Tensor) -> Tensor:
+    """P(state ≤ k) for all k but the last: the number of them that u reaches is the state drawn."""
+    cumulative = probability.cumsum(-1)
+    return (cumulative / cumulative[..., -1:])[..., :-1]
