@@ -30,7 +30,7 @@ class Figure:
     phrases: bool = False
 
     def judge(self, names: object) -> list[Verdict]:
-        """A verdict on each name that a student gives, in the order of the labels, and on what is too much."""
+        """A verdict on each name that a student gives, in the order of the labels, and on those too many."""
         given = names if isinstance(names, tuple | list) else (names,)
         if all(map(is_blank, given)):
             given = ()

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from helpers.checks.attempt import as_number, is_blank
 from helpers.checks.verdict import Item, Verdict
 
-Sentence = str | Callable[[float], str]  # as it is, or made of the number that was answered
+Sentence = str | Callable[[float], str]  # a template of {answer} and {effect}, or a function of the answer
+Test = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
 class Number:
     """One number that is asked for, and what to say to each answer.
+
+    Every sentence is a template in which `{answer:g}` is the answer and `{effect:.2f}` what it leads to, or a
+    function that makes the sentence of the answer.
 
     Parameters
     ----------
@@ -22,9 +26,9 @@ class Number:
         The right number, or what `effect` must be at it.
     right : str or callable
         What to say of a right answer.
-    slips : sequence of (float or callable, str)
-        Where each usual slip leads, as a number or a test of the answer, and what it is; of several, the first.
-    recipe : str, or two
+    slips : sequence of (float or callable, str or callable)
+        Where each usual slip leads, as a number or a test of the answer, and what it is; the first counts.
+    recipe : str or callable, or two
         How to find the right number; of two, what to say where the effect is too small and too large.
     within, relatively : float
         How far from the truth, or from a slip's number, the answer may be, as a number or as a share.
@@ -41,13 +45,13 @@ class Number:
     name: str
     truth: float
     right: Sentence
-    slips: Sequence[tuple[float | Callable[[float], bool], str]] = ()
-    recipe: str | tuple[str, str] = ""
+    slips: Sequence[tuple[float | Test, Sentence]] = ()
+    recipe: Sentence | tuple[Sentence, Sentence] = ""
     within: float = 0.0
     relatively: float = 0.0
     effect: Callable[[float], float] = float
-    wrong: Sentence = "{:g} is not it; ".format
-    impossible: Sequence[tuple[Callable[[float], bool], Sentence]] = ()
+    wrong: Sentence = "{answer:g} is not it; "
+    impossible: Sequence[tuple[Test, Sentence]] = ()
     form: str = "g"
 
     def judge(self, answer: object, prediction: object = None) -> Verdict:
@@ -60,28 +64,35 @@ class Number:
         )
         return Verdict(self.name, (Item(passed, f"{self.name}: {message}"),))
 
-    def _judge(self, number: float, prediction: object) -> tuple[bool, str]:
-        for is_impossible, message in self.impossible:
-            if is_impossible(number):
-                return False, _say(message, number)
-        effect, predicted = self.effect(number), as_number(prediction)
+    def _judge(self, answer: float, prediction: object) -> tuple[bool, str]:
+        for is_impossible, sentence in self.impossible:
+            if is_impossible(answer):
+                return False, _say(sentence, answer)
+        effect, predicted = self.effect(answer), as_number(prediction)
         if self._is_near(effect, self.truth):
             guess = "" if predicted is None else f"; you predicted {predicted:{self.form}}"
-            return True, _say(self.right, number) + guess
-        too_small, too_large = (self.recipe,) * 2 if isinstance(self.recipe, str) else self.recipe
-        recipe = too_small if effect < self.truth else too_large
-        reasons = (reason for slip, reason in self.slips if self._is_slip(number, slip))
-        return False, _say(self.wrong, number) + next(reasons, recipe)
+            return True, _say(self.right, answer, effect) + guess
+        reason = self._slip(answer) or self._recipe(effect)
+        return False, _say(self.wrong, answer, effect) + _say(reason, answer, effect)
+
+    def _slip(self, answer: float) -> Sentence | None:
+        """What leads to this answer, if that is known."""
+        for slip, sentence in self.slips:
+            if slip(answer) if callable(slip) else self._is_near(answer, slip):
+                return sentence
+        return None
+
+    def _recipe(self, effect: float) -> Sentence:
+        if isinstance(self.recipe, tuple):
+            return self.recipe[0 if effect < self.truth else 1]
+        return self.recipe
 
     def _is_near(self, number: float, other: float) -> bool:
         return math.isclose(number, other, rel_tol=self.relatively, abs_tol=self.within)
 
-    def _is_slip(self, number: float, slip: float | Callable[[float], bool]) -> bool:
-        return slip(number) if callable(slip) else self._is_near(number, slip)
 
-
-def _say(sentence: Sentence, number: float) -> str:
-    return sentence(number) if callable(sentence) else sentence
+def _say(sentence: Sentence, answer: float, effect: float = math.nan) -> str:
+    return sentence(answer) if callable(sentence) else sentence.format(answer=answer, effect=effect)
 
 
 # Until chapters 03, 04 and 07 are moved: the former parts of a judge of numbers.
