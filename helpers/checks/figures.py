@@ -1,4 +1,4 @@
-"""Judging what a student calls the labelled parts of a figure: which is which?"""
+"""Judging what a student calls the labelled parts of a figure, which of them is which."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
