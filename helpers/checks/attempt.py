@@ -1,7 +1,10 @@
-"""Running a student's function safely, and saying in words what is wrong with what it returns."""
+"""Calling a student's function safely, and saying in words what is wrong with what it returns."""
 
+import ast
+import inspect
 import math
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -14,25 +17,49 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one call of a student's function.
+    """One tensor that a student's function returned, or why there is none.
 
-    Parameters
+    Attributes
     ----------
     answer : Tensor or None
-        The returned value in float64 where it can be judged, else None.
+        In float64, masks as 0 and 1, where it has the form that is wanted.
     problem : str or None
         Why it cannot be judged.
-    changed : tuple of str
-        The arguments that the call changed in place.
     """
 
     answer: Tensor | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """What came of one call of a student's function.
+
+    Attributes
+    ----------
+    returned : object
+        What it returned.
+    problem : str or None
+        The exception that stopped it, explained.
+    changed : tuple of str
+        The arguments that it changed in place.
+    """
+
+    returned: object = None
+    problem: str | None = None
     changed: tuple[str, ...] = ()
 
+    def read(self, expected: Tensor, index: int | None = None) -> Attempt:
+        """What was returned, or one of several tensors of it; it must have the form of `expected`."""
+        returned = pick(self.returned, index)
+        problem = self.problem or wrong_form(returned, expected)
+        if problem:
+            return Attempt(problem=problem)
+        return Attempt(torch.as_tensor(returned).detach().to(expected.device, torch.float64))
 
-def attempt(function: Callable, arguments: Mapping[str, Tensor | float], expected: Tensor) -> Attempt:
-    """Call `function` on copies of `arguments`; its answer must have the form of `expected`.
+
+def call(function: Callable, arguments: Mapping[str, object]) -> Call:
+    """Call `function` on copies of `arguments`, in their order.
 
     An exception is caught and explained. What the function prints is shown, its warnings as ordinary output:
     nbgrader gives a graded cell that writes to stderr no marks.
@@ -44,17 +71,26 @@ def attempt(function: Callable, arguments: Mapping[str, Tensor | float], expecte
         with redirect_stderr(sys.stdout):
             returned = function(*copies.values())
     except Exception as error:
-        return Attempt(problem=explain(error, function))
+        return Call(problem=explain(error, function))
     changed = tuple(name for name, value in arguments.items() if not _identical(value, copies[name]))
-    problem = wrong_form(returned, expected)
-    if problem:
-        return Attempt(problem=problem, changed=changed)
-    return Attempt(torch.as_tensor(returned).detach().to(expected.device, torch.float64), changed=changed)
+    return Call(returned, changed=changed)
+
+
+def attempt(function: Callable, arguments: Mapping[str, object], expected: Tensor) -> Attempt:
+    """Call `function` on copies of `arguments`; its answer must have the form of `expected`."""
+    return call(function, arguments).read(expected)
+
+
+def pick(returned: object, index: int | None) -> object:
+    """Element `index` of several returned values; a value that came alone, or without an index, as it is."""
+    several = index is not None and isinstance(returned, tuple | list) and len(returned) > index
+    return returned[index] if several else returned
 
 
 def explain(error: Exception, function: Callable) -> str:
     """The exception in one sentence: its type, the line of the student's cell, and its message."""
-    filename = function.__code__.co_filename if hasattr(function, "__code__") else None
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    filename = code.co_filename if code else None
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == filename]
     if not frames:
         return f"your function could not be called: {type(error).__name__}: {error}"
@@ -77,19 +113,26 @@ def wrong_form(returned: object, expected: Tensor) -> str | None:
         shape = f"your function returns shape {tuple(returned.shape)} instead of {wanted}"
         transposed = expected.ndim == 2 and returned.shape == expected.T.shape
         return shape + (": its two axes are swapped" if transposed else "")
-    if not returned.is_floating_point():
+    if not returned.is_floating_point() and not (returned.dtype == expected.dtype == torch.bool):
         return f"your function returns dtype {returned.dtype} instead of {wanted}"
     return None
 
 
 def is_blank(answer: object) -> bool:
-    """Whether an answer is still the stub: `...`, None, or a function whose body does nothing."""
+    """Whether an answer is still the stub: `...`, None, or a function whose body does nothing.
+
+    The source says so, which a notebook keeps of every cell. A function without a source is no stub.
+    """
     if answer is None or answer is ...:
         return True
-    code = getattr(answer, "__code__", None)
-    return (
-        code is not None and code.co_code in _EMPTY_BODIES and set(code.co_consts) <= {None, answer.__doc__}
-    )
+    if not inspect.isroutine(answer):
+        return False
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(answer)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    stub = tree.body[0]
+    return isinstance(stub, ast.FunctionDef) and all(map(_does_nothing, stub.body))
 
 
 def as_number(answer: object) -> float | None:
@@ -101,22 +144,15 @@ def as_number(answer: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _bare(): ...
+def _does_nothing(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring, dots, `pass` or `return None`."""
+    if isinstance(statement, ast.Return):
+        return statement.value is None or getattr(statement.value, "value", ...) is None
+    lone_constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return lone_constant or isinstance(statement, ast.Pass)
 
 
-def _documented():
-    """Documented."""
-
-
-def _documented_dots():
-    """Documented."""
-    ...
-
-
-_EMPTY_BODIES = {function.__code__.co_code for function in (_bare, _documented, _documented_dots)}
-
-
-def _identical(before: Tensor | float, after: Tensor | float) -> bool:
+def _identical(before: object, after: object) -> bool:
     """Whether two arguments are the same, NaN equal to NaN."""
     if not isinstance(before, Tensor):
         return True

@@ -1,6 +1,7 @@
 """What a check found, as text a student can act on and as points a grader can add up."""
 
 import html
+import itertools
 import re
 import textwrap
 from dataclasses import dataclass
@@ -62,6 +63,15 @@ class Verdict:
     def _repr_html_(self) -> str:
         items = "".join(f"<li>{_as_html(str(item))}</li>" for item in self.items)
         return f"<p><b>{_as_html(self.headline)}</b></p>" + (f"<ul>{items}</ul>" if items else "")
+
+
+def combine(exercise: str, *verdicts: Verdict) -> Verdict:
+    """The verdict on an exercise that asks for several things; what is missing there is not right yet."""
+    if not any(verdict.items for verdict in verdicts):
+        return Verdict(exercise)
+    missing = (Item(False, f"{verdict.exercise}: not answered yet") for verdict in verdicts)
+    items = (verdict.items or (absent,) for verdict, absent in zip(verdicts, missing, strict=True))
+    return Verdict(exercise, tuple(itertools.chain.from_iterable(items)))
 
 
 def _as_html(message: str) -> str:

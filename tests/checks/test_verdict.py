@@ -3,6 +3,7 @@
 import pytest
 
 from helpers.checks import Item, Verdict
+from helpers.checks.verdict import combine
 
 HALF = Verdict("gap", (Item(True, "even steps"), Item(False, "use `times`, not <steps>")))
 
@@ -46,3 +47,13 @@ def test_html_escapes_and_sets_code():
     html = HALF._repr_html_()
     assert "<li>✗ use <code>times</code>, not &lt;steps&gt;</li>" in html
     assert "<steps>" not in html
+
+
+def test_verdicts_combine_and_what_is_missing_is_not_right_yet():
+    verdict = combine("both", HALF, Verdict("limit"))
+    assert verdict.exercise == "both"
+    assert verdict.items == (*HALF.items, Item(False, "limit: not answered yet"))
+
+
+def test_nothing_answered_is_no_attempt():
+    assert combine("both", Verdict("gap"), Verdict("limit")) == Verdict("both")

@@ -3,42 +3,42 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 from helpers.observation import CensoredGaussian, Gaussian
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "you treat a value at the limit as if the limit had been measured; all it says is that the value was "
         "at or below the limit, which has probability Φ((limit - mean) / standard deviation)",
         lambda recorded, limit, mean, standard_deviation: (
             Gaussian(mean, standard_deviation).log_prob(recorded).sum()
         ),
     ),
-    Misconception(
+    (
         "you leave the values at the limit out: that complete-case likelihood is biased upwards",
         lambda recorded, limit, mean, standard_deviation: (
             Gaussian(mean, standard_deviation).log_prob(recorded[recorded > limit]).sum()
         ),
     ),
-    Misconception(
+    (
         "you use the probability of lying above the limit; a censored value lies below it",
         lambda **sample: _with_censored_term(torch.special.log_ndtr, sign=-1, **sample),
     ),
-    Misconception(
+    (
         "you add the probability Φ of a censored value; a log likelihood adds its logarithm",
         lambda **sample: _with_censored_term(torch.special.ndtr, **sample),
     ),
-    Misconception(
+    (
         "Φ(-40) underflows to zero and its logarithm to minus infinity; `torch.special.log_ndtr` gives the "
         "logarithm directly, about -804.6",
         lambda **sample: _with_censored_term(lambda a: torch.special.ndtr(a).log(), **sample),
     ),
-    Misconception(
+    (
         "you average over the sample; the log likelihood of independent values is the sum",
         lambda **sample: _censored(**sample) / len(sample["recorded"]),
     ),
-    Misconception(
+    (
         "your density lacks the factor 1 / standard deviation",
         lambda recorded, limit, mean, standard_deviation: (
             _censored(recorded, limit, mean, standard_deviation)
@@ -52,12 +52,12 @@ def censored_log_likelihood(answer, seed: int = 1) -> Verdict:
     """Exercise 4: `answer(recorded (N,), limit, mean, standard_deviation) -> ()`, censored from below."""
     generator = torch.Generator().manual_seed(seed)
     drawn = (2.0 + 1.5 * torch.randn(40, generator=generator, dtype=torch.float64)).clamp(min=1.0)
-    cases = (
-        Case("nothing censored", _sample([1.0, 2.5, 3.0], limit=0.5, mean=2.0, standard_deviation=1.5)),
-        Case("one value at the limit", _sample([1.0, 2.5, 3.0], limit=1.0, mean=2.0, standard_deviation=1.5)),
-        Case("40 values at random", _sample(drawn, limit=1.0, mean=2.0, standard_deviation=1.5)),
-        Case("a limit 40 deviations low", _sample([0.0, 40.5], limit=0.0, mean=40.0, standard_deviation=1.0)),
-    )
+    cases = {
+        "nothing censored": _sample([1.0, 2.5, 3.0], limit=0.5, mean=2.0, standard_deviation=1.5),
+        "one value at the limit": _sample([1.0, 2.5, 3.0], limit=1.0, mean=2.0, standard_deviation=1.5),
+        "40 values at random": _sample(drawn, limit=1.0, mean=2.0, standard_deviation=1.5),
+        "a limit 40 deviations low": _sample([0.0, 40.5], limit=0.0, mean=40.0, standard_deviation=1.0),
+    }
     return examine("censored_log_likelihood", answer, cases, _censored, MISCONCEPTIONS)
 
 

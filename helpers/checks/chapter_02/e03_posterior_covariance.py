@@ -3,41 +3,38 @@
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "your covariance still lacks the noise that the reading brings in: the error contains - K v, whose "
         "covariance is K R Kᵀ",
         lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, K).T,
     ),
-    Misconception(
+    (
         "(I - K C) P is a shortcut that holds for the optimal gain only; with any other gain it is not even "
         "symmetric",
         lambda P, C, R, K: _kept(C, K) @ P,
     ),
-    Misconception(
+    (
         "(I - K C) P made symmetric is still wrong, and hides it; write the error as (I - K C) e - K v",
         lambda P, C, R, K: (_kept(C, K) @ P + P @ _kept(C, K).T) / 2,
     ),
-    Misconception(
-        "P - K S Kᵀ holds for the optimal gain only",
-        lambda P, C, R, K: P - K @ (C @ P @ C.T + R) @ K.T,
-    ),
-    Misconception(
+    ("P - K S Kᵀ holds for the optimal gain only", lambda P, C, R, K: P - K @ (C @ P @ C.T + R) @ K.T),
+    (
         "you transpose the first factor instead of the last: the covariance of M e is M P Mᵀ",
         lambda P, C, R, K: _kept(C, K).T @ P @ _kept(C, K) + K @ R @ K.T,
     ),
-    Misconception(
+    (
         "your last factor is (I + K C)ᵀ; the covariance of M e is M P Mᵀ, with one and the same M",
         lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, -K).T + K @ R @ K.T,
     ),
-    Misconception(
+    (
         "you subtract K R Kᵀ; the variances of independent errors add, whatever the sign in front of K v",
         lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, K).T - K @ R @ K.T,
     ),
-    Misconception(
+    (
         "you add R itself; the noise enters through the gain, as K v, with covariance K R Kᵀ",
         lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, K).T + R,
     ),
@@ -51,13 +48,13 @@ def posterior_covariance(answer, seed: int = 1) -> Verdict:
     optimal = model["P"] @ model["C"].T @ S.inverse()
     mixing = torch.tensor([[1.0, 0.6], [-0.4, 0.5]])
     scalar = {name: torch.tensor([[value]]) for name, value in {"P": 4.0, "C": 1.0, "R": 1.0}.items()}
-    cases = (
-        Case("the numbers above, K = 0.9", scalar | {"K": torch.tensor([[0.9]])}),
-        Case("the optimal gain", model | {"K": optimal}),
-        Case("half the optimal gain", model | {"K": optimal / 2}),
-        Case("no gain at all, K = 0", model | {"K": 0 * optimal}),
-        Case("a gain that mixes the sensors up", model | {"K": optimal @ mixing}),
-    )
+    cases = {
+        "the numbers above, K = 0.9": scalar | {"K": torch.tensor([[0.9]])},
+        "the optimal gain": model | {"K": optimal},
+        "half the optimal gain": model | {"K": optimal / 2},
+        "no gain at all, K = 0": model | {"K": 0 * optimal},
+        "a gain that mixes the sensors up": model | {"K": optimal @ mixing},
+    }
     return examine("posterior_covariance", answer, cases, _posterior_covariance, MISCONCEPTIONS)
 
 

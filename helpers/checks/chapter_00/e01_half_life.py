@@ -4,23 +4,20 @@ import math
 
 import torch
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "1/k is the mean lifetime, after which a quantity has fallen to 1/e; solve exp(-k t) = 1/2 instead",
         lambda rate: 1 / rate,
     ),
-    Misconception(
-        "you multiply by the rate; a faster decay must give a shorter time",
-        lambda rate: math.log(2) * rate,
-    ),
-    Misconception(
+    ("you multiply by the rate; a faster decay must give a shorter time", lambda rate: math.log(2) * rate),
+    (
         "your logarithm has base 10; the solution of exp(-k t) = 1/2 needs the natural one",
         lambda rate: math.log10(2) / rate,
     ),
-    Misconception(
+    (
         "your time is negative: ln(1/2) = -ln 2, and the minus of exp(-k t) cancels its sign",
         lambda rate: -math.log(2) / rate,
     ),
@@ -29,8 +26,8 @@ MISCONCEPTIONS = (
 
 def half_life(answer) -> Verdict:
     """Chapter 00: `answer(rate (...)) -> (...)`, the time in h after which exp(-rate · t) is one half."""
-    cases = (
-        Case("one rate, ln 2 per hour, halves in an hour", {"rate": torch.tensor(math.log(2))}),
-        Case("a table of rates", {"rate": torch.tensor([[0.08, 0.32], [1.5, 12.0]])}),
-    )
+    cases = {
+        "one rate, ln 2 per hour, halves in an hour": {"rate": torch.tensor(math.log(2))},
+        "a table of rates": {"rate": torch.tensor([[0.08, 0.32], [1.5, 12.0]])},
+    }
     return examine("half_life", answer, cases, lambda rate: math.log(2) / rate, MISCONCEPTIONS)

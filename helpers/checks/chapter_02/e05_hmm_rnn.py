@@ -5,23 +5,20 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 
 def hmm_rnn(answer, seed: int = 1) -> Verdict:
     """Exercise 5: `answer(likelihood (T, H), transition (H, H), initial (H,)) -> (T, H)`."""
     random = _random_readings(torch.Generator().manual_seed(seed))
-    cases = (
-        Case("one reading, by hand", _channel([[0.5, 2.0]])),
-        Case("readings that tell nothing", _channel([[1.0, 1.0]] * 5)),
-        Case(
-            "a state that is never left",
-            _channel([[1.0, 0.2], [0.3, 1.0], [0.2, 0.9], [1.0, 0.1]], leave=0.0),
-        ),
-        Case("12 readings, three states, at random", random),
-        Case("densities of about 1e-30", random | {"likelihood": 1e-30 * random["likelihood"]}),
-    )
+    cases = {
+        "one reading, by hand": _channel([[0.5, 2.0]]),
+        "readings that tell nothing": _channel([[1.0, 1.0]] * 5),
+        "a state that is never left": _channel([[1.0, 0.2], [0.3, 1.0], [0.2, 0.9], [1.0, 0.1]], leave=0.0),
+        "12 readings, three states, at random": random,
+        "densities of about 1e-30": random | {"likelihood": 1e-30 * random["likelihood"]},
+    }
     return examine("hmm_rnn", answer, cases, _filtered, MISCONCEPTIONS)
 
 
@@ -66,51 +63,51 @@ def _predicted(likelihood: Tensor, transition: Tensor, initial: Tensor) -> Tenso
 
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "`transition @ h` sums over where the state goes; sum over where it comes from, `transition.T @ h`: "
         "W_hh is the transpose",
         lambda likelihood, transition, initial: _filtered(likelihood, transition.T, initial),
     ),
-    Misconception(
+    (
         "you let the state move after the reading, so that your row t is the prediction for step t + 1; let "
         "it move first, and weigh the reading last",
         lambda likelihood, transition, initial: _filtered(likelihood, transition, initial) @ transition,
     ),
-    Misconception(
+    (
         "your row t is the prediction from the readings before t; multiply it by likelihood[t] and normalise",
         _predicted,
     ),
-    Misconception(
+    (
         "you move the state before the first reading; `initial` is its distribution at that reading",
         lambda likelihood, transition, initial: _filtered(likelihood, transition, transition.T @ initial),
     ),
-    Misconception(
+    (
         "you do not normalise: your rows are joint probabilities of the state and all readings so far",
         lambda likelihood, transition, initial: _filtered(likelihood, transition, initial, normalise=_same),
     ),
-    Misconception(
+    (
         "you normalise only at the end, when the products have underflowed to zero; normalise at every step",
         lambda likelihood, transition, initial: _normalised(
             _filtered(likelihood, transition, initial, normalise=_same)
         ),
     ),
-    Misconception(
+    (
         "softmax normalises logarithms, and you give it the product itself. Divide the product by its sum, "
         "or take softmax of its logarithm",
         lambda likelihood, transition, initial: _filtered(
             likelihood, transition, initial, normalise=lambda h: torch.softmax(h, -1)
         ),
     ),
-    Misconception(
+    (
         "you ignore the transitions: each row is the one before times the likelihood, as if the state "
         "never moved",
         lambda likelihood, transition, initial: _filtered(likelihood, torch.eye(len(initial)), initial),
     ),
-    Misconception(
+    (
         "you ignore the past: each row weighs `initial` by its own reading alone",
         lambda likelihood, transition, initial: _normalised(likelihood * initial),
     ),
-    Misconception(
+    (
         "you ignore the readings: your rows are what the chain does unobserved",
         lambda likelihood, transition, initial: _filtered(torch.ones_like(likelihood), transition, initial),
     ),

@@ -3,8 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.examine import Case, Misconception
-from helpers.checks.parts import Part, examine_parts
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 OF_BOTH = (
@@ -68,19 +67,16 @@ def update(answer, seed: int = 1) -> Verdict:
 
     It returns the mean (H,) and the covariance (H, H) of the state, given the observed entries of y.
     """
-    cases = (
-        Case("both entries observed", _two_sensors([3.0, 4.0], [True, True])),
-        Case("the second missing, stored as 0", _two_sensors([3.0, 0.0], [True, False])),
-        Case("the first missing, stored as -999", _two_sensors([-999.0, 4.0], [False, True])),
-        Case("the second missing, stored as NaN", _two_sensors([3.0, torch.nan], [True, False])),
-        Case("nothing observed", _two_sensors([0.0, 0.0], [False, False])),
-        Case("two of four sensors, at random", _four_sensors(torch.Generator().manual_seed(seed))),
-    )
-    misconceptions = {
-        name: [Misconception(message, Part(wrong, index)) for message, wrong in OF_BOTH + ideas]
-        for index, (name, ideas) in enumerate({"mean": OF_THE_MEAN, "covariance": OF_THE_COVARIANCE}.items())
+    cases = {
+        "both entries observed": _two_sensors([3.0, 4.0], [True, True]),
+        "the second missing, stored as 0": _two_sensors([3.0, 0.0], [True, False]),
+        "the first missing, stored as -999": _two_sensors([-999.0, 4.0], [False, True]),
+        "the second missing, stored as NaN": _two_sensors([3.0, torch.nan], [True, False]),
+        "nothing observed": _two_sensors([0.0, 0.0], [False, False]),
+        "two of four sensors, at random": _four_sensors(torch.Generator().manual_seed(seed)),
     }
-    return examine_parts("update", answer, cases, _update, misconceptions)
+    ideas = {"mean": OF_BOTH + OF_THE_MEAN, "covariance": OF_BOTH + OF_THE_COVARIANCE}
+    return examine("update", answer, cases, _update, ideas)
 
 
 def _two_sensors(y: list[float], mask: list[bool]) -> dict[str, Tensor]:

@@ -3,32 +3,32 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "a sample variance below the mean makes your estimate negative; the dispersion cannot be, so the "
         "Poisson limit, zero, is the answer there",
         lambda counts: (counts.var(0) - counts.mean(0)) / counts.mean(0) ** 2,
     ),
-    Misconception(
+    (
         "you divide the excess variance by the mean; in the equation φ multiplies the mean squared",
         lambda counts: ((counts.var(0) - counts.mean(0)) / counts.mean(0)).clamp(min=0),
     ),
-    Misconception(
+    (
         "you do not subtract the mean, the Poisson part of the variance, before you divide",
         lambda counts: counts.var(0) / counts.mean(0) ** 2,
     ),
-    Misconception(
+    (
         "your sample variance divides by N; divide by N - 1, which is unbiased",
         lambda counts: _moment_dispersion(counts.var(0, correction=0), counts.mean(0)),
     ),
-    Misconception(
+    (
         "you pool the genes; each gene, a column, has its own mean and variance",
         lambda counts: _moment_dispersion(counts.var(), counts.mean()).expand(counts.shape[1]),
     ),
-    Misconception(
+    (
         "you use the standard deviation where the equation has the variance",
         lambda counts: _moment_dispersion(counts.std(0), counts.mean(0)),
     ),
@@ -37,11 +37,11 @@ MISCONCEPTIONS = (
 
 def dispersion(answer, seed: int = 1) -> Verdict:
     """Exercise 1: `answer(counts (N, G)) -> (G,)`, its moment estimate, never below zero."""
-    cases = (
-        Case("three cells, by hand", {"counts": torch.tensor([[0.0], [4.0], [8.0]])}),
-        Case("three genes that differ", {"counts": overdispersed_counts(60, (2.0, 20.0, 200.0), seed)}),
-        Case("less spread than Poisson", {"counts": torch.tensor([[3.0, 8.0], [4.0, 9.0], [5.0, 10.0]])}),
-    )
+    cases = {
+        "three cells, by hand": {"counts": torch.tensor([[0.0], [4.0], [8.0]])},
+        "three genes that differ": {"counts": overdispersed_counts(60, (2.0, 20.0, 200.0), seed)},
+        "less spread than Poisson": {"counts": torch.tensor([[3.0, 8.0], [4.0, 9.0], [5.0, 10.0]])},
+    }
     return examine(
         "dispersion",
         answer,

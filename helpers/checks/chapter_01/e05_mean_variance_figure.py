@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from helpers.checks.attempt import as_number
-from helpers.checks.naming import Figure, examine_names
-from helpers.checks.numbers import no_number, wrong_number
-from helpers.checks.verdict import Item, Verdict
+from helpers.checks.figures import Figure
+from helpers.checks.numbers import Number
+from helpers.checks.verdict import Verdict, combine
 
 ASSAY_DISPERSION = 0.2  # of data set A
 APPEARANCE = {
@@ -17,11 +16,25 @@ APPEARANCE = {
     "Poisson": "its variance equals the mean, a straight line of slope 1",
 }
 ASSAYS = Figure("three assays", {"A": "negative binomial", "B": "constant", "C": "Poisson"}, APPEARANCE)
+DISPERSION = Number(
+    "dispersion",
+    ASSAY_DISPERSION,
+    within=0.05,
+    relatively=0.15,
+    right=f"{{answer:g}} is within 0.05 of the true {ASSAY_DISPERSION}",
+    slips=(
+        (1 / ASSAY_DISPERSION, "that is 1 / φ, the mean from which the second term is the larger one"),
+        (2.0, "that is the slope of the line on logarithmic axes; φ sets its height"),
+        (1.0, "with φ = 1 the variance at mean 100 would be 10 100; look again at what it is"),
+        (20.0, "you divided by the mean once; the second term of the variance is φ times the mean squared"),
+    ),
+    recipe="at a large mean, read the variance, subtract the mean, and divide by the mean squared",
+)
 
 
 def mean_variance_figure(noise: object, dispersion_read: object) -> Verdict:
     """Exercise 5: the noise models of assays A, B and C of `three_assays`, and the dispersion of one."""
-    return examine_names("mean_variance_figure", ASSAYS, noise, dispersion_read, _dispersion_read)
+    return combine("mean_variance_figure", *ASSAYS.judge(noise), DISPERSION.judge(dispersion_read))
 
 
 def three_assays(seed: int = 5) -> dict[str, Tensor]:
@@ -34,19 +47,3 @@ def three_assays(seed: int = 5) -> dict[str, Tensor]:
         "B": means + 3.0 * torch.randn(means.shape, generator=generator),
         "C": torch.poisson(means, generator=generator),
     }
-
-
-def _dispersion_read(answer: object) -> Item:
-    value = as_number(answer)
-    if value is None:
-        return no_number("dispersion", answer)
-    if abs(value - ASSAY_DISPERSION) <= 0.05:
-        return Item(True, f"dispersion: {value:g} is within 0.05 of the true {ASSAY_DISPERSION}")
-    slips = (
-        (1 / ASSAY_DISPERSION, "that is 1 / φ, the mean from which the second term is the larger one"),
-        (2.0, "that is the slope of the line on logarithmic axes; φ sets its height"),
-        (1.0, "with φ = 1 the variance at mean 100 would be 10 100; look again at what it is"),
-        (20.0, "you divided by the mean once; the second term of the variance is φ times the mean squared"),
-    )
-    recipe = "at a large mean, read the variance, subtract the mean, and divide by the mean squared"
-    return wrong_number("dispersion", value, slips, recipe, relatively=0.15)

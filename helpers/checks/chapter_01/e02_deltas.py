@@ -3,38 +3,35 @@
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 from helpers.series import IrregularBatch
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "you reset δ at the observation itself; equation 1 resets it at the step after, because the time "
         "that has passed before an observation tells how stale the previous one had become",
         lambda times, mask: _deltas(times, mask) * ~mask,
     ),
-    Misconception(
+    (
         "you read the mask of the step itself, m[t]; equation 1 asks whether the step before, m[t-1], was "
         "observed",
         lambda times, mask: _since_last_restart(times, mask),
     ),
-    Misconception(
+    (
         "δ does not accumulate over a gap; where m[t-1] is False, equation 1 adds δ[t-1]",
         lambda times, mask: _deltas(times, torch.ones_like(mask)),
     ),
-    Misconception(
+    (
         "δ never restarts; where m[t-1] is True, equation 1 drops δ[t-1]",
         lambda times, mask: _deltas(times, torch.zeros_like(mask)),
     ),
-    Misconception(
-        "the mask is the wrong way round: True means observed",
-        lambda times, mask: _deltas(times, ~mask),
-    ),
-    Misconception(
+    ("the mask is the wrong way round: True means observed", lambda times, mask: _deltas(times, ~mask)),
+    (
         "you count steps; δ is a time, the difference of two entries of `times`",
         lambda times, mask: _deltas(torch.arange(len(times)).to(times), mask),
     ),
-    Misconception(
+    (
         "an observation of any feature resets all of them; each column of the mask has its own δ",
         lambda times, mask: _deltas(times, mask.any(1, keepdim=True).expand_as(mask)),
     ),
@@ -48,16 +45,16 @@ def deltas(answer, seed: int = 1) -> Verdict:
     gap = torch.tensor([[1], [0], [0], [1], [1]], dtype=torch.bool)
     late = torch.tensor([[0], [0], [1], [0]], dtype=torch.bool)
     never = torch.zeros(3, 1, dtype=torch.bool)
-    cases = (
-        Case("everything observed", {"times": torch.tensor([0.0, 1.0, 3.0, 6.0]), "mask": every}),
-        Case("a gap of two", {"times": torch.tensor([0.0, 0.5, 2.0, 3.0, 7.0]), "mask": gap}),
-        Case("first observed late", {"times": torch.tensor([2.0, 3.0, 5.0, 9.0]), "mask": late}),
-        Case("never observed", {"times": torch.tensor([1.0, 2.0, 4.0]), "mask": never}),
-        Case(
-            "eight visits, three features, at random",
-            {"times": _visit_times(8, generator), "mask": torch.rand(8, 3, generator=generator) < 0.5},
-        ),
-    )
+    cases = {
+        "everything observed": {"times": torch.tensor([0.0, 1.0, 3.0, 6.0]), "mask": every},
+        "a gap of two": {"times": torch.tensor([0.0, 0.5, 2.0, 3.0, 7.0]), "mask": gap},
+        "first observed late": {"times": torch.tensor([2.0, 3.0, 5.0, 9.0]), "mask": late},
+        "never observed": {"times": torch.tensor([1.0, 2.0, 4.0]), "mask": never},
+        "eight visits, three features, at random": {
+            "times": _visit_times(8, generator),
+            "mask": torch.rand(8, 3, generator=generator) < 0.5,
+        },
+    }
     return examine("deltas", answer, cases, _deltas, MISCONCEPTIONS)
 
 

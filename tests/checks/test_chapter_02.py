@@ -7,8 +7,7 @@ from scipy.linalg import expm
 from scipy.optimize import brentq
 
 from helpers.checks import chapter_02 as checks
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.linear_gaussian import LinearGaussian
+from helpers.statespace import LinearGaussian, kalman_filter
 
 SEEDS = (1, 2026)
 
@@ -301,12 +300,29 @@ def growing(times, k, sigma):
     return 1 / a, q
 
 
-def with_variance(change):
-    def answer(times, k, sigma):
-        a, q = discretise(times, k, sigma)
-        return a, change(a, q, k, sigma)
+def factor_two_missing(times, k, sigma):
+    a, _ = discretise(times, k, sigma)
+    return a, sigma**2 / (2 * k) * (1 - a)
 
-    return answer
+
+def integral_not_halved(times, k, sigma):
+    a, _ = discretise(times, k, sigma)
+    return a, sigma**2 / k * (1 - a**2)
+
+
+def deviation_of_the_noise(times, k, sigma):
+    a, q = discretise(times, k, sigma)
+    return a, q**0.5
+
+
+def sigma_not_squared(times, k, sigma):
+    a, q = discretise(times, k, sigma)
+    return a, q / sigma
+
+
+def after_an_infinite_gap(times, k, sigma):
+    a, q = discretise(times, k, sigma)
+    return a, 0 * q + sigma**2 / (2 * k)
 
 
 MISCONCEPTIONS = [
@@ -317,8 +333,12 @@ MISCONCEPTIONS = [
     ("gain", share_kept, "that is 1 - K c"),
     ("gain", believes_the_reading, "you believe the reading alone"),
     ("gain", standard_deviations, "P and R are variances already"),
-    ("update", fills_with_zero, "a missing entry enters as if 0 had been read"),
-    ("update", fills_with_zero, "your covariance shrinks as if every entry had been read"),
+    (
+        "update",
+        fills_with_zero,
+        "a missing entry enters as if 0 had been read",
+        "your covariance shrinks as if every entry had been read",
+    ),
     ("update", takes_it_as_it_stands, "whatever stands in y where the mask is False enters"),
     ("update", fills_with_the_prediction, "as if its prediction had been read"),
     ("update", drops_the_reading, "you drop the whole reading"),
@@ -352,83 +372,47 @@ MISCONCEPTIONS = [
     ("hmm_rnn", never_moves, "you ignore the transitions"),
     ("hmm_rnn", no_memory, "you ignore the past"),
     ("hmm_rnn", never_reads, "you ignore the readings"),
-    ("discretise", euler, "1 - k δ is one step of Euler's method"),
-    ("discretise", euler, "σ² δ is the variance of noise that stays for ever"),
-    ("discretise", next_gap, "a, half is left after 1 h, by hand: you use the gap that follows"),
-    ("discretise", next_gap, "q, half is left after 1 h, by hand: you use the gap that follows"),
+    (
+        "discretise",
+        euler,
+        "1 - k δ is one step of Euler's method",
+        "σ² δ is the variance of noise that stays for ever",
+    ),
+    (
+        "discretise",
+        next_gap,
+        "a, half is left after 1 h, by hand: you use the gap that follows",
+        "q, half is left after 1 h, by hand: you use the gap that follows",
+    ),
     ("discretise", no_gap, "you use the time of the reading"),
     ("discretise", regular_grid, "you use one gap for all"),
     ("discretise", growing, "the sign of k δ in the exponent is wrong"),
-    (
-        "discretise",
-        with_variance(lambda a, q, k, sigma: sigma**2 / (2 * k) * (1 - a)),
-        "your exponent lacks a factor 2",
-    ),
-    ("discretise", with_variance(lambda a, q, k, sigma: sigma**2 / k * (1 - a**2)), "1 / (2 k), not 1 / k"),
-    ("discretise", with_variance(lambda a, q, k, sigma: q**0.5), "you return the standard deviation"),
-    ("discretise", with_variance(lambda a, q, k, sigma: q / sigma), "you do not square σ"),
-    (
-        "discretise",
-        with_variance(lambda a, q, k, sigma: 0 * q + sigma**2 / (2 * k)),
-        "the variance after an infinite gap",
-    ),
+    ("discretise", factor_two_missing, "your exponent lacks a factor 2"),
+    ("discretise", integral_not_halved, "1 / (2 k), not 1 / k"),
+    ("discretise", deviation_of_the_noise, "you return the standard deviation"),
+    ("discretise", sigma_not_squared, "you do not square σ"),
+    ("discretise", after_an_infinite_gap, "the variance after an infinite gap"),
 ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("check", "answer", "message"), MISCONCEPTIONS)
-def test_each_misconception_gets_its_own_message(check, answer, message, seed):
-    verdict = getattr(checks, check)(answer, seed=seed)
-    assert not verdict.passed
-    assert message in " ".join(str(verdict).split())
-
-
 @pytest.mark.parametrize(
-    ("check", "answer", "message"),
+    ("check", "answer", "messages"),
     [
-        ("gain", lambda P, c, R: gain(P, c, R)[None], "returns shape (1, 1) instead of"),
-        (
-            "update",
-            lambda m, P, y, mask, C, R: print(),
-            "mean, both entries observed: your function returns None",
-        ),
-        (
-            "update",
-            lambda m, P, y, mask, C, R: P,
-            "mean, both entries observed: your function returns shape (2, 2)",
-        ),
-        ("update", lambda m, P, y, mask, C, R: (m,), "returns a value of type tuple"),
-        ("update", 3.0, "the answer should be a function"),
-        ("update", lambda m, P, y, mask, C, R: no_such_name, "stopped with NameError at line"),  # noqa: F821
-        ("posterior_covariance", lambda P, C, R, K: P.sum(), "returns shape ()"),
-        ("contributions", lambda W, U, h_0, x: contributions(W, U, h_0, x)[:-1], "returns shape (3, 1)"),
-        ("contributions", lambda W, U, h_0, x: contributions(W, U, h_0, x).sum(0), "returns shape (1,)"),
-        ("hmm_rnn", lambda likelihood, A, initial: initial, "returns shape (2,)"),
-        ("discretise", lambda times, k, sigma: [gap for gap in times.diff()], "returns shape ()"),
+        pytest.param(check, answer, messages, id=f"{check}-{answer.__name__}")
+        for check, answer, *messages in MISCONCEPTIONS
     ],
 )
-def test_an_answer_of_another_form_is_named(check, answer, message):
-    verdict = getattr(checks, check)(answer)
+def test_each_misconception_gets_its_own_message(check, answer, messages, seed, assert_says):
+    verdict = getattr(checks, check)(answer, seed=seed)
     assert not verdict.passed
-    assert message in " ".join(str(verdict).split())
+    assert_says(verdict, *messages)
 
 
-def test_the_right_mean_alone_earns_its_half():
+def test_the_right_mean_alone_earns_its_half(assert_says):
     verdict = checks.update(lambda *arguments: update(*arguments)[0])
     assert verdict.score(4) == 2.0
-    assert "covariance, both entries observed: your function returns shape (2,)" in " ".join(
-        str(verdict).split()
-    )
-
-
-def test_a_change_in_place_is_told_once():
-    def changes_its_input(m, P, y, mask, C, R):
-        answer = update(m, P, y, mask, C, R)
-        y.zero_()
-        return answer
-
-    messages = [item.message for item in checks.update(changes_its_input).items if not item.passed]
-    assert messages == ["your function changes `y` in place: work on a copy"]
+    assert_says(verdict, "covariance, both entries observed: your function returns shape (2,)")
 
 
 def test_cases_worked_by_hand():
@@ -496,32 +480,28 @@ def test_each_filter_shows_what_its_verdict_says():
     assert all(0.9 < e[label].var() < 1.1 and abs(correlation[label]) < 0.1 for label in "BD")
 
 
+def test_filters_misread_are_explained(assert_says):
+    verdict = checks.innovation_figure(("Q too small", "drift left out", "right", ...), 1.9)
+    assert verdict.score(5) == 2.0
+    assert_says(verdict, 'A is not "Q too small"', 'B is "drift left out"', "C is not", "D: not answered yet")
+    assert_says(checks.innovation_figure((*RIGHT_FILTERS, "right"), 1.9), "there are four filters")
+
+
 @pytest.mark.parametrize(
-    ("names", "widen", "messages"),
+    ("widen", "message"),
     [
-        (("q too large", "right", "Q too small", ...), 1.9, ['B is not "right"', "D: not answered yet"]),
-        (
-            ("Q too small", "drift left out", "Q too large", "right"),
-            1.9,
-            ['A is not "Q too small"', "C is not"],
-        ),
-        (["Q too large", "biased", "Q too small", "right"], 1.9, ["B: 'biased' is none of"]),
-        ((*RIGHT_FILTERS, "right"), 1.9, ["'right' is one name too many: there are four filters"]),
-        ("Q too large", 1.9, ['A is "Q too large"', "B: not answered yet"]),
-        (RIGHT_FILTERS, ..., ["widen: not answered yet"]),
-        (RIGHT_FILTERS, "much", ["widen: give one number"]),
-        (RIGHT_FILTERS, 3.6, ["that is the variance"]),
-        (RIGHT_FILTERS, 0.53, ["they miss too often already"]),
-        (RIGHT_FILTERS, 0.28, ["they miss too often already"]),
-        (RIGHT_FILTERS, 1, ["far more often than one time in twenty"]),
-        (RIGHT_FILTERS, 3.9, ["that is where the band should end"]),
-        (RIGHT_FILTERS, 7, ["what have those of C?"]),
+        (3.6, "that is the variance"),
+        (0.53, "they miss too often already"),
+        (0.28, "they miss too often already"),
+        (1, "far more often than one time in twenty"),
+        (3.9, "that is where the band should end"),
+        (7, "what have those of C?"),
     ],
 )
-def test_the_figure_misread(names, widen, messages):
-    verdict = checks.innovation_figure(names, widen)
-    assert not verdict.passed
-    assert all(message in " ".join(str(verdict).split()) for message in messages)
+def test_a_width_misread_is_explained(widen, message, assert_says):
+    verdict = checks.innovation_figure(RIGHT_FILTERS, widen)
+    assert verdict.score(5) == 4.0
+    assert_says(verdict, message)
 
 
 def steady_gain_of(ratio, every=1):
@@ -541,33 +521,39 @@ def test_the_gain_is_one_half_where_the_filter_says_so():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "gain_with_gaps", "message"),
+    ("ratio", "message"),
     [
-        (0.2, 0.618, "ratio: at Q/R = 0.2 the gain settles at 0.358: go higher"),
-        (0.8, 0.618, "ratio: at Q/R = 0.8 the gain settles at 0.580: go lower"),
-        (1, 0.618, "settles at 0.618; the prediction is uncertain by more than Q"),
-        (2, 0.618, "that is R/Q"),
-        (0.707, 0.618, "that is the ratio of the standard deviations"),
-        (-1, 0.618, "variances are not"),
-        (..., 0.618, "ratio: not answered yet"),
-        ("half", 0.618, "ratio: give one number"),
-        (0.5, ..., "gain_with_gaps: not answered yet"),
-        (0.5, "more", "gain_with_gaps: give one number"),
-        (0.5, 0.5, "the gain does not stay the same"),
-        (0.5, 0.382, "that is 1 - K"),
-        (0.5, 0.75, "that is the weight of two readings in a row"),
-        (0.5, 0.25, "for more, not for less"),
-        (0.5, 0.9, "predict twice, then update once"),
+        (0.2, "ratio: at Q/R = 0.2 the gain settles at 0.358: go higher"),
+        (0.8, "ratio: at Q/R = 0.8 the gain settles at 0.580: go lower"),
+        (1, "settles at 0.618; the prediction is uncertain by more than Q"),
+        (2, "that is R/Q"),
+        (0.707, "that is the ratio of the standard deviations"),
+        (-1, "ratio: -1 is negative, and variances are not"),
     ],
 )
-def test_the_ratio_missed(ratio, gain_with_gaps, message):
-    verdict = checks.steady_gain(ratio, gain_with_gaps)
-    assert not verdict.passed
-    assert message in " ".join(str(verdict).split())
+def test_a_ratio_missed_is_explained(ratio, message, assert_says):
+    verdict = checks.steady_gain(ratio, 0.618)
+    assert verdict.score(2) == 1.0
+    assert_says(verdict, message)
+
+
+@pytest.mark.parametrize(
+    ("gain_with_gaps", "message"),
+    [
+        (0.5, "the gain does not stay the same"),
+        (0.382, "that is 1 - K"),
+        (0.75, "that is the weight of two readings in a row"),
+        (0.25, "for more, not for less"),
+        (0.9, "predict twice, then update once"),
+    ],
+)
+def test_a_gain_missed_is_explained(gain_with_gaps, message, assert_says):
+    verdict = checks.steady_gain(0.5, gain_with_gaps)
+    assert verdict.score(2) == 1.0
+    assert_says(verdict, message)
 
 
 def test_untouched_answers_are_not_attempts():
-    assert checks.innovation_figure(..., ...).items == ()
     assert checks.innovation_figure((..., ..., ..., ...), ...).items == ()
     assert checks.steady_gain(..., ..., ...).items == ()
     for function in FUNCTIONS:

@@ -3,33 +3,33 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 from helpers.series import IrregularBatch, Standardiser
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "zeros that stand for missing values enter your mean and standard deviation; use what was observed",
         lambda values, mask, train: _scaled(values, mask, train[:, None, None].expand_as(mask)),
     ),
-    Misconception(
+    (
         "the test series enter your mean and standard deviation: in a study that is leakage, since the model "
         "has then seen the data it is judged on",
         lambda values, mask, train: _scaled(values, mask, mask),
     ),
-    Misconception(
+    (
         "zeros that stand for missing values and the test series both enter your mean and standard deviation",
         lambda values, mask, train: _scaled(values, mask, torch.ones_like(mask)),
     ),
-    Misconception(
+    (
         "unobserved entries must be 0 after standardising, which is the mean; yours hold a transformed zero",
         lambda values, mask, train: _scaled(values, torch.ones_like(mask), mask & train[:, None, None]),
     ),
-    Misconception(
+    (
         "you share one mean and standard deviation between the features; each has its own unit",
         lambda values, mask, train: _pooled(values, mask, train),
     ),
-    Misconception(
+    (
         "your standard deviation divides by n - 1; the exercise asks for n",
         lambda values, mask, train: _scaled(values, mask, mask & train[:, None, None], correction=1),
     ),
@@ -46,12 +46,12 @@ def standardise(answer, seed: int = 1) -> Verdict:
     mask = torch.rand(6, 5, 2, generator=generator) < 0.6
     mask[train, 0] = True
     every = torch.ones_like(mask)
-    cases = (
-        Case("everything observed, all for training", _standard(measured, every, torch.ones_like(train))),
-        Case("test series that lie elsewhere", _standard(shifted, every, train)),
-        Case("gaps, stored as zeros", _standard(measured * mask, mask, torch.ones_like(train))),
-        Case("gaps and test series", _standard(shifted * mask, mask, train)),
-    )
+    cases = {
+        "everything observed, all for training": _standard(measured, every, torch.ones_like(train)),
+        "test series that lie elsewhere": _standard(shifted, every, train),
+        "gaps, stored as zeros": _standard(measured * mask, mask, torch.ones_like(train)),
+        "gaps and test series": _standard(shifted * mask, mask, train),
+    }
     return examine("standardise", answer, cases, _standardised, MISCONCEPTIONS)
 
 

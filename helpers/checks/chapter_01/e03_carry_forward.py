@@ -4,36 +4,36 @@ import torch
 from torch import Generator, Tensor
 
 from helpers.checks.attempt import attempt
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Item, Verdict
 from helpers.series import IrregularBatch
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "you fill backwards: rows before the first observation hold a value that is measured only later. "
         "Nothing was known then but `before`",
         lambda values, mask, before: torch.where(
             _seen(mask), _carried(values, mask, before), _next_observed(values, mask, before)
         ),
     ),
-    Misconception(
+    (
         "you fill a gap with the observation that follows it; carry the last one forward",
         lambda values, mask, before: _next_observed(values, mask, before),
     ),
-    Misconception(
+    (
         "you fill every gap with `before`; that is for rows before the first observation only",
         lambda values, mask, before: torch.where(mask, values, before),
     ),
-    Misconception(
+    (
         "rows before the first observation keep what stands in `values`, which means nothing where the mask "
         "is False; they take `before`",
         lambda values, mask, before: torch.where(_seen(mask), _carried(values, mask, before), values),
     ),
-    Misconception(
+    (
         "you return what stands in `values` where the mask is False; it was never measured",
         lambda values, mask, before: values,
     ),
-    Misconception(
+    (
         "you carry the value of the step before, even where the step itself is observed",
         lambda values, mask, before: torch.cat([before[None], _carried(values, mask, before)[:-1]]),
     ),
@@ -45,16 +45,20 @@ def carry_forward(answer, seed: int = 1) -> Verdict:
     late = torch.tensor([[0], [0], [1], [1]], dtype=torch.bool)
     gap = torch.tensor([[1], [0], [0], [1], [0]], dtype=torch.bool)
     series = _random_series(torch.Generator().manual_seed(seed))
-    cases = (
-        Case("before the first observation", _filling([0.0, 0.0, 7.0, 8.0], late, 5.0)),
-        Case("a gap of two", _filling([4.0, 0.0, 0.0, 1.0, 0.0], gap, 5.0)),
-        Case("a sentinel, -1, where nothing was measured", _filling([4.0, -1.0, -1.0, 1.0, -1.0], gap, 5.0)),
-        Case("nine visits, three features, at random", series),
+    cases = {
+        "before the first observation": _filling([0.0, 0.0, 7.0, 8.0], late, 5.0),
+        "a gap of two": _filling([4.0, 0.0, 0.0, 1.0, 0.0], gap, 5.0),
+        "a sentinel, -1, where nothing was measured": _filling([4.0, -1.0, -1.0, 1.0, -1.0], gap, 5.0),
+        "nine visits, three features, at random": series,
+    }
+    return examine(
+        "carry_forward",
+        answer,
+        cases,
+        _carried,
+        MISCONCEPTIONS,
+        lambda fill: [_ignores_the_future(fill, series)],
     )
-    verdict = examine("carry_forward", answer, cases, _carried, MISCONCEPTIONS)
-    if not verdict.items:
-        return verdict
-    return Verdict(verdict.exercise, (*verdict.items, _ignores_the_future(answer, series)))
 
 
 def _random_series(generator: Generator) -> dict[str, Tensor]:

@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.attempt import as_number
-from helpers.checks.chapter_02.exploring import settled_gain
-from helpers.checks.naming import Figure, examine_names
-from helpers.checks.numbers import no_number, wrong_number
-from helpers.checks.verdict import Item, Verdict
+from helpers.checks.chapter_02.e08_steady_gain import settled_gain
+from helpers.checks.figures import Figure
+from helpers.checks.numbers import Number
+from helpers.checks.verdict import Verdict, combine
 
 PROCESS_VARIANCE, READING_VARIANCE, DRIFT = 1.0, 4.0, 1.0  # (mg/dL)², (mg/dL)², mg/dL per reading
 BELIEVED_RATIO = {"Q too large": 25.0, "Q too small": 0.01}  # Q over its true value
@@ -30,7 +29,7 @@ TOLERANCE = 0.15
 
 def innovation_figure(names: object, widen: object) -> Verdict:
     """Exercise 7: what each of the `four_filters` believes, and how much wider C's intervals must be."""
-    return examine_names("innovation_figure", FILTERS, names, widen, _widened)
+    return combine("innovation_figure", *FILTERS.judge(names), _widening().judge(widen))
 
 
 def four_filters(seed: int = 233, readings: int = 400) -> dict[str, Tensor]:
@@ -54,21 +53,21 @@ def _innovations(belief: str, generator: torch.Generator, readings: int) -> Tens
     return torch.tensor(innovations[100:]) / S**0.5
 
 
-def _widened(answer: object) -> Item:
-    factor = as_number(answer)
-    if factor is None:
-        return no_number("widen", answer)
-    variance = four_filters()["C"].var().item()
-    if abs(factor - variance**0.5) <= TOLERANCE:
-        return Item(
-            True, f"widen: {factor:.2f}, the standard deviation of what should have standard deviation 1"
-        )
-    slips = (
-        (variance, "that is the variance; the width of an interval goes with the standard deviation"),
-        (variance**-0.5, "that makes the intervals narrower, and they miss too often already"),
-        (1 / variance, "that makes the intervals narrower, and they miss too often already"),
-        (1.0, "the innovations of C leave the band of ±2 far more often than one time in twenty"),
-        (2 * variance**0.5, "that is where the band should end; it ends at 2 now"),
+def _widening() -> Number:
+    """How much wider C's intervals must be: by the standard deviation of its standardised innovations."""
+    deviation = four_filters()["C"].var().item() ** 0.5
+    narrower = "that makes the intervals narrower, and they miss too often already"
+    return Number(
+        "widen",
+        truth=deviation,
+        within=TOLERANCE,
+        right="{answer:.2f}, the standard deviation of what should have standard deviation 1",
+        slips=(
+            (deviation**2, "that is the variance; the width of an interval goes with the standard deviation"),
+            (1 / deviation, narrower),
+            (1 / deviation**2, narrower),
+            (1.0, "the innovations of C leave the band of ±2 far more often than one time in twenty"),
+            (2 * deviation, "that is where the band should end; it ends at 2 now"),
+        ),
+        recipe="an honest filter's standardised innovations have standard deviation 1; what have those of C?",
     )
-    recipe = "an honest filter's standardised innovations have standard deviation 1; what have those of C?"
-    return wrong_number("widen", factor, slips, recipe, within=TOLERANCE)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 from helpers.observation import Interval, NegativeBinomial
 
@@ -12,28 +12,19 @@ MISSED_END = (
     "counts can be as narrow as from 3 to 3"
 )
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "you average over all cells, so that too wide and too narrow intervals cancel; "
         "each group has its own share",
         lambda lower, upper, values, group: _inside(lower, upper, values).mean().expand(int(group.max()) + 1),
     ),
-    Misconception(
-        MISSED_END,
-        lambda lower, upper, values, group: _share((lower < values) & (values < upper), group),
-    ),
-    Misconception(
-        MISSED_END,
-        lambda lower, upper, values, group: _share((lower <= values) & (values < upper), group),
-    ),
-    Misconception(
-        MISSED_END,
-        lambda lower, upper, values, group: _share((lower < values) & (values <= upper), group),
-    ),
-    Misconception(
+    (MISSED_END, lambda lower, upper, values, group: _share((lower < values) & (values < upper), group)),
+    (MISSED_END, lambda lower, upper, values, group: _share((lower <= values) & (values < upper), group)),
+    (MISSED_END, lambda lower, upper, values, group: _share((lower < values) & (values <= upper), group)),
+    (
         "you divide by the number of all cells; divide by the number of cells in the group",
         lambda lower, upper, values, group: group.bincount(_inside(lower, upper, values)) / len(group),
     ),
-    Misconception(
+    (
         "you return the share outside the interval; coverage is the share inside",
         lambda **cells: 1 - _coverage(**cells),
     ),
@@ -43,12 +34,12 @@ MISCONCEPTIONS = (
 def coverage(answer, seed: int = 1) -> Verdict:
     """Exercise 8: `answer(lower (N,), upper (N,), values (N,), group (N,)) -> (G,)`, shares from 0 to 1."""
     quiet_and_active = _cells([2] * 40, [8] * 40, [5] * 36 + [9] * 4, [0] * 30 + [1] * 10)
-    cases = (
-        Case("four cells of one group, one outside", _cells([1] * 4, [9] * 4, [3, 5, 7, 12], [0] * 4)),
-        Case("counts that equal an end", _cells([2, 2, 3, 0], [6, 6, 3, 4], [2, 6, 3, 5], [0, 0, 1, 1])),
-        Case("90 % on average: 100 % in one group, 60 % in the other", quiet_and_active),
-        Case("60 cells in three groups, in no order", _random_cells(torch.Generator().manual_seed(seed))),
-    )
+    cases = {
+        "four cells of one group, one outside": _cells([1] * 4, [9] * 4, [3, 5, 7, 12], [0] * 4),
+        "counts that equal an end": _cells([2, 2, 3, 0], [6, 6, 3, 4], [2, 6, 3, 5], [0, 0, 1, 1]),
+        "90 % on average: 100 % in one group, 60 % in the other": quiet_and_active,
+        "60 cells in three groups, in no order": _random_cells(torch.Generator().manual_seed(seed)),
+    }
     return examine("coverage", answer, cases, _coverage, MISCONCEPTIONS)
 
 
