@@ -94,7 +94,7 @@ def jacobian_product(
         if not 0 <= k <= T <= steps:
             raise ValueError(f"k and T must satisfy 0 <= k <= T <= {steps}, the steps of x: got {k} and {T}")
         before = _states_before(model, projected[:, :T], h0)
-        product = _graded_product(model.step, projected[:, k:T], before[:, k:T])
+        product = _graded_product(model.step, before[:, k:T], projected[:, k:T])
     logs = log_singular_values(*product[1:])
     return JacobianProduct(*(tensor.to(projected.dtype) for tensor in (*product, logs)))
 
@@ -123,29 +123,29 @@ def step_jacobians(model: Recurrence, x: Tensor, *, h0: Tensor | None = None) ->
     """
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
-        return _jacobians(model.step, projected, _states_before(model, projected, h0))
+        return _jacobians(model.step, _states_before(model, projected, h0), projected)
 
 
 def _states_before(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
     """The state before each step, (B, T, S)."""
     first = initial_state(model, projected, h0)
-    states = scan(model.step, projected, first)
+    states = scan(model.step, first, projected)
     check_finite(states)
     return torch.cat([first.unsqueeze(1), states], dim=1)[:, : projected.shape[1]]
 
 
-def _jacobians(step: Step, projected: Tensor, before: Tensor) -> Tensor:
+def _jacobians(step: Step, before: Tensor, projected: Tensor) -> Tensor:
     """∂step/∂h at every step, (B, T, S, S): once the states are known, no step waits for another."""
     series, steps, size = before.shape
     with torch.enable_grad():
         h = before.flatten(0, 1).detach().requires_grad_()
-        after = step(projected.flatten(0, 1), h)
+        after = step(h, projected.flatten(0, 1))
     units = torch.eye(size, dtype=h.dtype, device=h.device).unsqueeze(1).expand(size, *h.shape)
     (rows,) = torch.autograd.grad(after, h, units, is_grads_batched=True)  # (S, B·T, S)
     return rows.movedim(0, 1).unflatten(0, (series, steps))
 
 
-def _graded_product(step: Step, projected: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _graded_product(step: Step, before: Tensor, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Q, s and U of the product of all steps' Jacobians, in float64."""
     series, steps, size = before.shape
     eye = torch.eye(size, dtype=torch.float64, device=before.device).expand(series, size, size)
@@ -153,7 +153,7 @@ def _graded_product(step: Step, projected: Tensor, before: Tensor) -> tuple[Tens
     chunk = max(1, NUMBERS_AT_ONCE // max(1, series * size**2))
     for start in range(0, steps, chunk):
         now = slice(start, start + chunk)
-        jacobians = _jacobians(step, projected[:, now], before[:, now]).double()
+        jacobians = _jacobians(step, before[:, now], projected[:, now]).double()
         for few in jacobians.split(STEPS_BETWEEN_SORTS, dim=1):
             product = _multiply(few, *product)
     if not product[-1].isfinite().all():

@@ -66,9 +66,9 @@ class LeakyRNN(VanillaRNN):
         """τ = Δt / α of each unit, shape (H,)."""
         return self.dt / self.alpha
 
-    def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        """(1 - α) h_{t-1} + α φ(p_t + W_hh h_{t-1}), from (B, H) and (B, H) to (B, H)."""
-        return torch.lerp(h, super().step(projected, h), self.alpha)
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        """(1 - α) h_{t-1} + α φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""
+        return torch.lerp(h, super().step(h, p), self.alpha)
 
 
 class _Logistic(nn.Module):

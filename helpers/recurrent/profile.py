@@ -73,7 +73,7 @@ def gradient_profile(
     with parametrize.cached(), torch.enable_grad():
         projected = model.project(x)
         first = initial_state(model, projected, h0).detach().requires_grad_()
-        states = [first, *iterate(model.step, projected, first, active)]
+        states = [first, *iterate(model.step, first, projected, active)]
         value = loss(torch.stack(states[1:], dim=1) if states[1:] else first.unsqueeze(1)[:, :0])
         _check_loss(value, len(first))
         gradients = torch.autograd.grad(value.sum(), states, allow_unused=True, materialize_grads=True)

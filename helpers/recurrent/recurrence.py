@@ -17,7 +17,7 @@ class Recurrence(Protocol):
 
     ::
 
-        p = project(x),   h_t = step(p_t, h_{t-1})
+        p = project(x),   h_t = step(h_{t-1}, p_t)
 
     `project` does all that does not need the state, for every step at once; `step` does the rest. Rows of
     a batch must not touch each other. A cell with several state vectors, such as an LSTM's h and c, joins
@@ -29,25 +29,25 @@ class Recurrence(Protocol):
     def project(self, x: Tensor) -> Tensor:
         """From inputs (B, T, D) to what each step needs of them, (B, T, P)."""
 
-    def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        """From one step's projected input (B, P) and the state before it (B, S) to the state after it."""
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        """From the state before a step (B, S) and its projected input (B, P) to the state after it."""
 
 
-def scan(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -> Tensor:
+def scan(step: Step, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Tensor:
     """Apply one step after another, and return the state after each.
 
     ::
 
-        h_t = step(p_t, h_{t-1})   where active,   h_{t-1} elsewhere,      t = 1 … T
+        h_t = step(h_{t-1}, p_t)   where active,   h_{t-1} elsewhere,      t = 1 … T
 
     Project the inputs of all steps before, in one matrix product: what is left in the loop is only
     what truly waits for the state before it.
 
     Parameters
     ----------
-    step : function (inputs (B, P), state (B, S)) -> Tensor (B, S)
-    inputs : Tensor (B, T, P)
+    step : function (state (B, S), input (B, P)) -> Tensor (B, S)
     h0 : Tensor (B, S)
+    inputs : Tensor (B, T, P)
     active : Tensor (B, T), bool, optional
         Where False, the state is held.
 
@@ -61,11 +61,11 @@ def scan(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -
     ValueError
         If shapes, dtypes or devices clash.
     """
-    states = list(iterate(step, inputs, h0, active))
+    states = list(iterate(step, h0, inputs, active))
     return torch.stack(states, dim=1) if states else h0.unsqueeze(1)[:, :0]
 
 
-def iterate(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
+def iterate(step: Step, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
     """Yield h_1, h_2, … h_T of `scan`."""
     check_sequence("inputs", inputs, "P")
     check_state(h0, inputs, h0.shape[-1])
@@ -75,7 +75,7 @@ def iterate(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None
     held = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
     h = h0
     for inputs_t, held_t in zip(inputs.unbind(1), held, strict=True):
-        after = step(inputs_t, h)
+        after = step(h, inputs_t)
         if after.shape != h.shape:
             raise ValueError(f"step must return the state's shape {tuple(h.shape)}: got {tuple(after.shape)}")
         h = after if held_t is None else torch.where(held_t, h, after)
@@ -89,7 +89,7 @@ def unroll(model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | Non
     """
     with parametrize.cached():
         projected = model.project(x)
-        return scan(model.step, projected, initial_state(model, projected, h0), active)
+        return scan(model.step, initial_state(model, projected, h0), projected, active)
 
 
 def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:

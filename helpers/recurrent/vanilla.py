@@ -76,13 +76,13 @@ class VanillaRNN(nn.Module):
             nn.init.uniform_(weight, -bound, bound, generator=generator)
 
     def project(self, x: Tensor) -> Tensor:
-        """W_xh x_t + b for all steps in one matrix product, (B, T, D) to (B, T, H)."""
+        """p_t = W_xh x_t + b for all steps in one matrix product, (B, T, D) to (B, T, H)."""
         time_major = linear(x.transpose(0, 1), self.W_xh, self.b)  # (T, B, H): each step's rows lie together
         return time_major.transpose(0, 1)
 
-    def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        """φ(p_t + W_hh h_{t-1}), from (B, H) and (B, H) to (B, H)."""
-        return self.phi(torch.addmm(projected, h, self.W_hh.t()))
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        """φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""
+        return self.phi(torch.addmm(p, h, self.W_hh.t()))
 
     def forward(
         self,

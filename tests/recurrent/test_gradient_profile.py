@@ -24,8 +24,8 @@ def models():
 def states_from(model, x, h):
     """h itself and every state after it, (B, 1 + T, S), by a loop of its own."""
     states = [h]
-    for projected in model.project(x).unbind(1):
-        states.append(model.step(projected, states[-1]))
+    for p in model.project(x).unbind(1):
+        states.append(model.step(states[-1], p))
     return torch.stack(states, dim=1)
 
 

@@ -52,8 +52,8 @@ def test_product_and_steps_are_autograds(model, monkeypatch):
     x = random_input(2, 8)
 
     def end(h, first, last):
-        for projected in model.project(x)[:, first:last].unbind(1):
-            h = model.step(projected, h)
+        for p in model.project(x)[:, first:last].unbind(1):
+            h = model.step(h, p)
         return h
 
     def jacobian(first, last):
