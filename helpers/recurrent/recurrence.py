@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from helpers.recurrent.arguments import check_sequence, check_state
+from helpers.arguments import check_like, observed_entries
 
-Step = Callable[[Tensor, Tensor], Tensor]
+Transition = Callable[[Tensor, Tensor], Tensor]
+"""From the state before a step (B, S) and the step's input (B, P) to the state after it (B, S)."""
 
 
 class Recurrence(Protocol):
@@ -33,7 +34,7 @@ class Recurrence(Protocol):
         """From the state before a step (B, S) and its projected input (B, P) to the state after it."""
 
 
-def scan(step: Step, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Tensor:
+def scan(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Tensor:
     """Apply one step after another, and return the state after each.
 
     ::
@@ -45,7 +46,8 @@ def scan(step: Step, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -
 
     Parameters
     ----------
-    step : function (state (B, S), input (B, P)) -> Tensor (B, S)
+    step : callable
+        From a state (B, S) and an input (B, P) to the next state (B, S).
     h0 : Tensor (B, S)
     inputs : Tensor (B, T, P)
     active : Tensor (B, T), bool, optional
@@ -65,20 +67,20 @@ def scan(step: Step, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -
     return torch.stack(states, dim=1) if states else h0.unsqueeze(1)[:, :0]
 
 
-def iterate(step: Step, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
+def iterate(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
     """Yield h_1, h_2, … h_T of `scan`."""
     check_sequence("inputs", inputs, "P")
     check_state(h0, inputs, h0.shape[-1])
     if active is not None and active.shape != inputs.shape[:2]:
         expected = tuple(inputs.shape[:2])
         raise ValueError(f"active must have shape (B, T) = {expected}: got {tuple(active.shape)}")
-    held = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
+    hold = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
     h = h0
-    for inputs_t, held_t in zip(inputs.unbind(1), held, strict=True):
+    for inputs_t, hold_t in zip(inputs.unbind(1), hold, strict=True):
         after = step(h, inputs_t)
         if after.shape != h.shape:
             raise ValueError(f"step must return the state's shape {tuple(h.shape)}: got {tuple(after.shape)}")
-        h = after if held_t is None else torch.where(held_t, h, after)
+        h = after if hold_t is None else torch.where(hold_t, h, after)
         yield h
 
 
@@ -98,3 +100,29 @@ def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Te
         return projected.new_zeros(len(projected), model.state_size)
     check_state(h0, projected, model.state_size)
     return h0
+
+
+def observed_steps(x: Tensor, mask: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return x with zeros where not observed, and the steps (B, T) at which a state moves.
+
+    A step at which nothing was observed, and every step beyond a series' length, holds the state.
+    """
+    if mask is None and lengths is None:
+        return x, None
+    observed = observed_entries("x", x, mask, lengths)
+    return torch.where(observed, x, 0.0), observed.any(-1)
+
+
+def check_sequence(name: str, sequence: Tensor, features: str | int) -> None:
+    """Refuse anything but (B, T, `features`); a name instead of a number allows any size."""
+    fits = sequence.ndim == 3 and (isinstance(features, str) or sequence.shape[2] == features)
+    if not fits:
+        raise ValueError(f"{name} must have shape (B, T, {features}): got {tuple(sequence.shape)}")
+
+
+def check_state(h0: Tensor, inputs: Tensor, state_size: int) -> None:
+    """Refuse an initial state that is not one row of `state_size` for each series."""
+    expected = (len(inputs), state_size)
+    if tuple(h0.shape) != expected:
+        raise ValueError(f"h0 must have shape (B, {state_size}) = {expected}: got {tuple(h0.shape)}")
+    check_like("h0", h0, "the inputs", inputs)
