@@ -41,7 +41,9 @@ def test_a_flow_takes_its_fields_jacobian_or_derives_it():
     )
 
 
-@pytest.mark.parametrize("field", [ToggleSwitch(3.0), Lorenz()])
+@pytest.mark.parametrize(
+    "field", [pytest.param(ToggleSwitch(3.0), id="toggle switch"), pytest.param(Lorenz(), id="Lorenz")]
+)
 def test_derivative_of_a_flows_step_is_autograds(field):
     y = random(4, len(field.variables)).abs()
     one_step = Flow(field).every(0.05)

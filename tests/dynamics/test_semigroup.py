@@ -39,13 +39,22 @@ def test_a_solvers_falls_with_its_order_plus_one(order, device):
 @pytest.mark.parametrize(
     "step, states, dt, message",
     [
-        (lambda y, dt: y, STATES[0], 0.1, r"states must have shape \(B, D\): got shape \(2,\)"),
-        (lambda y, dt: y, STATES, 0.0, "dt must be positive and finite: got 0.0"),
-        (
+        pytest.param(
+            lambda y, dt: y,
+            STATES[0],
+            0.1,
+            r"states must have shape \(B, D\): got shape \(2,\)",
+            id="states without batch",
+        ),
+        pytest.param(
+            lambda y, dt: y, STATES, 0.0, "dt must be positive and finite: got 0.0", id="dt of zero"
+        ),
+        pytest.param(
             lambda y, dt: y[:, :1],
             STATES,
             0.1,
             r"step must return the shape of its state, \(3, 2\): got \(3, 1\)",
+            id="step of another shape",
         ),
     ],
 )
