@@ -33,7 +33,7 @@ def gelu_slope(z: Tensor) -> Tensor:
     return torch.special.ndtr(z) + z * density
 
 
-SMOOTH: dict[str, tuple[Function, Function]] = {
+SMOOTH_ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "tanh": (torch.tanh, tanh_slope),
     "softplus": (softplus, torch.sigmoid),
     "silu": (functional.silu, silu_slope),
@@ -51,12 +51,12 @@ def activation_and_slope(name: str) -> tuple[Function, Function]:
         If there is none of that name. The kink of ReLU is why it is not among them: a Runge-Kutta method has
         its order only where the field has as many continuous derivatives.
     """
-    if name not in SMOOTH:
+    if name not in SMOOTH_ACTIVATIONS:
         raise ValueError(
-            f"activation must be one of {', '.join(SMOOTH)}: got {name!r}; "
+            f"activation must be one of {', '.join(SMOOTH_ACTIVATIONS)}: got {name!r}; "
             "a field with kinks, as relu makes, costs an ODE solver its order and adaptive steps their length"
         )
-    return SMOOTH[name]
+    return SMOOTH_ACTIVATIONS[name]
 
 
 def chain_jacobian(

@@ -1,5 +1,8 @@
 """Recurrent cells, and what happens to gradients inside them.
 
+A cell is read in two files: its own, `vanilla.py`, with its equation in `step`, and `recurrence.py`, the
+protocol that a cell obeys and the loop that runs it. The tools ask for nothing but that protocol.
+
 Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: `x[:, t-1]` is x_t and
 `states[:, t-1]` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
 """

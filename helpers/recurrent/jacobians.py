@@ -154,8 +154,8 @@ def _graded_product(step: Transition, before: Tensor, projected: Tensor) -> tupl
     for start in range(0, steps, chunk):
         now = slice(start, start + chunk)
         jacobians = _jacobians(step, before[:, now], projected[:, now]).double()
-        for few in jacobians.split(STEPS_BETWEEN_SORTS, dim=1):
-            product = _multiply(few, *product)
+        for block in jacobians.split(STEPS_BETWEEN_SORTS, dim=1):
+            product = _multiply(block, *product)
     if not product[-1].isfinite().all():
         raise FloatingPointError(
             f"the Jacobians must be finite: one is not, or {STEPS_BETWEEN_SORTS} in a row overflow float64"
