@@ -49,8 +49,8 @@ def ways() -> dict[str, tuple[int, object]]:
     def derivative(h: Tensor, x: Tensor) -> Tensor:
         return (1 - step(h, x).square())[..., None] * weight
 
-    def ours(system: Map, **options) -> object:
-        return lambda steps: lyapunov_spectrum(system, start, steps, inputs=inputs[:, :steps], **options)
+    def ours(system: Map, count: int | None = None) -> object:
+        return lambda steps: lyapunov_spectrum(system, start, steps, inputs=inputs[:, :steps], count=count)
 
     return {
         "closed-form Jacobian": (STEPS, ours(Map(step, derivative))),

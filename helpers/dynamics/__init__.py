@@ -12,8 +12,7 @@ from helpers.dynamics.embedding import (
 )
 from helpers.dynamics.fixed_points import FixedPoints, fixed_points
 from helpers.dynamics.lyapunov import LyapunovSpectrum, ftle, lyapunov_spectrum
-from helpers.dynamics.semigroup import semigroup_defect
-from helpers.dynamics.systems import Flow, Map
+from helpers.dynamics.systems import Flow, Map, jacobian, semigroup_defect
 
 __all__ = [
     "Bifurcation",
@@ -30,6 +29,7 @@ __all__ = [
     "first_minimum",
     "fixed_points",
     "ftle",
+    "jacobian",
     "lyapunov_spectrum",
     "mutual_information",
     "semigroup_defect",

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.dynamics.arguments import check_count, check_positive, check_same_shape, check_states
+from helpers.arguments import check_positive_number, check_returns_like, check_whole_number
 from helpers.dynamics.bifurcations import Bifurcation, Segment, bifurcations
 from helpers.dynamics.curve import Curve
-from helpers.dynamics.newton import norm
-from helpers.dynamics.systems import System
+from helpers.dynamics.fixed_points import norm
+from helpers.dynamics.systems import System, check_states
 
-LEFT_BOUNDS, ALL_POINTS, STEP_UNDERFLOW = "left the bounds", "max_points reached", "step underflow"
+LEFT_BOUNDS, MAX_POINTS, STEP_UNDERFLOW = "left the bounds", "max_points reached", "step underflow"
 
-SHARPEST_TURN = 0.98
+MIN_TURN_COSINE = 0.98
 """Least cosine between successive tangents, an angle of 11 degrees; where it is less the step is halved."""
 
-FARTHEST_CORRECTION = 0.25
+MAX_CORRECTION = 0.25
 """Share of the step by which a point may be corrected; farther away may lie another branch."""
 
-SMALLEST_STEP = 1e-6
+MIN_STEP = 1e-6
 """Share of the largest step below which a branch is taken to end."""
 
-FIRST_CORRECTIONS = 4
+START_CORRECTIONS = 4
 """Times eight Newton steps from the start to the first point."""
 
 
@@ -114,7 +114,8 @@ def continuation(
     low, high = bounds
     step = (high - low) / 50 if step is None else step
     _check(starts, parameter, low, high, direction, step, max_points)
-    check_same_shape("family", family(torch.full_like(starts[:, 0], parameter)).image(starts), starts)
+    image = family(torch.full_like(starts[:, 0], parameter)).image(starts)
+    check_returns_like("family", image, "its state", starts)
     curve = Curve(family, torch.finfo(starts.dtype).eps ** 0.75)
     points = _first_points(curve, starts, parameter)
     tangents = curve.first_tangent(points, direction)
@@ -145,36 +146,36 @@ def _follow(
     """
     sizes = torch.full_like(points[:, -1], step)
     active = torch.ones_like(sizes, dtype=torch.bool)
-    path, accepted_at, found = [points], [active], []
+    path, accepted_steps, found = [points], [active], []
     while active.any():
-        candidates, new_tangents, accepted = _attempt(curve, points, tangents, sizes)
+        candidates, new_tangents, accepted = _try_step(curve, points, tangents, sizes)
         accepted &= active
         found += bifurcations(Segment(curve, points, candidates, tangents, new_tangents), accepted)
         points = torch.where(accepted[:, None], candidates, points)
         tangents = torch.where(accepted[:, None], new_tangents, tangents)
         sizes = torch.where(accepted, (1.5 * sizes).clamp(max=step), sizes / 2)
         path.append(points)
-        accepted_at.append(accepted)
+        accepted_steps.append(accepted)
         inside = (points[:, -1] >= bounds[0]) & (points[:, -1] <= bounds[1])
-        unfinished = torch.stack(accepted_at).sum(0) < max_points
-        active = active & inside & unfinished & (sizes > SMALLEST_STEP * step)
-    return torch.stack(path), torch.stack(accepted_at), found
+        unfinished = torch.stack(accepted_steps).sum(0) < max_points
+        active = active & inside & unfinished & (sizes > MIN_STEP * step)
+    return torch.stack(path), torch.stack(accepted_steps), found
 
 
-def _attempt(curve: Curve, points: Tensor, tangents: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _try_step(curve: Curve, points: Tensor, tangents: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The next point of each branch, its tangent, and whether both can be trusted to be of that branch."""
     predicted = points + sizes[:, None] * tangents
     candidates, on_curve = curve.correct(predicted, tangents)
     new_tangents = curve.tangent(candidates, tangents)
-    straight = (new_tangents * tangents).sum(-1) > SHARPEST_TURN
-    near = norm(candidates - predicted) < FARTHEST_CORRECTION * sizes
+    straight = (new_tangents * tangents).sum(-1) > MIN_TURN_COSINE
+    near = norm(candidates - predicted) < MAX_CORRECTION * sizes
     return candidates, new_tangents, on_curve & straight & near
 
 
 def _ending(parameter: Tensor, bounds: tuple[float, float], max_points: int) -> str:
     if not bounds[0] <= parameter[-1] <= bounds[1]:
         return LEFT_BOUNDS
-    return ALL_POINTS if len(parameter) == max_points else STEP_UNDERFLOW
+    return MAX_POINTS if len(parameter) == max_points else STEP_UNDERFLOW
 
 
 def _first_points(curve: Curve, starts: Tensor, parameter: float) -> Tensor:
@@ -182,7 +183,7 @@ def _first_points(curve: Curve, starts: Tensor, parameter: float) -> Tensor:
     begin = torch.cat((starts, torch.full_like(starts[:, :1], parameter)), dim=-1)
     across = torch.zeros_like(begin)
     across[:, -1] = 1
-    for _ in range(FIRST_CORRECTIONS):
+    for _ in range(START_CORRECTIONS):
         begin, on_curve = curve.correct(begin, across)
     if not on_curve.all():
         sample = (~on_curve).nonzero()[0].item()
@@ -204,5 +205,5 @@ def _check(
         raise ValueError(f"parameter must lie within bounds ({low}, {high}): got {parameter}")
     if direction not in (1, -1):
         raise ValueError(f"direction must be 1 or -1: got {direction}")
-    check_positive("step", step)
-    check_count("max_points", max_points, least=2)
+    check_positive_number("step", step)
+    check_whole_number("max_points", max_points, least=2)

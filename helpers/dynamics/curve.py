@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.dynamics.newton import is_zero, norm
-from helpers.dynamics.stability import eigenvalues_by_growth
+from helpers.dynamics.fixed_points import eigenvalues_by_growth, is_zero, norm
 from helpers.dynamics.systems import System, jacobian
 
-MOST_NEWTON_STEPS = 8
+MAX_NEWTON_STEPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ class Curve:
         round-off stays as it is: where branches cross, a step for no reason would lead away.
         """
         round_off = 4 * torch.finfo(points.dtype).eps
-        for _ in range(MOST_NEWTON_STEPS):
+        for _ in range(MAX_NEWTON_STEPS):
             values = self.defect(points)
             settled = is_zero(points, values, round_off)
             if settled.all():

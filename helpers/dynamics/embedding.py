@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.dynamics.arguments import check_count
+from helpers.arguments import check_floating, check_whole_number, refuse_where
 
-DISTANCE_RATIO, SIZE_RATIO = 15.0, 2.0
+MAX_DISTANCE_RATIO, MAX_SIZE_RATIO = 15.0, 2.0
 """Kennel's two thresholds: a neighbour is false that leaves this far, or so far for the attractor's size."""
 
-FEW_FALSE = 0.01
+MAX_FALSE_SHARE = 0.01
 """Share of false neighbours below which the dimension is large enough."""
 
 ROWS_AT_ONCE = 512
@@ -85,14 +85,14 @@ def delay_embedding(
         delay = first_minimum(information)
     if dimension is None:
         shares = false_neighbours(x, delay, largest_dimension)
-        dimension = _first_with_few(shares)
+        dimension = _first_below_limit(shares)
     return DelayEmbedding(delay_vectors(x, delay, dimension), delay, dimension, information, shares)
 
 
 def delay_vectors(x: Tensor, delay: int, dimension: int) -> Tensor:
     """(x_t, x_{t-d}, …, x_{t-(m-1)d}) (B, T - (m-1) d, m) of series (T,) or (B, T)."""
     x = _check_series(x)
-    check_count("delay", delay), check_count("dimension", dimension)
+    check_whole_number("delay", delay), check_whole_number("dimension", dimension)
     span = (dimension - 1) * delay
     if span >= x.shape[1]:
         needed = f"more than (dimension - 1) · delay = {span} steps"
@@ -110,7 +110,7 @@ def mutual_information(x: Tensor, longest_delay: int, *, bins: int = 32) -> Tens
     over a histogram with `bins` bins of equal count for each of the two.
     """
     x = _check_series(x)
-    check_count("longest_delay", longest_delay), check_count("bins", bins, least=2)
+    check_whole_number("longest_delay", longest_delay), check_whole_number("bins", bins, least=2)
     if longest_delay >= x.shape[1]:
         raise ValueError(f"x must have more than longest_delay = {longest_delay} steps: got {x.shape[1]}")
     labels = _equal_count_bins(x, bins)
@@ -137,7 +137,7 @@ def false_neighbours(x: Tensor, delay: int, largest_dimension: int) -> Tensor:
     Neighbours in time, within one delay, do not count.
     """
     x = _check_series(x)
-    check_count("largest_dimension", largest_dimension)
+    check_whole_number("largest_dimension", largest_dimension)
     longest = delay_vectors(x, delay, largest_dimension + 1)  # newest first: (B, N, M + 1)
     size = x.std()
     return torch.stack(
@@ -151,7 +151,7 @@ def _false_share(vectors: Tensor, dimension: int, delay: int, size: Tensor) -> T
     distance, neighbour = _nearest(points, delay)
     parting = (following - following.gather(1, neighbour)).abs()
     in_all = (distance.square() + parting.square()).sqrt()
-    false = (parting > DISTANCE_RATIO * distance) | (in_all > SIZE_RATIO * size)
+    false = (parting > MAX_DISTANCE_RATIO * distance) | (in_all > MAX_SIZE_RATIO * size)
     return false.to(vectors.dtype).mean()
 
 
@@ -167,12 +167,12 @@ def _nearest(points: Tensor, excluded: int) -> tuple[Tensor, Tensor]:
     return torch.cat(distances, dim=1), torch.cat(indices, dim=1)
 
 
-def _first_with_few(shares: Tensor) -> int:
-    few = (shares < FEW_FALSE).nonzero().squeeze(-1)
+def _first_below_limit(shares: Tensor) -> int:
+    few = (shares < MAX_FALSE_SHARE).nonzero().squeeze(-1)
     if not len(few):
         least = shares.min().item()
         raise ValueError(
-            f"largest_dimension must leave fewer than {FEW_FALSE:.0%} false neighbours: "
+            f"largest_dimension must leave fewer than {MAX_FALSE_SHARE:.0%} false neighbours: "
             f"{least:.1%} are left at best in 1 … {len(shares)}"
         )
     return few[0].item() + 1
@@ -195,15 +195,14 @@ def _information(labels: Tensor, lag: int, bins: int, like: Tensor) -> Tensor:
 
 def _check_series(x: Tensor) -> Tensor:
     """Series as (B, T); refuse any other shape, and anything not finite."""
-    if not (isinstance(x, Tensor) and x.is_floating_point()):
-        raise ValueError(
-            f"x must be a floating-point tensor: got {x.dtype if isinstance(x, Tensor) else type(x).__name__}"
-        )
+    check_floating("x", x)
     if x.ndim not in (1, 2) or 0 in x.shape:
         raise ValueError(f"x must have shape (T,) or (B, T), and not be empty: got shape {tuple(x.shape)}")
     batched = x.reshape(-1, x.shape[-1])
-    finite = batched.isfinite()
-    if not finite.all():
-        series, step = (~finite).nonzero()[0].tolist()
-        raise ValueError(f"x must be finite: series {series} has x[{step}] = {batched[series, step].item()}")
+    refuse_where(
+        ~batched.isfinite(),
+        lambda series, step: (
+            f"x must be finite: series {series} has x[{step}] = {batched[series, step].item()}"
+        ),
+    )
     return batched

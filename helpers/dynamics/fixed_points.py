@@ -1,16 +1,22 @@
 """Where a map or a flow stands still: fixed points found from many starts, and the merely slow told apart."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from helpers.dynamics.arguments import check_count, check_positive, check_same_shape, check_states
-from helpers.dynamics.newton import is_zero, least_norm, norm, scale
-from helpers.dynamics.stability import eigenvalues_by_growth, stability_labels
-from helpers.dynamics.systems import System
+from helpers.arguments import check_positive_number, check_returns_like, check_whole_number
+from helpers.dynamics.systems import System, check_states
 
 FIXED, SLOW, NOT_CONVERGED = "fixed point", "slow point", "not converged"
+STABLE, UNSTABLE, SADDLE, MARGINAL = "stable", "unstable", "saddle", "marginal"
+
+STEPS_PER_POLL = 8
+"""Steps between two looks at which samples have come to rest."""
+
+MAX_DAMPING = 1e12
+"""A sample that takes no step with less damping than this lies at a minimum of ‖F‖, up to round-off."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +96,11 @@ def fixed_points(
     points: Sussillo and Barak (2013), Opening the black box, Neural Computation 25.
     """
     check_states("starts", starts)
-    check_same_shape("system", system.image(starts), starts)
+    check_returns_like("system", system.image(starts), "its state", starts)
     tolerance = torch.finfo(starts.dtype).eps ** 0.75 if tolerance is None else tolerance
-    check_positive("tolerance", tolerance), check_positive("same_within", same_within)
-    check_count("max_steps", max_steps)
-    states, at_rest = least_norm(system.defect, system.defect_jacobian, starts, tolerance, max_steps)
+    check_positive_number("tolerance", tolerance), check_positive_number("same_within", same_within)
+    check_whole_number("max_steps", max_steps)
+    states, at_rest = _minimise_norm(system.defect, system.defect_jacobian, starts, tolerance, max_steps)
     values = system.defect(states)
     is_fixed = is_zero(states, values, tolerance)
     is_slow = at_rest & ~is_fixed
@@ -105,7 +111,7 @@ def fixed_points(
         states=states[fixed],
         residuals=norm(values[fixed]),
         eigenvalues=eigenvalues,
-        stability=stability_labels(system.growth(eigenvalues)),
+        stability=_stability_labels(system.growth(eigenvalues)),
         slow_states=states[slow],
         slow_speeds=norm(values[slow]),
         outcomes=_outcomes(is_fixed, is_slow),
@@ -124,7 +130,7 @@ def _distinct(states: Tensor, values: Tensor, chosen: Tensor, within: float) -> 
 
 
 def _by_first_variable(states: Tensor, within: float) -> Tensor:
-    """The order of states by their first variable; where that is equal to `within`, by their second; …"""
+    """The order of states by their first variable, or the next where those are equal to `within`."""
     order = torch.arange(len(states), device=states.device)
     for column in (states / within).round().unbind(-1)[::-1]:
         order = order[column[order].argsort(stable=True)]
@@ -134,3 +140,98 @@ def _by_first_variable(states: Tensor, within: float) -> Tensor:
 def _outcomes(is_fixed: Tensor, is_slow: Tensor) -> tuple[str, ...]:
     outcome = torch.where(is_fixed, 0, torch.where(is_slow, 1, 2))
     return tuple((FIXED, SLOW, NOT_CONVERGED)[index] for index in outcome.tolist())
+
+
+def _minimise_norm(
+    function: Callable[[Tensor], Tensor],
+    jacobian: Callable[[Tensor], Tensor],
+    starts: Tensor,
+    tolerance: float,
+    max_steps: int,
+) -> tuple[Tensor, Tensor]:
+    """From each start (B, D), descend to a nearby zero of F, or else minimum of ‖F‖.
+
+    Returns where each sample is after at most `max_steps` (rounded up to a multiple of eight), and whether
+    it came to rest there, (B,).
+    """
+    states, damping = starts.clone(), torch.ones_like(starts[:, 0])
+    moving = torch.arange(len(starts), device=starts.device)
+    for _ in range(0, max_steps, STEPS_PER_POLL):
+        states[moving], damping[moving] = _descend(function, jacobian, states[moving], damping[moving])
+        at_rest = is_zero(states, function(states), tolerance) | (damping > MAX_DAMPING)
+        moving = (~at_rest).nonzero().squeeze(-1)
+        if not len(moving):
+            break
+    return states, at_rest
+
+
+def _descend(
+    function: Callable[[Tensor], Tensor],
+    jacobian: Callable[[Tensor], Tensor],
+    states: Tensor,
+    damping: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Take eight damped steps towards a zero of F, and adapt each sample's damping μ (B,).
+
+    ::
+
+        (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F,   h ← h + d   where that lowers ‖F‖; if so μ ← μ/4, else μ ← 4μ
+    """
+    values = function(states)
+    for _ in range(STEPS_PER_POLL):
+        candidates = states + _damped_newton_step(values, jacobian(states), damping)
+        candidate_values = function(candidates)
+        better = norm(candidate_values) < norm(values)  # False for NaN
+        states = torch.where(better[:, None], candidates, states)
+        values = torch.where(better[:, None], candidate_values, values)
+        damping = torch.where(better, damping / 4, damping * 4)
+    return states, damping
+
+
+def norm(values: Tensor) -> Tensor:
+    """Euclidean norm (B,) of the rows of (B, D)."""
+    return torch.linalg.vector_norm(values, dim=-1)
+
+
+def scale(states: Tensor) -> Tensor:
+    """1 + max |h| (B,): what an absolute error is measured against."""
+    return 1 + states.abs().amax(-1)
+
+
+def is_zero(states: Tensor, values: Tensor, tolerance: float) -> Tensor:
+    """Where ‖F‖ ≤ tolerance · (1 + max |h|), as a mask (B,)."""
+    return norm(values) <= tolerance * scale(states)
+
+
+def _damped_newton_step(values: Tensor, matrices: Tensor, damping: Tensor) -> Tensor:
+    """d of (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F, (B, D)."""
+    transposed = matrices.mT
+    ridge = (damping * norm(values))[:, None, None] * torch.eye(values.shape[-1]).to(values)
+    factor, _ = torch.linalg.cholesky_ex(transposed @ matrices + ridge)
+    return torch.cholesky_solve(-transposed @ values[..., None], factor).squeeze(-1)
+
+
+def eigenvalues_by_growth(system: System, jacobian: Tensor) -> Tensor:
+    """Complex eigenvalues (B, D) of Jacobians (B, D, D), the fastest growing first."""
+    eigenvalues = torch.linalg.eigvals(jacobian)
+    order = system.growth(eigenvalues).argsort(dim=-1, descending=True, stable=True)
+    return eigenvalues.gather(-1, order)
+
+
+def _stability_labels(growth: Tensor) -> tuple[str, ...]:
+    """Name each fixed point by the growth of its eigenvectors (B, D).
+
+    `stable` where all decay, `unstable` where all grow, `saddle` where some do; `marginal` where one
+    does neither (|growth| < √ε, which round-off could turn either way) and none grows.
+    """
+    tolerance = torch.finfo(growth.dtype).eps ** 0.5
+    grows, decays = growth > tolerance, growth < -tolerance
+    return tuple(map(_label, grows.any(-1).tolist(), grows.all(-1).tolist(), decays.all(-1).tolist()))
+
+
+def _label(any_grows: bool, all_grow: bool, all_decay: bool) -> str:
+    if all_decay:
+        return STABLE
+    if all_grow:
+        return UNSTABLE
+    return SADDLE if any_grows else MARGINAL

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.dynamics.arguments import check_count
+from helpers.arguments import check_whole_number
 from helpers.dynamics.systems import System, identity_like
-from helpers.dynamics.tangents import Motion, motion
+from helpers.dynamics.tangents import Trajectories, trajectories
 
-WAVES = 10
-"""Slowest waves of the growth rate, which the standard error is judged by: it is itself known to a fifth."""
+COSINES = 10
+"""Slowest cosine waves of the growth rate that the standard error is estimated from, to about a fifth."""
 
 FIRST_INTERVAL = 8
 """Steps between two QR decompositions, until it is known how often they are needed."""
@@ -83,7 +83,7 @@ def lyapunov_spectrum(
         Weigh the growth at time s of S by exp(-1 / (u (1 - u))), u = s/S. Where the motion is regular (a
         fixed point with complex eigenvalues, a cycle, a torus) the error then falls faster than any power of
         S, not as 1/S; where it is chaotic, it is a little larger.
-    generator : Generator, optional
+    generator : torch.Generator, optional
         Of the first tangent vectors; by default they are the same at every call.
 
     Raises
@@ -95,12 +95,12 @@ def lyapunov_spectrum(
     dynamical systems, Meccanica 15. Smooth average: Das, Saiki, Sander and Yorke (2017), Quantitative
     quasiperiodicity, Nonlinearity 30.
     """
-    check_count("transient", transient, least=0)
-    check_count("steps", steps)
-    moving = motion(system, start, transient + steps, dt, inputs)
+    check_whole_number("transient", transient, least=0)
+    check_whole_number("steps", steps)
+    run = trajectories(system, start, transient + steps, dt, inputs)
     count = _check_exponents(count, start)
-    ends, growth = _growth_of_blocks(moving, _first_tangents(start, count, generator), transient, steps)
-    return _summary(ends * moving.dt, growth, smooth_average)
+    ends, growth = _growth_of_blocks(run, _first_tangents(start, count, generator), transient, steps)
+    return _summary(ends * run.dt, growth, smooth_average)
 
 
 @torch.no_grad()
@@ -139,26 +139,28 @@ def ftle(
     Source: Shadden, Lekien and Marsden (2005), Definition and properties of Lagrangian coherent structures,
     Physica D 212.
     """
-    moving = motion(system, starts, steps, dt, inputs)
+    run = trajectories(system, starts, steps, dt, inputs)
     state, product = starts, identity_like(starts).expand(len(starts), -1, -1)
     log_scale = torch.zeros_like(starts[:, 0])
-    for first, last in moving.chunks(0, steps):
-        arguments, state = moving.follow(state, first, last)
-        for block in moving.jacobians(arguments).split(FIRST_INTERVAL):
+    for first, last in run.chunks(0, steps):
+        arguments, state = run.follow(state, first, last)
+        for block in run.jacobians(arguments).split(FIRST_INTERVAL):
             for jacobian in block:
                 product = jacobian @ product
             size = torch.linalg.matrix_norm(product)
             product, log_scale = product / size[:, None, None], log_scale + size.log()
-    return (torch.linalg.matrix_norm(product, ord=2).log() + log_scale) / (steps * moving.dt)
+    return (torch.linalg.matrix_norm(product, ord=2).log() + log_scale) / (steps * run.dt)
 
 
-def _growth_of_blocks(moving: Motion, tangents: Tensor, transient: int, steps: int) -> tuple[Tensor, Tensor]:
+def _growth_of_blocks(
+    run: Trajectories, tangents: Tensor, transient: int, steps: int
+) -> tuple[Tensor, Tensor]:
     """After each block of steps, the steps since the transient (N,), and its ln |R_ii| (N, B, K)."""
-    state, interval, blocks = moving.start, FIRST_INTERVAL, []
+    state, interval, blocks = run.start, FIRST_INTERVAL, []
     ends = []
-    for first, last in moving.chunks(0, transient) + moving.chunks(transient, transient + steps):
-        arguments, state = moving.follow(state, first, last)
-        tangents, growth, used, interval = _stretch_precisely(moving.jacobians(arguments), tangents, interval)
+    for first, last in run.chunks(0, transient) + run.chunks(transient, transient + steps):
+        arguments, state = run.follow(state, first, last)
+        tangents, growth, used, interval = _stretch_precisely(run.jacobians(arguments), tangents, interval)
         if first >= transient:
             blocks.append(growth)
             ends += [min(end, last) - transient for end in range(first + used, last + used, used)]
@@ -226,11 +228,11 @@ def _standard_error(growth: Tensor, times: Tensor) -> Tensor:
     Source: Lazarus, Lewis, Stock and Watson (2018), HAR inference: recommendations for practice, Journal of
     Business and Economic Statistics 36 (the equal-weighted cosine estimator).
     """
-    if len(times) < 2 * WAVES:
+    if len(times) < 2 * COSINES:
         return torch.full_like(growth[0], torch.nan)
     begins = torch.cat((times.new_zeros(1), times[:-1]))
     deviations = growth - (times - begins)[:, None, None] * growth.sum(0) / times[-1]
-    wave_numbers = torch.arange(1, WAVES + 1).to(times)
+    wave_numbers = torch.arange(1, COSINES + 1).to(times)
     waves = (math.pi * wave_numbers[:, None] * (begins + times) / (2 * times[-1])).cos()
     amplitudes = math.sqrt(2) * torch.einsum("wn,nbk->wbk", waves, deviations)
     return amplitudes.square().mean(0).sqrt() / times[-1]
@@ -247,7 +249,7 @@ def _first_tangents(start: Tensor, count: int, generator: Generator | None) -> T
 def _check_exponents(count: int | None, start: Tensor) -> int:
     dimension = start.shape[-1]
     count = dimension if count is None else count
-    check_count("count", count)
+    check_whole_number("count", count)
     if count > dimension:
         raise ValueError(f"count must be at most the number of variables, {dimension}: got {count}")
     return count

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_finite, check_floating, check_positive_number, check_returns_like
+
 
 @dataclass(frozen=True, eq=False)
 class Map:
@@ -148,3 +150,53 @@ def jacobian(function: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
 def identity_like(state: Tensor) -> Tensor:
     """The identity matrix (D, D) for states (B, D)."""
     return torch.eye(state.shape[-1], dtype=state.dtype, device=state.device)
+
+
+def semigroup_defect(step: Callable[[Tensor, float], Tensor], states: Tensor, dt: float) -> Tensor:
+    """How far a step of 2Δt ends from two steps of Δt.
+
+    ::
+
+        defect = ‖Φ_2Δt(y) - Φ_Δt(Φ_Δt(y))‖
+
+    Zero for the flow of an autonomous differential equation, whatever Δt. For a solver of order p it falls as
+    Δt^(p+1): for Euler's method it is Δt² ‖J f‖ to leading order. For a trained map that takes Δt as an
+    input, it tells how far from a flow that map is.
+
+    Parameters
+    ----------
+    step : callable
+        Φ: from states (B, D) and a duration to the states (B, D) after it.
+    states : Tensor (B, D)
+        Where to begin.
+    dt : float
+        Δt, in the unit of time of `step`.
+
+    Returns
+    -------
+    Tensor (B,)
+        The defect of each state, in the unit of the states.
+
+    Raises
+    ------
+    ValueError
+        If `states` are not finite floating-point (B, D), `dt` is not positive, or `step` returns
+        another shape, dtype or device.
+    """
+    check_states("states", states)
+    check_positive_number("dt", dt)
+    at_once, in_two = step(states, 2 * dt), step(step(states, dt), dt)
+    check_returns_like("step", at_once, "its state", states)
+    return torch.linalg.vector_norm(at_once - in_two, dim=-1)
+
+
+def check_states(name: str, states: Tensor) -> None:
+    """Refuse anything but finite floating-point states (B, D)."""
+    check_floating(name, states)
+    if states.ndim != 2:
+        raise ValueError(f"{name} must have shape (B, D): got shape {tuple(states.shape)}")
+    if 0 in states.shape:
+        raise ValueError(
+            f"{name} must hold at least one state of at least one variable: got {tuple(states.shape)}"
+        )
+    check_finite(name, states)

@@ -6,24 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.dynamics.arguments import (
-    check_count,
-    check_finite_states,
-    check_positive,
-    check_same_shape,
-    check_states,
-)
-from helpers.dynamics.systems import Flow, Map, System
+from helpers.arguments import check_positive_number, check_returns_like, check_whole_number
+from helpers.dynamics.systems import Flow, Map, System, check_states
 
 CHUNK_ENTRIES = 2**21
 """About how many entries the Jacobians of a chunk may have: 16 MB in float64."""
 
-LONGEST_CHUNK = 1024
-"""Steps; a divergence is noticed at the end of its chunk."""
+MAX_CHUNK = 1024
+"""Most steps of a chunk, at whose end a divergence is noticed."""
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class Trajectories:
     """A map, or a flow seen every dt, along its trajectories from a batch of starts.
 
     Attributes
@@ -52,9 +46,9 @@ class Motion:
         states = [state]
         for step in range(last - first):
             states.append(self.map.step(states[-1], *(x[step] for x in inputs)))
-        followed = torch.stack(states)  # (K + 1, B, D)
-        check_finite_states(followed, self.dt * torch.arange(first, last + 1))
-        return (followed[:-1], *inputs), followed[-1]
+        path = torch.stack(states)  # (K + 1, B, D)
+        _check_finite(path, self.dt * torch.arange(first, last + 1))
+        return (path[:-1], *inputs), path[-1]
 
     def jacobians(self, arguments: tuple[Tensor, ...]) -> Tensor:
         """∂h_{t+1}/∂h_t (K, B, D, D) of all steps of a chunk at once."""
@@ -63,23 +57,25 @@ class Motion:
     def chunks(self, first: int, last: int) -> list[tuple[int, int]]:
         """Cut the steps `first` to `last` - 1 into chunks whose length is a power of two."""
         batch, dimension = self.start.shape
-        fitting = min(LONGEST_CHUNK, max(1, CHUNK_ENTRIES // (batch * dimension**2)))
+        fitting = min(MAX_CHUNK, max(1, CHUNK_ENTRIES // (batch * dimension**2)))
         length = 2 ** int(math.log2(fitting))
         return [(begin, min(begin + length, last)) for begin in range(first, last, length)]
 
 
-def motion(system: System, start: Tensor, steps: int, dt: float | None, inputs: Tensor | None) -> Motion:
-    """Check what a trajectory needs, and make it ready to run for `steps` steps."""
+def trajectories(
+    system: System, start: Tensor, steps: int, dt: float | None, inputs: Tensor | None
+) -> Trajectories:
+    """Check what trajectories of `steps` steps need, and return them, ready to be followed."""
     check_states("start", start)
-    check_count("steps", steps)
+    check_whole_number("steps", steps)
     _check_inputs(system, start, steps, inputs)
-    step = _step_of(system, dt)
+    step = _one_step(system, dt)
     first = () if inputs is None else (inputs[:, 0],)
-    check_same_shape("system", system.image(start, *first), start)
-    return Motion(step, start, inputs, 1.0 if dt is None else dt)
+    check_returns_like("system", system.image(start, *first), "its state", start)
+    return Trajectories(step, start, inputs, 1.0 if dt is None else dt)
 
 
-def _step_of(system: System, dt: float | None) -> Map:
+def _one_step(system: System, dt: float | None) -> Map:
     if isinstance(system, Map):
         if dt is not None:
             raise ValueError(f"dt must be left out for a map, whose time is counted in steps: got {dt}")
@@ -88,7 +84,7 @@ def _step_of(system: System, dt: float | None) -> Map:
         raise ValueError(f"system must be a Map or a Flow: got {type(system).__name__}")
     if dt is None:
         raise ValueError("dt must be given for a flow: the length of its Runge-Kutta steps")
-    check_positive("dt", dt)
+    check_positive_number("dt", dt)
     return system.every(dt)
 
 
@@ -101,3 +97,14 @@ def _check_inputs(system: System, start: Tensor, steps: int, inputs: Tensor | No
     if inputs.ndim != 3 or inputs.shape[:2] != (batch, steps):
         expected = f"(B, steps, I) = ({batch}, {steps}, I)"
         raise ValueError(f"inputs must have shape {expected}: got shape {tuple(inputs.shape)}")
+
+
+def _check_finite(states: Tensor, times: Tensor) -> None:
+    """Refuse a trajectory (T, B, D) that has left the numbers; say when and which sample."""
+    finite = states.isfinite().all(dim=-1)  # (T, B)
+    if finite.all():
+        return
+    step, sample = (~finite).nonzero()[0].tolist()
+    others = len(set((~finite).nonzero()[:, 1].tolist())) - 1
+    more = f" (and {others} other samples)" if others else ""
+    raise ValueError(f"the state diverged: sample {sample} is not finite at t = {times[step].item():g}{more}")

@@ -163,7 +163,7 @@ def model(gain: float, input_amplitude: float) -> Activity:
     _, inputs, starts = _draws()
     x, system = input_amplitude * inputs, network(gain)
     shown = x[:, :SHOWN_STEPS].expand(2, -1, -1)
-    after = scan(lambda x_t, h: system.step(h, x_t), shown, starts)
+    after = scan(system.step, starts, shown)
     states = torch.cat([starts.unsqueeze(1), after], dim=1)  # (2, 61, 64)
     spectrum = lyapunov_spectrum(
         system, starts[:1], STEPS, transient=TRANSIENT, inputs=x, count=EXPONENTS, smooth_average=True

@@ -40,7 +40,7 @@ def conserved_quantities(S: Tensor) -> Tensor:
     """
     check_real_matrix("S", S, "(D, R)")
     if (S.round() == S).all():
-        rows = _readable(_null_space([[Fraction(round(s)) for s in column] for column in S.mT.tolist()]))
+        rows = _simplify(_null_space([[Fraction(round(s)) for s in column] for column in S.mT.tolist()]))
         dtype = S.dtype if S.is_floating_point() else torch.get_default_dtype()
         return torch.tensor(rows, dtype=dtype, device=S.device).reshape(len(rows), len(S))
     directions, singular_values, _ = torch.linalg.svd(S)
@@ -58,7 +58,7 @@ def _null_space(matrix: list[list[Fraction]]) -> list[Row]:
         for row, pivot in zip(matrix, pivots, strict=False):
             solution[pivot] = -row[free]
         scale = math.lcm(*(entry.denominator for entry in solution))
-        solutions.append(_shortest([int(scale * entry) for entry in solution]))
+        solutions.append(_primitive([int(scale * entry) for entry in solution]))
     return solutions
 
 
@@ -79,33 +79,33 @@ def _eliminate(matrix: list[list[Fraction]]) -> list[int]:
     return pivots
 
 
-def _readable(rows: list[Row]) -> list[Row]:
+def _simplify(rows: list[Row]) -> list[Row]:
     """The same space from rows with fewer negative and smaller entries, the first species first."""
     rows = list(rows)
-    while better := _better(rows):
-        index, row = better
+    while simpler := _find_simpler(rows):
+        index, row = simpler
         rows[index] = row
     return sorted(rows, reverse=True)
 
 
-def _better(rows: list[Row]) -> tuple[int, Row] | None:
-    """A row and what reads better in its place, if anything does."""
+def _find_simpler(rows: list[Row]) -> tuple[int, Row] | None:
+    """A row and a simpler one for its place, if there is one."""
     for index, row in enumerate(rows):
         others = [other for other in rows if other is not row]
         candidates = [[-a for a in row]]
         candidates += [[a + b for a, b in zip(row, other, strict=True)] for other in others]
         candidates += [[a - b for a, b in zip(row, other, strict=True)] for other in others]
-        best = min(map(_shortest, candidates), key=_awkwardness)
-        if _awkwardness(best) < _awkwardness(row):
+        best = min(map(_primitive, candidates), key=_complexity)
+        if _complexity(best) < _complexity(row):
             return index, best
     return None
 
 
-def _shortest(row: list[int]) -> Row:
-    """The row without its common divisor."""
+def _primitive(row: list[int]) -> Row:
+    """The primitive row: without its common divisor."""
     return tuple(entry // math.gcd(*row) for entry in row)
 
 
-def _awkwardness(row: Row) -> tuple[int, int, Row]:
+def _complexity(row: Row) -> tuple[int, int, Row]:
     """How much of a row is negative, then how large it is, then how little the first species weigh."""
     return sum(-entry for entry in row if entry < 0), sum(map(abs, row)), tuple(-entry for entry in row)

@@ -3,11 +3,9 @@
 import torch
 from torch import Generator, Tensor, nn
 
-from helpers.dynamics.arguments import check_count
-from helpers.fields.activations import smooth
-from helpers.fields.arguments import check_last, check_not_negative
-from helpers.fields.layers import chain_jacobian
-from helpers.recurrent.arguments import check_like
+from helpers.arguments import check_like, check_not_negative_number, check_whole_number
+from helpers.fields.arguments import check_last
+from helpers.fields.layers import activation_and_slope, chain_jacobian
 
 
 class MLPField(nn.Module):
@@ -74,11 +72,11 @@ class MLPField(nn.Module):
         super().__init__()
         outputs = dim if outputs is None else outputs
         for name, size in {"dim": dim, "width": width, "depth": depth, "outputs": outputs}.items():
-            check_count(name, size)
-        check_count("inputs", inputs, least=0)
-        check_not_negative("weight_scale", weight_scale)
+            check_whole_number(name, size)
+        check_whole_number("inputs", inputs, least=0)
+        check_not_negative_number("weight_scale", weight_scale)
         self.dim, self.time, self.inputs, self.activation = dim, time, inputs, activation
-        self.phi, self.slope = smooth(activation)
+        self.phi, self.slope = activation_and_slope(activation)
         sizes = [dim + time + inputs, *depth * [width]]
         self.hidden = nn.ModuleList(
             _linear(before, after, generator, device, dtype)
@@ -94,7 +92,7 @@ class MLPField(nn.Module):
 
         Parameters
         ----------
-        t : float or Tensor, scalar or of shape (B,)
+        t : float or Tensor () or (B,)
             Read only if the field depends on time.
         y : Tensor (B, D) or any (..., D)
         u : Tensor (I,) or (..., I), optional

@@ -1,12 +1,20 @@
 """Polynomials, mass action among them, as networks that only add and square."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from helpers.fields.arguments import check_entries, check_finite, check_last, check_powers, check_real_matrix
+from helpers.arguments import check_entries, check_finite, check_floating, check_like
+from helpers.fields.arguments import check_last, check_powers, check_real_matrix
 from helpers.fields.layers import chain_jacobian
-from helpers.fields.polarisation import factorise, monomial, polarise, select
-from helpers.recurrent.arguments import check_like
+
+Monomial = tuple[int, ...]
+"""The exponent of each variable."""
+
+Products = dict[Monomial, tuple[Monomial, Monomial]]
+"""Which two factors make each product."""
 
 
 class QuadraticField(nn.Module):
@@ -23,13 +31,13 @@ class QuadraticField(nn.Module):
     L = ⌈log₂ d⌉ layers, none if it is affine. The entries of W_l and b_l are small multiples of 1/4, free of
     rounding. They are ordinary parameters: training can go on from a known mechanism.
 
-    With ρ the largest of 1, `|y_1|`, …, `|y_D|` and ε the rounding of the dtype, f_k is right to within a
-    few ε Σ_m `|c_mk|` ρ^(2^L): the squares cancel, and the largest of them is of that size. Bring variables
+    With ρ the largest of 1, |y_1|, …, |y_D| and ε the rounding of the dtype, f_k is right to within a
+    few ε Σ_m |c_mk| ρ^(2^L): the squares cancel, and the largest of them is of that size. Bring variables
     to order one first.
 
     Parameters
     ----------
-    exponents : Tensor of whole numbers, shape (M, D)
+    exponents : Tensor (M, D), whole numbers
         Monomial m is Π_i y_i^exponents[m, i].
     coefficients : Tensor (M, D_out)
         c: f_k = Σ_m c_mk · monomial m. The weights get its dtype and device.
@@ -50,12 +58,12 @@ class QuadraticField(nn.Module):
         self.dim = exponents.shape[1]
         polynomial = [tuple(map(int, row)) for row in exponents.tolist()]
         hidden, decoder = [], torch.eye(self.dim, dtype=torch.float64)
-        factors = [monomial([i], self.dim) for i in range(self.dim)]
-        for products in factorise(polynomial):
-            squares = polarise(factors, products)
+        factors = [_monomial([i], self.dim) for i in range(self.dim)]
+        for products in _factorise(polynomial):
+            squares = _polarise(factors, products)
             hidden.append(_linear(squares.encoder @ decoder, squares.bias, coefficients))
             factors, decoder = list(products), squares.decoder
-        selection, constants = select(polynomial, factors)
+        selection, constants = _select(polynomial, factors)
         c = coefficients.detach().to("cpu", torch.float64).mT  # (D_out, M)
         self.hidden = nn.ModuleList(hidden)
         self.readout = _linear(c @ selection @ decoder, c @ constants, coefficients)
@@ -72,7 +80,7 @@ class QuadraticField(nn.Module):
         ----------
         S : Tensor (D, R)
             Stoichiometry: products less reactants of each reaction.
-        reactants : Tensor of whole numbers, shape (D, R)
+        reactants : Tensor (D, R), whole numbers
             O, how many of each species meet in each reaction.
         rate_constants : Tensor (R,)
             k, not negative, in amount^(1 - Σ_d O_dr) per unit of time. The weights get its dtype and device.
@@ -114,6 +122,63 @@ class QuadraticField(nn.Module):
         check_like("y", y, "the weights", self.readout.bias)
 
 
+@dataclass(frozen=True, eq=False)
+class _Squares:
+    """One layer's squares (encoder · factors + bias)², and the products decoder · squares that they make."""
+
+    encoder: Tensor  # (squares, factors)
+    bias: Tensor  # (squares,)
+    decoder: Tensor  # (products, squares)
+
+
+def _polarise(factors: list[Monomial], products: Products) -> _Squares:
+    """a b = ((a + b)² - (a - b)²) / 4 for every product; the second square only where a and b differ."""
+    left, right = zip(*products.values(), strict=True)
+    (a, a0), (b, b0) = _select(left, factors), _select(right, factors)
+    differ = [i for i in range(len(products)) if left[i] != right[i]]
+    one = torch.eye(len(products), dtype=torch.float64)
+    return _Squares(
+        encoder=torch.cat((a + b, (a - b)[differ])),
+        bias=torch.cat((a0 + b0, (a0 - b0)[differ])),
+        decoder=torch.cat((one, -one[:, differ]), dim=1) / 4,
+    )
+
+
+def _select(monomials: Iterable[Monomial], factors: list[Monomial]) -> tuple[Tensor, Tensor]:
+    """Monomials as matrix · factors + constants: a row for each, with a 1 where it is that factor."""
+    monomials = list(monomials)
+    matrix = torch.tensor([[m == factor for factor in factors] for m in monomials], dtype=torch.float64)
+    return matrix, torch.tensor([not any(m) for m in monomials], dtype=torch.float64)
+
+
+def _factorise(polynomial: list[Monomial]) -> list[Products]:
+    """The products that each layer makes of those of the layer below, the first of the variables.
+
+    A layer halves the degree. Constants are in none of them: biases hold them.
+    """
+    layers, wanted = [], polynomial
+    while max(map(sum, wanted)) > 1:
+        products = {product: _split(product) for product in wanted if any(product)}
+        wanted = [factor for pair in products.values() for factor in pair]
+        layers.append(products)
+    return layers[::-1]
+
+
+def _split(product: Monomial) -> tuple[Monomial, Monomial]:
+    """Two factors of half the degree, equal ones if possible; a variable is itself times 1."""
+    if all(exponent % 2 == 0 for exponent in product):
+        half = tuple(exponent // 2 for exponent in product)
+        return half, half
+    variables = [i for i, exponent in enumerate(product) for _ in range(exponent)]
+    middle = len(variables) // 2
+    return _monomial(variables[middle:], len(product)), _monomial(variables[:middle], len(product))
+
+
+def _monomial(variables: list[int], dim: int) -> Monomial:
+    """The product of the variables in the list."""
+    return tuple(variables.count(i) for i in range(dim))
+
+
 def _linear(weight: Tensor, bias: Tensor, like: Tensor) -> nn.Linear:
     """A layer with these weights and biases, of another tensor's dtype and device."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # filled here, not at random
@@ -125,8 +190,7 @@ def _check_polynomial(exponents: Tensor, coefficients: Tensor) -> None:
     """Refuse what is no list of monomials, each with its coefficients."""
     check_powers("exponents", exponents, "(M, D)")
     check_real_matrix("coefficients", coefficients, "(M, D_out)")
-    if not coefficients.is_floating_point():
-        raise ValueError(f"coefficients must be floating-point: got {coefficients.dtype}")
+    check_floating("coefficients", coefficients)
     if len(exponents) != len(coefficients):
         raise ValueError(
             f"coefficients must have one row for each of {len(exponents)} monomials: got {len(coefficients)}"
@@ -145,4 +209,4 @@ def _check_mass_action(S: Tensor, reactants: Tensor, rate_constants: Tensor) -> 
             f"got shape {tuple(rate_constants.shape)}"
         )
     check_finite("rate_constants", rate_constants)
-    check_entries("rate_constants", rate_constants, rate_constants >= 0, "not negative")
+    check_entries("rate_constants", rate_constants, rate_constants >= 0, "not be negative")

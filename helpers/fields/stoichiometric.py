@@ -1,13 +1,14 @@
 """A field that keeps the books: learnt rates, known stoichiometry."""
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
-from helpers.dynamics.systems import jacobian
-from helpers.fields.activations import softplus
-from helpers.fields.arguments import check_entries, check_last, check_powers, check_real_matrix
-from helpers.fields.monomials import monomial_jacobian, monomials
-from helpers.recurrent.arguments import check_like
+from helpers.arguments import check_entries, check_like
+from helpers.dynamics import jacobian
+from helpers.fields.arguments import check_last, check_powers, check_real_matrix
+from helpers.fields.layers import softplus
 
 
 class StoichiometricField(nn.Module):
@@ -37,7 +38,7 @@ class StoichiometricField(nn.Module):
     rates : torch.nn.Module
         g, from (t, y (..., D)) to (..., R), any real numbers: `MLPField(D, outputs=R)`, say. A raw
         rate near 0 is a rate near ln 2 = 0.69 per unit of time.
-    reactants : Tensor of whole numbers, shape (D, R), optional
+    reactants : Tensor (D, R), whole numbers, optional
         O, at least 1 wherever S is negative; (-S).clamp(min=0) says that nothing but what is used up
         must be there. A catalyst is a reactant that S does not show.
 
@@ -69,7 +70,7 @@ class StoichiometricField(nn.Module):
     def rates(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
         """The rate v (..., R) of every reaction, in events per unit of time."""
         v = softplus(self._raw(t, y, *inputs))
-        return v if self.orders is None else v * monomials(y, self.orders)
+        return v if self.orders is None else v * _monomials(y, self.orders)
 
     def forward(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
         """y' = S v (..., D) at time t, a number or (B,), and amounts y (..., D).
@@ -87,8 +88,8 @@ class StoichiometricField(nn.Module):
             slopes = jacobian(lambda y: self._raw(t, y, *inputs), y)
         slopes = torch.sigmoid(raw).unsqueeze(-1) * slopes  # softplus' is the logistic function
         if self.orders is not None:
-            together = monomials(y, self.orders).unsqueeze(-1)
-            slopes = slopes * together + softplus(raw).unsqueeze(-1) * monomial_jacobian(y, self.orders)
+            together = _monomials(y, self.orders).unsqueeze(-1)
+            slopes = slopes * together + softplus(raw).unsqueeze(-1) * _monomial_jacobian(y, self.orders)
         return self.S @ slopes
 
     def _raw(self, t: float | Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
@@ -110,5 +111,24 @@ def _orders(reactants: Tensor, S: Tensor) -> Tensor:
     if reactants.shape != S.shape:
         raise ValueError(f"reactants must have the shape {tuple(S.shape)} of S: got {tuple(reactants.shape)}")
     orders = reactants.to(S)
-    check_entries("reactants", orders, (orders >= 1) | (S >= 0), "at least 1 where S is negative")
+    check_entries("reactants", orders, (orders >= 1) | (S >= 0), "be at least 1 where S is negative")
     return orders.mT
+
+
+def _monomials(y: Tensor, exponents: Tensor) -> Tensor:
+    """m_j = Π_d y_d^e_jd, from y (..., D) and whole exponents (M, D) to (..., M); 0⁰ is 1."""
+    return _product(y.unsqueeze(-2) ** exponents)
+
+
+def _monomial_jacobian(y: Tensor, exponents: Tensor) -> Tensor:
+    """∂m_j/∂y_d = e_jd y_d^(e_jd - 1) Π_{k≠d} y_k^e_jk, (..., M, D)."""
+    base = y.unsqueeze(-2)
+    powers = base**exponents  # (..., M, D)
+    slopes = exponents * base ** (exponents - 1).clamp(min=0)
+    own = torch.eye(y.shape[-1], dtype=torch.bool, device=y.device)
+    return _product(torch.where(own, slopes.unsqueeze(-2), powers.unsqueeze(-2)))
+
+
+def _product(factors: Tensor) -> Tensor:
+    """The product over the last axis; its derivative needs no division, unlike that of `Tensor.prod`."""
+    return reduce(torch.mul, factors.unbind(-1))

@@ -1,17 +1,21 @@
 """Recurrent cells, and what happens to gradients inside them.
 
+A cell is read in two files: its own, `vanilla.py`, with its equation in `step`, and `recurrence.py`, the
+protocol that a cell obeys and the loop that runs it. The tools ask for nothing but that protocol.
+
 Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: `x[:, t-1]` is x_t and
 `states[:, t-1]` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
 """
 
-from helpers.recurrent.clipping import Clipped, clip
-from helpers.recurrent.constraints import bound_spectral_norm, bound_spectral_radius, keep_orthogonal
-from helpers.recurrent.finiteness import check_finite, first_non_finite
-from helpers.recurrent.initialisation import orthogonal_, spectral_norm_, spectral_radius_
+from helpers.recurrent.explosion import Clipped, clip, first_non_finite, refuse_non_finite
+from helpers.recurrent.gradients import (
+    GradientProfile,
+    PathDecomposition,
+    gradient_profile,
+    path_count,
+    path_decomposition,
+)
 from helpers.recurrent.jacobians import JacobianProduct, jacobian_product, step_jacobians
-from helpers.recurrent.leaky import LeakyRNN
-from helpers.recurrent.paths import PathDecomposition, path_count, path_decomposition
-from helpers.recurrent.profile import GradientProfile, gradient_profile
 from helpers.recurrent.recurrence import Recurrence, scan
 from helpers.recurrent.truncation import (
     TruncatedPass,
@@ -20,7 +24,15 @@ from helpers.recurrent.truncation import (
     truncated_loss,
     truncation_curve,
 )
-from helpers.recurrent.vanilla import VanillaRNN
+from helpers.recurrent.vanilla import LeakyRNN, VanillaRNN
+from helpers.recurrent.weights import (
+    bound_spectral_norm,
+    bound_spectral_radius,
+    keep_orthogonal,
+    orthogonal_,
+    spectral_norm_,
+    spectral_radius_,
+)
 
 __all__ = [
     "Clipped",
@@ -34,7 +46,6 @@ __all__ = [
     "VanillaRNN",
     "bound_spectral_norm",
     "bound_spectral_radius",
-    "check_finite",
     "clip",
     "first_non_finite",
     "gradient_profile",
@@ -43,6 +54,7 @@ __all__ = [
     "orthogonal_",
     "path_count",
     "path_decomposition",
+    "refuse_non_finite",
     "scan",
     "spectral_norm_",
     "spectral_radius_",

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 QR_SWEEPS = 4
-"""Enough to halve the number of Jacobi sweeps, each of which costs more than all of these."""
+"""QR decompositions before the first Jacobi sweep: they halve the number of sweeps needed."""
 
 
 def log_singular_values(log_scale: Tensor, rows: Tensor) -> Tensor:

@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from helpers.recurrent.finiteness import check_finite
+from helpers.recurrent.explosion import refuse_non_finite
 from helpers.recurrent.graded import log_singular_values, size_ratios, sort_by_size
-from helpers.recurrent.recurrence import Recurrence, Step, initial_state, scan
+from helpers.recurrent.recurrence import Recurrence, Transition, initial_state, scan
 
-NUMBERS_AT_ONCE = 2**22
-"""How many entries of Jacobians are held in memory together, 32 MiB in float64."""
+ENTRIES_AT_ONCE = 2**22
+"""Most entries of Jacobians that are held in memory together: 32 MiB in float64."""
 
 STEPS_BETWEEN_SORTS = 8
-"""Sizes drift apart slowly: to sort the rows at every step takes about twice as long."""
+"""Steps after which rows are sorted by size again; sizes drift apart slowly."""
 
 
 @dataclass(frozen=True, eq=False)
 class JacobianProduct:
     """A product of Jacobians in a form that neither overflows nor underflows: J = Q diag(e^s) U.
 
-    Parameters
+    Attributes
     ----------
     orthogonal : Tensor (B, S, S)
         Q.
@@ -40,12 +40,12 @@ class JacobianProduct:
 
     @property
     def singular_values(self) -> Tensor:
-        """σ in descending order, shape (B, S); ∞ or 0 where it leaves the float range."""
+        """σ in descending order, (B, S); ∞ or 0 where it leaves the float range."""
         return self.log_singular_values.exp()
 
     @property
     def matrix(self) -> Tensor:
-        """J itself, shape (B, S, S); entries that leave the float range are not finite, or 0."""
+        """J itself, (B, S, S); entries that leave the float range are not finite, or 0."""
         return self.orthogonal @ (self.log_scale.exp().unsqueeze(-1) * self.rows)
 
 
@@ -70,7 +70,7 @@ def jacobian_product(
     ----------
     model : Recurrence
         Anything with `project`, `step` and `state_size`.
-    x : Tensor (B, ≥ T, D)
+    x : Tensor (B, T or more, D)
         What `model.project` takes.
     k, T : int
         0 ≤ k ≤ T ≤ steps of x; `T` is the last step where left out. For k = T the product is the identity.
@@ -94,7 +94,7 @@ def jacobian_product(
         if not 0 <= k <= T <= steps:
             raise ValueError(f"k and T must satisfy 0 <= k <= T <= {steps}, the steps of x: got {k} and {T}")
         before = _states_before(model, projected[:, :T], h0)
-        product = _graded_product(model.step, projected[:, k:T], before[:, k:T])
+        product = _graded_product(model.step, before[:, k:T], projected[:, k:T])
     logs = log_singular_values(*product[1:])
     return JacobianProduct(*(tensor.to(projected.dtype) for tensor in (*product, logs)))
 
@@ -123,39 +123,39 @@ def step_jacobians(model: Recurrence, x: Tensor, *, h0: Tensor | None = None) ->
     """
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
-        return _jacobians(model.step, projected, _states_before(model, projected, h0))
+        return _jacobians(model.step, _states_before(model, projected, h0), projected)
 
 
 def _states_before(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
     """The state before each step, (B, T, S)."""
     first = initial_state(model, projected, h0)
-    states = scan(model.step, projected, first)
-    check_finite(states)
+    states = scan(model.step, first, projected)
+    refuse_non_finite(states)
     return torch.cat([first.unsqueeze(1), states], dim=1)[:, : projected.shape[1]]
 
 
-def _jacobians(step: Step, projected: Tensor, before: Tensor) -> Tensor:
+def _jacobians(step: Transition, before: Tensor, projected: Tensor) -> Tensor:
     """∂step/∂h at every step, (B, T, S, S): once the states are known, no step waits for another."""
     series, steps, size = before.shape
     with torch.enable_grad():
         h = before.flatten(0, 1).detach().requires_grad_()
-        after = step(projected.flatten(0, 1), h)
+        after = step(h, projected.flatten(0, 1))
     units = torch.eye(size, dtype=h.dtype, device=h.device).unsqueeze(1).expand(size, *h.shape)
     (rows,) = torch.autograd.grad(after, h, units, is_grads_batched=True)  # (S, B·T, S)
     return rows.movedim(0, 1).unflatten(0, (series, steps))
 
 
-def _graded_product(step: Step, projected: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _graded_product(step: Transition, before: Tensor, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Q, s and U of the product of all steps' Jacobians, in float64."""
     series, steps, size = before.shape
     eye = torch.eye(size, dtype=torch.float64, device=before.device).expand(series, size, size)
     product = eye, eye.new_zeros(series, size), eye
-    chunk = max(1, NUMBERS_AT_ONCE // max(1, series * size**2))
+    chunk = max(1, ENTRIES_AT_ONCE // max(1, series * size**2))
     for start in range(0, steps, chunk):
         now = slice(start, start + chunk)
-        jacobians = _jacobians(step, projected[:, now], before[:, now]).double()
-        for few in jacobians.split(STEPS_BETWEEN_SORTS, dim=1):
-            product = _multiply(few, *product)
+        jacobians = _jacobians(step, before[:, now], projected[:, now]).double()
+        for block in jacobians.split(STEPS_BETWEEN_SORTS, dim=1):
+            product = _multiply(block, *product)
     if not product[-1].isfinite().all():
         raise FloatingPointError(
             f"the Jacobians must be finite: one is not, or {STEPS_BETWEEN_SORTS} in a row overflow float64"

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from helpers.recurrent.arguments import check_sequence, check_state
+from helpers.arguments import check_like, observed_entries
 
-Step = Callable[[Tensor, Tensor], Tensor]
+Transition = Callable[[Tensor, Tensor], Tensor]
+"""From the state before a step (B, S) and the step's input (B, P) to the state after it (B, S)."""
 
 
 class Recurrence(Protocol):
@@ -17,7 +18,7 @@ class Recurrence(Protocol):
 
     ::
 
-        p = project(x),   h_t = step(p_t, h_{t-1})
+        p = project(x),   h_t = step(h_{t-1}, p_t)
 
     `project` does all that does not need the state, for every step at once; `step` does the rest. Rows of
     a batch must not touch each other. A cell with several state vectors, such as an LSTM's h and c, joins
@@ -29,25 +30,26 @@ class Recurrence(Protocol):
     def project(self, x: Tensor) -> Tensor:
         """From inputs (B, T, D) to what each step needs of them, (B, T, P)."""
 
-    def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        """From one step's projected input (B, P) and the state before it (B, S) to the state after it."""
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        """From the state before a step (B, S) and its projected input (B, P) to the state after it."""
 
 
-def scan(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -> Tensor:
+def scan(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Tensor:
     """Apply one step after another, and return the state after each.
 
     ::
 
-        h_t = step(p_t, h_{t-1})   where active,   h_{t-1} elsewhere,      t = 1 … T
+        h_t = step(h_{t-1}, p_t)   where active,   h_{t-1} elsewhere,      t = 1 … T
 
     Project the inputs of all steps before, in one matrix product: what is left in the loop is only
     what truly waits for the state before it.
 
     Parameters
     ----------
-    step : function (inputs (B, P), state (B, S)) -> Tensor (B, S)
-    inputs : Tensor (B, T, P)
+    step : callable
+        From a state (B, S) and an input (B, P) to the next state (B, S).
     h0 : Tensor (B, S)
+    inputs : Tensor (B, T, P)
     active : Tensor (B, T), bool, optional
         Where False, the state is held.
 
@@ -61,24 +63,24 @@ def scan(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -
     ValueError
         If shapes, dtypes or devices clash.
     """
-    states = list(iterate(step, inputs, h0, active))
+    states = list(iterate(step, h0, inputs, active))
     return torch.stack(states, dim=1) if states else h0.unsqueeze(1)[:, :0]
 
 
-def iterate(step: Step, inputs: Tensor, h0: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
+def iterate(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
     """Yield h_1, h_2, … h_T of `scan`."""
     check_sequence("inputs", inputs, "P")
     check_state(h0, inputs, h0.shape[-1])
     if active is not None and active.shape != inputs.shape[:2]:
         expected = tuple(inputs.shape[:2])
         raise ValueError(f"active must have shape (B, T) = {expected}: got {tuple(active.shape)}")
-    held = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
+    hold = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
     h = h0
-    for inputs_t, held_t in zip(inputs.unbind(1), held, strict=True):
-        after = step(inputs_t, h)
+    for inputs_t, hold_t in zip(inputs.unbind(1), hold, strict=True):
+        after = step(h, inputs_t)
         if after.shape != h.shape:
             raise ValueError(f"step must return the state's shape {tuple(h.shape)}: got {tuple(after.shape)}")
-        h = after if held_t is None else torch.where(held_t, h, after)
+        h = after if hold_t is None else torch.where(hold_t, h, after)
         yield h
 
 
@@ -89,7 +91,7 @@ def unroll(model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | Non
     """
     with parametrize.cached():
         projected = model.project(x)
-        return scan(model.step, projected, initial_state(model, projected, h0), active)
+        return scan(model.step, initial_state(model, projected, h0), projected, active)
 
 
 def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
@@ -98,3 +100,29 @@ def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Te
         return projected.new_zeros(len(projected), model.state_size)
     check_state(h0, projected, model.state_size)
     return h0
+
+
+def observed_steps(x: Tensor, mask: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return x with zeros where not observed, and the steps (B, T) at which a state moves.
+
+    A step at which nothing was observed, and every step beyond a series' length, holds the state.
+    """
+    if mask is None and lengths is None:
+        return x, None
+    observed = observed_entries("x", x, mask, lengths)
+    return torch.where(observed, x, 0.0), observed.any(-1)
+
+
+def check_sequence(name: str, sequence: Tensor, features: str | int) -> None:
+    """Refuse anything but (B, T, `features`); a name instead of a number allows any size."""
+    fits = sequence.ndim == 3 and (isinstance(features, str) or sequence.shape[2] == features)
+    if not fits:
+        raise ValueError(f"{name} must have shape (B, T, {features}): got {tuple(sequence.shape)}")
+
+
+def check_state(h0: Tensor, inputs: Tensor, state_size: int) -> None:
+    """Refuse an initial state that is not one row of `state_size` for each series."""
+    expected = (len(inputs), state_size)
+    if tuple(h0.shape) != expected:
+        raise ValueError(f"h0 must have shape (B, {state_size}) = {expected}: got {tuple(h0.shape)}")
+    check_like("h0", h0, "the inputs", inputs)

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from helpers.recurrent.arguments import check_size, observed_steps
-from helpers.recurrent.recurrence import Recurrence, unroll
+from helpers.arguments import check_whole_number
+from helpers.recurrent.recurrence import Recurrence, observed_steps, unroll
 
 WindowLoss = Callable[[Tensor, slice], Tensor]
+"""From the states (B, K, S) of a window and its steps to the part of the loss that belongs to it."""
 
 
 @dataclass(frozen=True, eq=False)
 class TruncatedPass:
     """What one truncated pass leaves, beside the gradient.
 
-    Parameters
+    Attributes
     ----------
     loss : Tensor ()
         Sum over the windows, without gradient; it does not depend on K.
@@ -33,14 +34,14 @@ class TruncatedPass:
 class TruncationCurve:
     """Bias and memory of the truncated gradient g_K against the length of its windows.
 
-    Parameters
+    Attributes
     ----------
-    K : tuple of int, N entries
+    K : tuple of N int
     relative_error : Tensor (N,)
         ‖g_K - g‖ / ‖g‖, g being the gradient of full backpropagation, over all weights of the model.
     cosine : Tensor (N,)
         g_K · g / (‖g_K‖ ‖g‖): 1 where only the length is wrong; 0 where g_K = 0.
-    peak_bytes : tuple of int, N entries
+    peak_bytes : tuple of N int
         The most memory that tensors saved for a backward pass held at once. Weights and inputs, which are
         there anyway, are not counted.
     """
@@ -79,10 +80,11 @@ def truncated_bptt(
     model : Recurrence
         Anything with `project`, `step` and `state_size`.
     x : Tensor (B, T, D), T ≥ 1
-    loss : function (states (B, K, S), steps: slice) -> Tensor ()
-        The part of the loss that belongs to a window; `y[:, steps]` are its targets. Divide by the whole
-        series' number of targets, not by the window's, and the sum is the mean. A window without a target
-        may return a constant.
+    loss : callable
+        From a window's states (B, K, S) and its steps, a slice, to a Tensor (): the part of the loss that
+        belongs to the window, whose targets are `y[:, steps]`. Divide by the whole series' number of
+        targets, not by the window's, and the sum is the mean. A window without a target may return a
+        constant.
     K : int
         Length of a window, in steps.
     h0 : Tensor (B, S), optional
@@ -220,7 +222,7 @@ def _windows(
     lengths: Tensor | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the loss of each window, and the state at its end cut off from the graph."""
-    check_size("K", K)
+    check_whole_number("K", K)
     steps = x.shape[1]
     if steps == 0:
         raise ValueError("x must have at least one step to backpropagate through: got none")

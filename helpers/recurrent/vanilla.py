@@ -1,4 +1,4 @@
-"""The vanilla recurrent network."""
+"""The vanilla recurrent network, and the leaky one, whose units forget with a time constant."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,14 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils import parametrize
 
-from helpers.recurrent.arguments import check_like, check_sequence, check_size, observed_steps
-from helpers.recurrent.recurrence import unroll
+from helpers.arguments import (
+    check_like,
+    check_one_of,
+    check_positive_number,
+    check_whole_number,
+    refuse_where,
+)
+from helpers.recurrent.recurrence import check_sequence, observed_steps, unroll
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -62,10 +68,9 @@ class VanillaRNN(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_size("input_size", input_size, least=0)
-        check_size("hidden_size", hidden_size)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}: got {activation!r}")
+        check_whole_number("input_size", input_size, least=0)
+        check_whole_number("hidden_size", hidden_size)
+        check_one_of("activation", activation, ACTIVATIONS)
         self.input_size, self.state_size = input_size, hidden_size
         self.activation, self.phi = activation, ACTIVATIONS[activation]
         self.W_xh = nn.Parameter(torch.empty(hidden_size, input_size, device=device, dtype=dtype))
@@ -76,13 +81,13 @@ class VanillaRNN(nn.Module):
             nn.init.uniform_(weight, -bound, bound, generator=generator)
 
     def project(self, x: Tensor) -> Tensor:
-        """W_xh x_t + b for all steps in one matrix product, (B, T, D) to (B, T, H)."""
+        """p_t = W_xh x_t + b for all steps in one matrix product, (B, T, D) to (B, T, H)."""
         time_major = linear(x.transpose(0, 1), self.W_xh, self.b)  # (T, B, H): each step's rows lie together
         return time_major.transpose(0, 1)
 
-    def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        """φ(p_t + W_hh h_{t-1}), from (B, H) and (B, H) to (B, H)."""
-        return self.phi(torch.addmm(projected, h, self.W_hh.t()))
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        """φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""
+        return self.phi(torch.addmm(p, h, self.W_hh.t()))
 
     def forward(
         self,
@@ -105,7 +110,7 @@ class VanillaRNN(nn.Module):
             The state before the first step; zeros where left out.
         mask : Tensor (B, T, D), bool, optional
             True where observed.
-        lengths : Tensor (B,), integers, optional
+        lengths : Tensor (B,), int, optional
             Number of real steps of each series.
 
         Returns
@@ -149,3 +154,95 @@ class VanillaRNN(nn.Module):
     def extra_repr(self) -> str:
         """Sizes and activation, for printing."""
         return f"{self.input_size}, {self.state_size}, activation={self.activation!r}"
+
+
+class LeakyRNN(VanillaRNN):
+    """A state that moves only a part of the way to where a vanilla network would put it.
+
+    ::
+
+        h_t = (1 - α) h_{t-1} + α φ(W_xh x_t + W_hh h_{t-1} + b),   α = Δt / τ
+
+    This is one Euler step of τ dh/dt = -h + φ(W_xh x + W_hh h + b), so that τ is the time in which a unit
+    without input forgets all but 1/e (exactly so as Δt → 0). With τ = Δt it is `VanillaRNN`.
+
+    Parameters
+    ----------
+    input_size, hidden_size, activation, bias, generator, device, dtype
+        As for `VanillaRNN`.
+    tau : float or Tensor (H,)
+        Time constant τ, one for all units or one for each, in the unit of `dt` and at least `dt`.
+    dt : float
+        Time Δt between two steps.
+    learn_tau : bool
+        Train a τ for each unit, from `tau` on, which must then be larger than `dt`. What is trained is
+        a with α = 1 / (1 + e^(-a)), so that τ stays larger than Δt whatever the optimiser does.
+
+    Raises
+    ------
+    ValueError
+        As `VanillaRNN`, or if Δt is not positive, τ is too short, or τ has another shape.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        activation: str = "tanh",
+        *,
+        tau: float | Tensor,
+        dt: float,
+        learn_tau: bool = False,
+        bias: bool = True,
+        generator: Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, activation, bias=bias, generator=generator, device=device, dtype=dtype
+        )
+        self.dt = dt
+        alpha = dt / _time_constants(tau, dt, self.W_hh)
+        if learn_tau:
+            refuse_where(
+                alpha >= 1,
+                lambda unit: f"tau must be larger than dt where it is learnt: unit {unit} has tau = dt",
+            )
+            self.alpha = nn.Parameter(alpha)
+            parametrize.register_parametrization(self, "alpha", _Logistic())
+        else:
+            self.register_buffer("alpha", alpha)
+
+    @property
+    def tau(self) -> Tensor:
+        """τ = Δt / α of each unit, (H,)."""
+        return self.dt / self.alpha
+
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        """(1 - α) h_{t-1} + α φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""
+        return torch.lerp(h, super().step(h, p), self.alpha)
+
+
+class _Logistic(nn.Module):
+    """α = 1 / (1 + e^(-a)), between 0 and 1 for every a."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        return torch.sigmoid(a)
+
+    def right_inverse(self, alpha: Tensor) -> Tensor:
+        return torch.logit(alpha)
+
+
+def _time_constants(tau: float | Tensor, dt: float, like: Tensor) -> Tensor:
+    """Check τ and Δt, and return τ of each unit, (H,)."""
+    check_positive_number("dt", dt)
+    tau = torch.as_tensor(tau, dtype=like.dtype, device=like.device)
+    units = len(like)
+    if tau.shape not in {(), (units,)}:
+        raise ValueError(f"tau must be one number or have shape (H,) = ({units},): got {tuple(tau.shape)}")
+    tau = tau.detach().expand(units)
+    refuse_where(
+        ~(tau.isfinite() & (tau >= dt)),
+        lambda unit: f"tau must be finite and at least dt = {dt}: unit {unit} has tau = {tau[unit].item()}",
+    )
+    return tau

@@ -31,7 +31,7 @@ from helpers.statespace.positive_definite import (
 from helpers.statespace.results import Filtered, Simulated, Smoothed
 from helpers.statespace.sampling import sample_posterior, simulate
 from helpers.statespace.smoother import rts_smoother
-from helpers.statespace.varma import impulse_response, varma_to_state_space
+from helpers.statespace.varma import impulse_response, spectral_radius, varma_to_state_space
 
 __all__ = [
     "HMM",
@@ -67,6 +67,7 @@ __all__ = [
     "sample_posterior",
     "simulate",
     "simulate_hmm",
+    "spectral_radius",
     "state_space_to_linear_rnn",
     "unconstrained_from_covariance",
     "update",

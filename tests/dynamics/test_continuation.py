@@ -39,7 +39,10 @@ def near(parameter, within=1e-8):
     return pytest.approx(parameter, abs=within)
 
 
-@pytest.mark.parametrize("start, begin, direction", [(0.0, 0.5, 1), (0.9575, 2.0, -1)])
+@pytest.mark.parametrize(
+    "start, begin, direction",
+    [pytest.param(0.0, 0.5, 1, id="through the middle"), pytest.param(0.9575, 2.0, -1, id="along the arms")],
+)
 def test_neurons_pitchfork_on_both_branches(start, begin, direction):
     (branch,) = continuation(neuron_by_weight, double([start]), begin, (0.0, 2.5), direction=direction)
     assert met(branch) == [("pitchfork", near(1.0))]
@@ -66,7 +69,13 @@ def test_neurons_folds_for_four_weights_at_once():
         assert torch.equal(branch.stable, ~between)
 
 
-@pytest.mark.parametrize("start, begin, direction", [([0.86, 0.86], 1.5, 1), ([0.382, 2.618], 3.0, -1)])
+@pytest.mark.parametrize(
+    "start, begin, direction",
+    [
+        pytest.param([0.86, 0.86], 1.5, 1, id="through the middle"),
+        pytest.param([0.382, 2.618], 3.0, -1, id="along the arms"),
+    ],
+)
 def test_toggle_switchs_pitchfork(start, begin, direction):
     def by_alpha(alpha):
         return Flow(ToggleSwitch(alpha))
@@ -132,16 +141,31 @@ def test_endings(device):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"starts": torch.ones(2)}, r"starts must have shape \(B, D\)"),
-        ({"bounds": (1.0, 1.0)}, r"bounds must be \(low, high\) with low < high: got \(1.0, 1.0\)"),
-        ({"parameter": 9.0}, r"parameter must lie within bounds \(0.5, 3.5\): got 9.0"),
-        ({"direction": 0}, "direction must be 1 or -1: got 0"),
-        ({"step": 0.0}, "step must be positive and finite: got 0.0"),
-        ({"max_points": 1}, "max_points must be a whole number of at least 2: got 1"),
-        ({"family": lambda r: Flow(lambda t, y: y[:, :0])}, "family must return the shape of its state"),
-        (
+        pytest.param({"starts": torch.ones(2)}, r"starts must have shape \(B, D\)", id="start without batch"),
+        pytest.param(
+            {"bounds": (1.0, 1.0)},
+            r"bounds must be \(low, high\) with low < high: got \(1.0, 1.0\)",
+            id="empty bounds",
+        ),
+        pytest.param(
+            {"parameter": 9.0},
+            r"parameter must lie within bounds \(0.5, 3.5\): got 9.0",
+            id="parameter out of bounds",
+        ),
+        pytest.param({"direction": 0}, "direction must be 1 or -1: got 0", id="direction of zero"),
+        pytest.param({"step": 0.0}, "step must be positive and finite: got 0.0", id="step of zero"),
+        pytest.param(
+            {"max_points": 1}, "max_points must be a whole number of at least 2: got 1", id="one point"
+        ),
+        pytest.param(
+            {"family": lambda r: Flow(lambda t, y: y[:, :0])},
+            "family must return the shape of its state",
+            id="family of another shape",
+        ),
+        pytest.param(
             {"family": lambda r: Map(lambda h: h + 1 + h.square()), "starts": double([0.0], [3.0])},
             r"starts must lie near fixed points at parameter 2.5: from starts\[0\] Newton's method left ‖F‖",
+            id="start far off",
         ),
     ],
 )

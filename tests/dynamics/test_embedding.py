@@ -87,32 +87,55 @@ def test_given_choices_are_kept(lorenz_x, device):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: delay_embedding([1.0]), "x must be a floating-point tensor: got list"),
-        (lambda: delay_embedding(torch.arange(9)), "x must be a floating-point tensor: got torch.int64"),
-        (lambda: delay_embedding(torch.ones(1, 2, 3)), r"x must have shape \(T,\) or \(B, T\)"),
-        (
+        pytest.param(
+            lambda: delay_embedding([1.0]), "x must be a floating-point tensor: got list", id="no tensor"
+        ),
+        pytest.param(
+            lambda: delay_embedding(torch.arange(9)),
+            "x must be a floating-point tensor: got a torch.int64 tensor",
+            id="integers",
+        ),
+        pytest.param(
+            lambda: delay_embedding(torch.ones(1, 2, 3)),
+            r"x must have shape \(T,\) or \(B, T\)",
+            id="three axes",
+        ),
+        pytest.param(
             lambda: delay_embedding(torch.tensor([[1.0], [torch.inf]])),
             r"x must be finite: series 1 has x\[0\] = inf",
+            id="infinite",
         ),
-        (
+        pytest.param(
             lambda: delay_vectors(torch.ones(8), 4, 3),
             r"x must have more than \(dimension - 1\) · delay = 8 steps",
+            id="too short",
         ),
-        (lambda: delay_vectors(torch.ones(9), 0, 3), "delay must be a whole number of at least 1: got 0"),
-        (lambda: delay_vectors(torch.ones(9), 1, 0), "dimension must be a whole number of at least 1: got 0"),
-        (
+        pytest.param(
+            lambda: delay_vectors(torch.ones(9), 0, 3),
+            "delay must be a whole number of at least 1: got 0",
+            id="delay of zero",
+        ),
+        pytest.param(
+            lambda: delay_vectors(torch.ones(9), 1, 0),
+            "dimension must be a whole number of at least 1: got 0",
+            id="dimension of zero",
+        ),
+        pytest.param(
             lambda: mutual_information(torch.ones(9), 9),
             "x must have more than longest_delay = 9 steps: got 9",
+            id="delays beyond the series",
         ),
-        (
+        pytest.param(
             lambda: mutual_information(torch.ones(9), 3, bins=1),
             "bins must be a whole number of at least 2: got 1",
+            id="one bin",
         ),
-        (
+        pytest.param(
             lambda: delay_embedding(
                 torch.rand(300, generator=torch.Generator().manual_seed(0)), 1, largest_dimension=2
             ),
             "largest_dimension must leave fewer than 1% false neighbours: .*% are left at best in 1 … 2",
+            id="too few dimensions",
         ),
     ],
 )

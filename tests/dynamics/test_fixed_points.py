@@ -107,22 +107,75 @@ def test_the_order_of_starts_does_not_matter():
 @pytest.mark.parametrize(
     "system, given, options, message",
     [
-        (neuron(2.0), torch.ones(3), {}, r"starts must have shape \(B, D\): got shape \(3,\)"),
-        (
+        pytest.param(
+            neuron(2.0),
+            torch.ones(3),
+            {},
+            r"starts must have shape \(B, D\): got shape \(3,\)",
+            id="starts without batch",
+        ),
+        pytest.param(
             neuron(2.0),
             torch.ones(3, 1).int(),
             {},
             "starts must be a floating-point tensor: got a torch.int32",
+            id="integers",
         ),
-        (neuron(2.0), [0.0], {}, "starts must be a floating-point tensor: got list"),
-        (neuron(2.0), torch.ones(0, 1), {}, "starts must hold at least one state"),
-        (neuron(2.0), torch.tensor([[1.0], [torch.nan]]), {}, r"starts must be finite: starts\[1, 0\] = nan"),
-        (Map(lambda h: h[:, :1]), torch.ones(3, 2), {}, r"shape of its state, \(3, 2\): got \(3, 1\)"),
-        (Map(lambda h: h.double()), torch.ones(3, 2), {}, "system must return the dtype of its state"),
-        (Flow(lambda t, y: y[:, :1]), torch.ones(3, 2), {}, r"shape of its state, \(3, 2\): got \(3, 1\)"),
-        (neuron(2.0), torch.ones(3, 1), {"tolerance": 0.0}, "tolerance must be positive and finite: got 0"),
-        (neuron(2.0), torch.ones(3, 1), {"same_within": -1.0}, "same_within must be positive"),
-        (neuron(2.0), torch.ones(3, 1), {"max_steps": 0}, "max_steps must be a whole number of at least 1"),
+        pytest.param(
+            neuron(2.0), [0.0], {}, "starts must be a floating-point tensor: got list", id="no tensor"
+        ),
+        pytest.param(
+            neuron(2.0), torch.ones(0, 1), {}, "starts must hold at least one state", id="no starts"
+        ),
+        pytest.param(
+            neuron(2.0),
+            torch.tensor([[1.0], [torch.nan]]),
+            {},
+            r"starts must be finite: starts\[1, 0\] = nan",
+            id="starts not finite",
+        ),
+        pytest.param(
+            Map(lambda h: h[:, :1]),
+            torch.ones(3, 2),
+            {},
+            r"shape of its state, \(3, 2\): got \(3, 1\)",
+            id="map of another shape",
+        ),
+        pytest.param(
+            Map(lambda h: h.double()),
+            torch.ones(3, 2),
+            {},
+            "system must return the dtype of its state",
+            id="map of another dtype",
+        ),
+        pytest.param(
+            Flow(lambda t, y: y[:, :1]),
+            torch.ones(3, 2),
+            {},
+            r"shape of its state, \(3, 2\): got \(3, 1\)",
+            id="flow of another shape",
+        ),
+        pytest.param(
+            neuron(2.0),
+            torch.ones(3, 1),
+            {"tolerance": 0.0},
+            "tolerance must be positive and finite: got 0",
+            id="tolerance of zero",
+        ),
+        pytest.param(
+            neuron(2.0),
+            torch.ones(3, 1),
+            {"same_within": -1.0},
+            "same_within must be positive",
+            id="negative same_within",
+        ),
+        pytest.param(
+            neuron(2.0),
+            torch.ones(3, 1),
+            {"max_steps": 0},
+            "max_steps must be a whole number of at least 1",
+            id="no steps",
+        ),
     ],
 )
 def test_misuse(system, given, options, message):

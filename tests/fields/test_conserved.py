@@ -21,17 +21,19 @@ matrices = st.integers(1, 6).flatmap(
     "S, expected",
     [
         # E, S, ES, P in E + S ⇌ ES → E + P: total enzyme, total substrate
-        ([[-1, 1, 1], [-1, 1, 0], [1, -1, -1], [0, 0, 1]], [[1, 0, 1, 0], [0, 1, 1, 1]]),
+        pytest.param(
+            [[-1, 1, 1], [-1, 1, 0], [1, -1, -1], [0, 0, 1]], [[1, 0, 1, 0], [0, 1, 1, 1]], id="enzyme"
+        ),
         # 2 A ⇌ B: A and twice B
-        ([[-2, 2], [1, -1]], [[1, 2]]),
+        pytest.param([[-2, 2], [1, -1]], [[1, 2]], id="dimer"),
         # A + B → nothing: only their difference stays
-        ([[-1], [-1]], [[1, -1]]),
+        pytest.param([[-1], [-1]], [[1, -1]], id="annihilation"),
         # S → I → R: everybody
-        ([[-1, 0], [1, -1], [0, 1]], [[1, 1, 1]]),
+        pytest.param([[-1, 0], [1, -1], [0, 1]], [[1, 1, 1]], id="epidemic"),
         # 2 H₂ + O₂ → 2 H₂O: hydrogen, and what is left of water and oxygen
-        ([[-2], [-1], [2]], [[1, 0, 1], [0, 2, 1]]),
+        pytest.param([[-2], [-1], [2]], [[1, 0, 1], [0, 2, 1]], id="water"),
         # birth and death: nothing
-        ([[1, -1]], torch.empty(0, 1)),
+        pytest.param([[1, -1]], torch.empty(0, 1), id="birth and death"),
     ],
 )
 def test_known_networks(S, expected):
@@ -77,14 +79,19 @@ def test_dtype_and_device_follow(device):
 @pytest.mark.parametrize(
     "S, message",
     [
-        (torch.ones(3), "S must have shape (D, R), none of them 0: got (3,)"),
-        (torch.ones(0, 3), "S must have shape (D, R), none of them 0: got (0, 3)"),
-        (torch.tensor([[1.0, 2.0], [0.5, torch.nan]]), "S must be finite: S[1, 1] = nan"),
-        (
+        pytest.param(torch.ones(3), "S must have shape (D, R), none of them 0: got (3,)", id="no matrix"),
+        pytest.param(
+            torch.ones(0, 3), "S must have shape (D, R), none of them 0: got (0, 3)", id="no species"
+        ),
+        pytest.param(
+            torch.tensor([[1.0, 2.0], [0.5, torch.nan]]), "S must be finite: S[1, 1] = nan", id="not finite"
+        ),
+        pytest.param(
             torch.ones(2, 2, dtype=torch.complex64),
             "S must be a tensor of real numbers: got a torch.complex",
+            id="complex",
         ),
-        ([[1, -1]], "S must be a tensor of real numbers: got list"),
+        pytest.param([[1, -1]], "S must be a tensor of real numbers: got list", id="no tensor"),
     ],
 )
 def test_errors(S, message):

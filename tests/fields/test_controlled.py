@@ -9,7 +9,7 @@ from torch import nn
 from torchdiffeq import odeint
 
 from helpers.dynamics import Flow
-from helpers.fields import ControlledField, Held, Interpolated, MLPField, StoichiometricField
+from helpers.fields import ControlledField, LinearInterpolation, MLPField, StoichiometricField, ZeroOrderHold
 from helpers.odes import solve
 
 
@@ -27,15 +27,15 @@ OWN = torch.stack((SHARED, 10 * SHARED, -SHARED, SHARED + 1))  # (B, T, I)
 
 
 def test_held_by_hand():
-    u = Held(TIMES, SHARED)
+    u = ZeroOrderHold(TIMES, SHARED)
     for t, expected in {-1.0: 0, 0.0: 0, 0.999: 0, 1.0: 1, 2.9: 1, 3.0: 2, 7.0: 2}.items():
         assert torch.equal(u(t), SHARED[expected]) and torch.equal(u(torch.tensor(t)), SHARED[expected])
     assert torch.equal(u(double(2.9, 7.0, 0.5, 1.0)), SHARED[[1, 2, 0, 1]])
-    assert torch.equal(Held(TIMES[:1], SHARED[:1])(4.0), SHARED[0])
+    assert torch.equal(ZeroOrderHold(TIMES[:1], SHARED[:1])(4.0), SHARED[0])
 
 
 def test_interpolated_by_hand():
-    u = Interpolated(TIMES, SHARED)
+    u = LinearInterpolation(TIMES, SHARED)
     inside = {0.0: [0, 5], 0.25: [0.5, 4.75], 1.0: [2, 4], 2.0: [0, 2], 3.0: [-2, 0]}
     by_hand = inside | {-1.0: [0, 5], 9.0: [-2, 0]}
     for t, expected in by_hand.items():
@@ -44,7 +44,7 @@ def test_interpolated_by_hand():
     torch.testing.assert_close(together, double(*by_hand.values()), rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("kind", [Held, Interpolated])
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
 def test_each_series_has_its_own_samples(kind):
     u, t = kind(TIMES, OWN), double(2.5, 0.3, 1.0, 8.0)
     expected = torch.stack([kind(TIMES, own)(time) for own, time in zip(OWN, t, strict=True)])
@@ -52,7 +52,7 @@ def test_each_series_has_its_own_samples(kind):
     assert torch.equal(u(0.3), torch.stack([kind(TIMES, own)(0.3) for own in OWN]))
 
 
-@pytest.mark.parametrize("kind", [Held, Interpolated])
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
 def test_dtype_and_device_are_those_of_the_samples(kind, device):
     u = kind(TIMES.to(device, torch.float32), OWN.to(device, torch.float32))
     for t in (0.5, torch.tensor(0.5, dtype=torch.float64), torch.full((4,), 0.5, device=device).expand(4)):
@@ -61,12 +61,12 @@ def test_dtype_and_device_are_those_of_the_samples(kind, device):
 
 def test_gradients_of_interpolated():
     t, values = double(0.3, 1.7, 2.2, 0.9).requires_grad_(), OWN.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda t, values: Interpolated(TIMES, values)(t), [t, values])
+    assert torch.autograd.gradcheck(lambda t, values: LinearInterpolation(TIMES, values)(t), [t, values])
 
 
 def test_a_driven_decay_in_closed_form():
     """y' = u - y with u = 1 from t = 1 on: y is 0, then 1 - e^(1-t)."""
-    u = Held(double(0.0, 1.0), double([0.0], [1.0]))
+    u = ZeroOrderHold(double(0.0, 1.0), double([0.0], [1.0]))
     field = ControlledField(lambda t, y, u: u - y, u)
     times = double(0.0, 0.5, 1.0, 2.0, 4.0)
     y = odeint(
@@ -83,7 +83,9 @@ def test_a_driven_decay_in_closed_form():
 
 def test_a_ramp_in_closed_form():
     """y' = u - y with u = t: y = t - 1 + e^(-t)."""
-    field = ControlledField(lambda t, y, u: u - y, Interpolated(double(0.0, 9.0), double([0.0], [9.0])))
+    field = ControlledField(
+        lambda t, y, u: u - y, LinearInterpolation(double(0.0, 9.0), double([0.0], [9.0]))
+    )
     times = torch.linspace(0, 5, 6, dtype=torch.float64)
     y = odeint(field, torch.zeros(2, 1, dtype=torch.float64), times, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(y[:, 0, 0], times - 1 + torch.exp(-times), rtol=0, atol=1e-8)
@@ -91,7 +93,7 @@ def test_a_ramp_in_closed_form():
 
 def test_it_hands_on_t_y_and_u():
     law = MLPField(3, 8, time=True, inputs=2, dtype=torch.float64)
-    field, t, y = ControlledField(law, Interpolated(TIMES, OWN)), random(4), random(4, 3, seed=1)
+    field, t, y = ControlledField(law, LinearInterpolation(TIMES, OWN)), random(4), random(4, 3, seed=1)
     assert torch.equal(field(t, y), law(t, y, field.u(t)))
     assert torch.equal(field.jacobian(t, y), law.jacobian(t, y, field.u(t)))
     assert torch.equal(Flow(field).jacobian(y), law.jacobian(0.0, y, field.u(0.0)))
@@ -101,7 +103,9 @@ def test_it_hands_on_t_y_and_u():
 
 def test_stoichiometry_under_control():
     network = MLPField(2, 8, inputs=2, outputs=1, dtype=torch.float64)
-    field = ControlledField(StoichiometricField(torch.tensor([[-1], [1]]), network), Held(TIMES, SHARED))
+    field = ControlledField(
+        StoichiometricField(torch.tensor([[-1], [1]]), network), ZeroOrderHold(TIMES, SHARED)
+    )
     change = field(0.5, random(4, 2))
     torch.testing.assert_close(change.sum(-1), torch.zeros(4, dtype=torch.float64), rtol=0, atol=1e-15)
     assert len(list(field.parameters())) == 6
@@ -130,7 +134,7 @@ def test_a_learnt_input_is_trained_too():
 
 def test_it_is_solved_by_helpers_odes():
     """y' = u - y on a line u = a + b s from y_k: y = a + b (s - 1) + (y_k - a + b) e^(-s)."""
-    field, y = ControlledField(lambda t, y, u: u - y, Interpolated(TIMES, OWN)), random(4, 2)
+    field, y = ControlledField(lambda t, y, u: u - y, LinearInterpolation(TIMES, OWN)), random(4, 2)
     expected = [y]
     for k, s in enumerate(TIMES.diff()):
         a, b = OWN[:, k], (OWN[:, k + 1] - OWN[:, k]) / s
@@ -139,20 +143,46 @@ def test_it_is_solved_by_helpers_odes():
     torch.testing.assert_close(found, torch.stack(expected, dim=1), rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", [Held, Interpolated])
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
 @pytest.mark.parametrize(
     "times, values, message",
     [
-        (TIMES[None], SHARED, "times must have shape (T,) with T at least"),
-        (TIMES[:0], SHARED[:0], "times must have shape (T,) with T at least"),
-        (TIMES, SHARED[:2], "values must have shape (T, I) or (B, T, I) with T = 3: got (2, 2)"),
-        (TIMES, SHARED[:, 0], "values must have shape (T, I) or (B, T, I) with T = 3: got (3,)"),
-        (TIMES, SHARED.float(), "values must have the dtype of times: got torch.float32 and torch.float64"),
-        (TIMES.long(), SHARED.long(), "times must be floating-point: got torch.int64"),
-        (TIMES / 0, SHARED, "times must be finite: times[0] = nan"),
-        (TIMES, OWN / 0, "values must be finite: values[0, 0, 0] = nan"),
-        (double(0.0, 2.0, 2.0), SHARED, "times must increase: times[2] = 2 after 2"),
-        (double(0.0, 2.0, 1.5), SHARED, "times must increase: times[2] = 1.5 after 2"),
+        pytest.param(
+            TIMES[None], SHARED, "times must have shape (T,) with T at least", id="times of two axes"
+        ),
+        pytest.param(TIMES[:0], SHARED[:0], "times must have shape (T,) with T at least", id="no times"),
+        pytest.param(
+            TIMES,
+            SHARED[:2],
+            "values must have shape (T, I) or (B, T, I) with T = 3: got (2, 2)",
+            id="values too short",
+        ),
+        pytest.param(
+            TIMES,
+            SHARED[:, 0],
+            "values must have shape (T, I) or (B, T, I) with T = 3: got (3,)",
+            id="values without inputs",
+        ),
+        pytest.param(
+            TIMES,
+            SHARED.float(),
+            "values must have the dtype of times: got torch.float32 and torch.float64",
+            id="values of another dtype",
+        ),
+        pytest.param(
+            TIMES.long(),
+            SHARED.long(),
+            "times must be a floating-point tensor: got a torch.int64 tensor",
+            id="whole times",
+        ),
+        pytest.param(TIMES / 0, SHARED, "times must be finite: times[0] = nan", id="times not finite"),
+        pytest.param(TIMES, OWN / 0, "values must be finite: values[0, 0, 0] = nan", id="values not finite"),
+        pytest.param(
+            double(0.0, 2.0, 2.0), SHARED, "times must increase: times[2] = 2 after 2", id="times that stay"
+        ),
+        pytest.param(
+            double(0.0, 2.0, 1.5), SHARED, "times must increase: times[2] = 1.5 after 2", id="times that fall"
+        ),
     ],
 )
 def test_wrong_samples(kind, times, values, message):
@@ -162,15 +192,15 @@ def test_wrong_samples(kind, times, values, message):
 
 def test_one_sample_is_no_line():
     with pytest.raises(ValueError, match=re.escape("with T at least 2: got (1,)")):
-        Interpolated(TIMES[:1], SHARED[:1])
+        LinearInterpolation(TIMES[:1], SHARED[:1])
 
 
 def test_wrong_times_and_parts():
     with pytest.raises(ValueError, match=re.escape("t must have one time for each of 4 series: got 3")):
-        Held(TIMES, OWN)(TIMES)
+        ZeroOrderHold(TIMES, OWN)(TIMES)
     with pytest.raises(ValueError, match=re.escape("one for each sample, (B,): got shape (1, 3)")):
-        Held(TIMES, OWN)(TIMES[None])
+        ZeroOrderHold(TIMES, OWN)(TIMES[None])
     with pytest.raises(ValueError, match="u must be callable: got float"):
         ControlledField(MLPField(2, inputs=1), math.pi)
     with pytest.raises(ValueError, match="field must be callable: got Tensor"):
-        ControlledField(TIMES, Held(TIMES, OWN))
+        ControlledField(TIMES, ZeroOrderHold(TIMES, OWN))

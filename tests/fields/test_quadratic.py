@@ -103,9 +103,9 @@ def test_lorenz_as_a_network():
 @pytest.mark.parametrize(
     "reactions",
     [
-        ["E + S <-> ES", "ES -> E + P"],
-        ["2 X + Y -> 3 X", "-> X", "X -> Y", "X ->"],
-        ["2 A + 3 B -> C + A", "C -> "],
+        pytest.param(["E + S <-> ES", "ES -> E + P"], id="enzyme"),
+        pytest.param(["2 X + Y -> 3 X", "-> X", "X -> Y", "X ->"], id="Brusselator"),
+        pytest.param(["2 A + 3 B -> C + A", "C -> "], id="of fifth order"),
     ],
 )
 def test_mass_action(reactions):
@@ -170,13 +170,48 @@ def test_any_leading_shape_and_the_coefficients_dtype(device):
 @pytest.mark.parametrize(
     "exponents, coefficients, message",
     [
-        ([1, 2], [[1.0]], "exponents must have shape (M, D), none of them 0: got (2,)"),
-        ([[1, -2]], [[1.0]], "exponents must be whole and not negative: exponents[0, 1] = -2"),
-        ([[1.5]], [[1.0]], "exponents must be whole and not negative: exponents[0, 0] = 1.5"),
-        ([[1]], [1.0], "coefficients must have shape (M, D_out), none of them 0: got (1,)"),
-        ([[1]], [[math.inf]], "coefficients must be finite: coefficients[0, 0] = inf"),
-        ([[1]], [[1]], "coefficients must be floating-point: got torch.int64"),
-        ([[1], [2]], [[1.0]], "coefficients must have one row for each of 2 monomials: got 1"),
+        pytest.param(
+            [1, 2],
+            [[1.0]],
+            "exponents must have shape (M, D), none of them 0: got (2,)",
+            id="exponents no matrix",
+        ),
+        pytest.param(
+            [[1, -2]],
+            [[1.0]],
+            "exponents must be whole and not negative: exponents[0, 1] = -2",
+            id="negative exponent",
+        ),
+        pytest.param(
+            [[1.5]],
+            [[1.0]],
+            "exponents must be whole and not negative: exponents[0, 0] = 1.5",
+            id="exponent not whole",
+        ),
+        pytest.param(
+            [[1]],
+            [1.0],
+            "coefficients must have shape (M, D_out), none of them 0: got (1,)",
+            id="coefficients no matrix",
+        ),
+        pytest.param(
+            [[1]],
+            [[math.inf]],
+            "coefficients must be finite: coefficients[0, 0] = inf",
+            id="coefficient not finite",
+        ),
+        pytest.param(
+            [[1]],
+            [[1]],
+            "coefficients must be a floating-point tensor: got a torch.int64 tensor",
+            id="whole coefficients",
+        ),
+        pytest.param(
+            [[1], [2]],
+            [[1.0]],
+            "coefficients must have one row for each of 2 monomials: got 1",
+            id="too few coefficients",
+        ),
     ],
 )
 def test_wrong_polynomials(exponents, coefficients, message):
@@ -187,13 +222,51 @@ def test_wrong_polynomials(exponents, coefficients, message):
 @pytest.mark.parametrize(
     "S, reactants, k, message",
     [
-        ([1], [[1]], [1.0], "S must have shape (D, R), none of them 0: got (1,)"),
-        ([[1]], [[-1]], [1.0], "reactants must be whole and not negative: reactants[0, 0] = -1"),
-        ([[1, 2]], [[1]], [1.0], "reactants must have the shape (1, 2) of S: got (1, 1)"),
-        ([[1, 2]], [[1, 0]], [1.0], "rate_constants must hold one for each of 2 reactions: got shape (1,)"),
-        ([[1, 2]], [[1, 0]], [1.0, math.nan], "rate_constants must be finite: rate_constants[1] = nan"),
-        ([[1, 2]], [[1, 0]], [1.0, -3.0], "rate_constants must be not negative: rate_constants[1] = -3"),
-        ([[1]], [[1]], [1], "coefficients must be floating-point: got torch.int64"),
+        pytest.param(
+            [1], [[1]], [1.0], "S must have shape (D, R), none of them 0: got (1,)", id="S no matrix"
+        ),
+        pytest.param(
+            [[1]],
+            [[-1]],
+            [1.0],
+            "reactants must be whole and not negative: reactants[0, 0] = -1",
+            id="negative reactant",
+        ),
+        pytest.param(
+            [[1, 2]],
+            [[1]],
+            [1.0],
+            "reactants must have the shape (1, 2) of S: got (1, 1)",
+            id="reactants of another shape",
+        ),
+        pytest.param(
+            [[1, 2]],
+            [[1, 0]],
+            [1.0],
+            "rate_constants must hold one for each of 2 reactions: got shape (1,)",
+            id="too few constants",
+        ),
+        pytest.param(
+            [[1, 2]],
+            [[1, 0]],
+            [1.0, math.nan],
+            "rate_constants must be finite: rate_constants[1] = nan",
+            id="constant not finite",
+        ),
+        pytest.param(
+            [[1, 2]],
+            [[1, 0]],
+            [1.0, -3.0],
+            "rate_constants must not be negative: rate_constants[1] = -3.0",
+            id="negative constant",
+        ),
+        pytest.param(
+            [[1]],
+            [[1]],
+            [1],
+            "coefficients must be a floating-point tensor: got a torch.int64 tensor",
+            id="whole constants",
+        ),
     ],
 )
 def test_wrong_reactions(S, reactants, k, message):

@@ -69,8 +69,8 @@ def test_it_is_the_mass_action_of_helpers_systems():
     torch.testing.assert_close(field(0.0, y), system(0.0, y), rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize("reactants", [None, CATALYSTS])
-@pytest.mark.parametrize("wrap", [lambda g: g, Silent])
+@pytest.mark.parametrize("reactants", [None, CATALYSTS], ids=["no reactants", "reactants"])
+@pytest.mark.parametrize("wrap", [lambda g: g, Silent], ids=["own Jacobian", "derived Jacobian"])
 def test_jacobian_is_autograds(reactants, wrap):
     field = StoichiometricField(CATALYSED, wrap(network(3, 2)), reactants)
     y = amounts(6, 3)
@@ -92,7 +92,7 @@ def test_time_and_inputs_reach_the_network():
     assert field(t, y, u).ne(field(t, y, u + 1)).any() and field(t, y, u).ne(field(t + 1, y, u)).any()
 
 
-@pytest.mark.parametrize("reactants", [None, (-ENZYME).clamp(min=0)])
+@pytest.mark.parametrize("reactants", [None, (-ENZYME).clamp(min=0)], ids=["no reactants", "reactants"])
 @pytest.mark.parametrize("method", ["dopri5", "rk4"])
 def test_conserved_quantities_stay(method, reactants):
     """Enzyme + complex and substrate + complex + product, whatever the network and the solver's accuracy."""
@@ -159,16 +159,36 @@ S = ENZYME.double()
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((S[0],), "S must have shape (D, R), none of them 0: got (3,)"),
-        ((S[:, :0],), "S must have shape (D, R), none of them 0: got (4, 0)"),
-        ((S / 0,), "S must be finite: S[0, 0] = -inf"),
-        ((S.bool(),), "S must be a tensor of real numbers: got a torch.bool tensor"),
-        (([[1.0]],), "S must be a tensor of real numbers: got list"),
-        ((S.float(),), "S must have the dtype of the weights of rates: got torch.float32 and torch.float64"),
-        ((S, None, S.T.abs()), "reactants must have the shape (4, 3) of S: got (3, 4)"),
-        ((S, None, -S), "reactants must be whole and not negative: reactants[0, 1] = -1"),
-        ((S, None, S.abs() / 2), "reactants must be whole and not negative: reactants[0, 0] = 0.5"),
-        ((S, None, S.clamp(min=0)), "reactants must be at least 1 where S is negative: reactants[0, 0] = 0"),
+        pytest.param((S[0],), "S must have shape (D, R), none of them 0: got (3,)", id="S no matrix"),
+        pytest.param((S[:, :0],), "S must have shape (D, R), none of them 0: got (4, 0)", id="no reactions"),
+        pytest.param((S / 0,), "S must be finite: S[0, 0] = -inf", id="S not finite"),
+        pytest.param((S.bool(),), "S must be a tensor of real numbers: got a torch.bool tensor", id="S bool"),
+        pytest.param(([[1.0]],), "S must be a tensor of real numbers: got list", id="no tensor"),
+        pytest.param(
+            (S.float(),),
+            "S must have the dtype of the weights of rates: got torch.float32 and torch.float64",
+            id="S of another dtype",
+        ),
+        pytest.param(
+            (S, None, S.T.abs()),
+            "reactants must have the shape (4, 3) of S: got (3, 4)",
+            id="reactants of another shape",
+        ),
+        pytest.param(
+            (S, None, -S),
+            "reactants must be whole and not negative: reactants[0, 1] = -1.0",
+            id="negative reactant",
+        ),
+        pytest.param(
+            (S, None, S.abs() / 2),
+            "reactants must be whole and not negative: reactants[0, 0] = 0.5",
+            id="reactant not whole",
+        ),
+        pytest.param(
+            (S, None, S.clamp(min=0)),
+            "reactants must be at least 1 where S is negative: reactants[0, 0] = 0.0",
+            id="used up but no reactant",
+        ),
     ],
 )
 def test_wrong_construction(arguments, message):

@@ -15,8 +15,8 @@ class JoinedLSTM(nn.Module):
     def project(self, x):
         return x
 
-    def step(self, projected, h):
-        return torch.cat(self.cell(projected, h.chunk(2, dim=-1)), dim=-1)
+    def step(self, h, p):
+        return torch.cat(self.cell(p, h.chunk(2, dim=-1)), dim=-1)
 
 
 class SquareRoot:
@@ -27,5 +27,5 @@ class SquareRoot:
     def project(self, x):
         return x
 
-    def step(self, projected, h):
+    def step(self, h, p):
         return h.sqrt()

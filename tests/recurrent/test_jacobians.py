@@ -16,7 +16,6 @@ from helpers.recurrent import (
     spectral_radius_,
     step_jacobians,
 )
-from helpers.recurrent import jacobians as module
 
 LONG = 10_000
 
@@ -48,12 +47,12 @@ def random_input(series, steps, seed=0):
     ids=["tanh", "leaky relu", "LSTM through the protocol"],
 )
 def test_product_and_steps_are_autograds(model, monkeypatch):
-    monkeypatch.setattr(module, "NUMBERS_AT_ONCE", 3 * 2 * 36)  # three steps at a time
+    monkeypatch.setattr("helpers.recurrent.jacobians.ENTRIES_AT_ONCE", 3 * 2 * 36)  # three steps at a time
     x = random_input(2, 8)
 
     def end(h, first, last):
-        for projected in model.project(x)[:, first:last].unbind(1):
-            h = model.step(projected, h)
+        for p in model.project(x)[:, first:last].unbind(1):
+            h = model.step(h, p)
         return h
 
     def jacobian(first, last):

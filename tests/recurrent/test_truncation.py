@@ -175,20 +175,35 @@ def test_it_works_through_the_protocol_and_with_constrained_weights():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda m, x: truncated_bptt(m, x, squares, 0), "K must be a whole number of at least 1: got 0"),
-        (lambda m, x: truncated_loss(m, x, squares, 2.5), "K must be a whole number of at least 1: got 2.5"),
-        (lambda m, x: truncated_bptt(m, x[:, :0], squares, 2), "x must have at least one step"),
-        (
+        pytest.param(
+            lambda m, x: truncated_bptt(m, x, squares, 0),
+            "K must be a whole number of at least 1: got 0",
+            id="K of zero",
+        ),
+        pytest.param(
+            lambda m, x: truncated_loss(m, x, squares, 2.5),
+            "K must be a whole number of at least 1: got 2.5",
+            id="K not whole",
+        ),
+        pytest.param(
+            lambda m, x: truncated_bptt(m, x[:, :0], squares, 2),
+            "x must have at least one step",
+            id="no steps",
+        ),
+        pytest.param(
             lambda m, x: truncated_bptt(m, x, lambda h, steps: h.sum(-1), 5),
             r"loss must return a scalar for each window: got shape \(3, 2\)",
+            id="loss no scalar",
         ),
-        (
+        pytest.param(
             lambda m, x: truncated_bptt(m, x, lambda h, steps: h.detach().sum(), 5),
             "loss must depend on the states: no window's has a gradient",
+            id="loss detached",
         ),
-        (
+        pytest.param(
             lambda m, x: truncation_curve(m, x, lambda h, steps: 0.0 * h.sum(), [5]),
             "the full gradient must be finite and not zero to compare with: its norm is 0.0",
+            id="gradient of zero",
         ),
     ],
 )

@@ -25,8 +25,8 @@ def like_torchs(nonlinearity, dtype, device, generator, bias=True):
     return theirs, ours
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=["float32", "float64"])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_states_and_gradients_are_torchs(nonlinearity, dtype, bias, device, generator):
     theirs, ours = like_torchs(nonlinearity, dtype, device, generator, bias)
@@ -199,85 +199,125 @@ def test_a_constrained_weight_is_computed_once_per_sequence():
 
 
 BAD_CALLS = [
-    (lambda: VanillaRNN(-1, 3), "input_size must be a whole number of at least 0: got -1"),
-    (lambda: VanillaRNN(1, 2.0), "hidden_size must be a whole number of at least 1: got 2.0"),
-    (lambda: VanillaRNN(1, 2, "gelu"), "activation must be one of tanh, relu, linear: got 'gelu'"),
-    (lambda: VanillaRNN(2, 3)(torch.ones(4, 2)), r"x must have shape \(B, T, 2\): got \(4, 2\)"),
-    (lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 3)), r"x must have shape \(B, T, 2\): got \(4, 5, 3\)"),
-    (
+    pytest.param(
+        lambda: VanillaRNN(-1, 3),
+        "input_size must be a whole number of at least 0: got -1",
+        id="negative input size",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(1, 2.0),
+        "hidden_size must be a whole number of at least 1: got 2.0",
+        id="size not whole",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(1, 2, "gelu"),
+        "activation must be one of tanh, relu, linear: got 'gelu'",
+        id="unknown activation",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 2)),
+        r"x must have shape \(B, T, 2\): got \(4, 2\)",
+        id="x without batch",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 3)),
+        r"x must have shape \(B, T, 2\): got \(4, 5, 3\)",
+        id="x of another size",
+    ),
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2).double()),
         "x must have the dtype of the weights: got torch.float64 and torch.float32",
+        id="x of another dtype",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2, device="meta")),
         "x must have the device of the weights: got meta and cpu",
+        id="x on another device",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), torch.zeros(1, 3)),
         r"h0 must have shape \(B, 3\) = \(4, 3\): got \(1, 3\)",
+        id="h0 of another batch",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), torch.zeros(4, 3).double()),
         "h0 must have the dtype of the inputs: got torch.float64 and torch.float32",
+        id="h0 of another dtype",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), mask=torch.ones(4, 5, 2)),
         "mask must be bool: got torch.float32",
+        id="mask not bool",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(4, 5, 2), mask=torch.ones(4, 5, dtype=torch.bool)),
         r"mask must have the shape \(4, 5, 2\) of x: got \(4, 5\)",
+        id="mask of another shape",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(
             torch.ones(4, 5, 2), mask=torch.ones(4, 5, 2, dtype=torch.bool, device="meta")
         ),
         "mask must have the device of x: got meta and cpu",
+        id="mask on another device",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5])),
         r"lengths must have shape \(B,\) = \(2,\): got \(1,\)",
+        id="lengths of another batch",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5.0, 1.0])),
         "lengths must be integers: got torch.float32",
+        id="lengths not whole",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.ones(2, dtype=torch.int, device="meta")),
         "lengths must have the device of x: got meta and cpu",
+        id="lengths on another device",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=torch.tensor([5, 6])),
         "lengths must lie between 0 and T = 5: series 1 has length 6",
+        id="length beyond T",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 3, num_layers=2)),
         "rnn must have one layer and one direction: got RNN",
+        id="rnn of two layers",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 4)),
         r"rnn must have input and hidden size \(2, 3\): got \(2, 4\)",
+        id="rnn of another size",
     ),
-    (
+    pytest.param(
         lambda: VanillaRNN(2, 3, bias=False).copy_weights(nn.RNN(2, 3)),
         "rnn has a bias, and this network has none to take it",
+        id="rnn with a bias too many",
     ),
-    (lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite: got 0.0"),
-    (
+    pytest.param(
+        lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite: got 0.0", id="dt of zero"
+    ),
+    pytest.param(
         lambda: LeakyRNN(2, 3, tau=torch.ones(2), dt=1.0),
         r"tau must be one number or have shape \(H,\) = \(3,\): got \(2,\)",
+        id="tau of another size",
     ),
-    (
+    pytest.param(
         lambda: LeakyRNN(2, 3, tau=torch.tensor([1.0, 2.0, 0.5]), dt=1.0),
         "tau must be finite and at least dt = 1.0: unit 2 has tau = 0.5",
+        id="tau below dt",
     ),
-    (
+    pytest.param(
         lambda: LeakyRNN(2, 3, tau=math.inf, dt=1.0),
         "tau must be finite and at least dt = 1.0: unit 0 has tau = inf",
+        id="infinite tau",
     ),
-    (
+    pytest.param(
         lambda: LeakyRNN(2, 3, tau=1.0, dt=1.0, learn_tau=True),
         "tau must be larger than dt where it is learnt: unit 0 has tau = dt",
+        id="learnt tau of dt",
     ),
 ]
 

@@ -39,9 +39,9 @@ class _Cut(VanillaRNN):
     def project(self, x: Tensor) -> Tensor:
         return torch.cat([super().project(x[..., :-1]), x[..., -1:]], -1)
 
-    def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        h = torch.where(projected[:, -1:] == 1, h.detach(), h)
-        return super().step(projected[:, :-1], h)
+    def step(self, h: Tensor, p: Tensor) -> Tensor:
+        h = torch.where(p[:, -1:] == 1, h.detach(), h)
+        return super().step(h, p[:, :-1])
 
 
 def _profile(kind: str, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,10 @@
-"""clip against PyTorch's clip_grad_norm_ and against gradients that have no direction."""
+"""Gradients clipped as PyTorch clips them, and explosions found where they began."""
 
 import pytest
 import torch
 from torch import nn
 
-from helpers.recurrent import VanillaRNN, clip
+from helpers.recurrent import VanillaRNN, clip, first_non_finite, refuse_non_finite
 
 
 def with_gradients(device, scale=1.0):
@@ -73,3 +73,23 @@ def test_bad_arguments_are_refused():
         clip(with_gradients("cpu"), 0.0)
     with pytest.raises(ValueError, match=r"model has no gradient to clip: call backward\(\) first"):
         clip(VanillaRNN(1, 2), 1.0)
+
+
+def test_an_explosion_is_found_at_its_step_and_sample(device):
+    """h_t = 1e10^t overflows float32 at t = 4, and a start of 1e-20 gains two steps."""
+    model = VanillaRNN(0, 1, "relu", bias=False, device=device)
+    torch.nn.init.constant_(model.W_hh, 1e10)
+    h0 = torch.tensor([[0.0], [1e-20], [1.0]], device=device)
+    states = model(torch.zeros(3, 9, 0, device=device), h0).detach()
+    assert first_non_finite(states).tolist() == [-1, 5, 3]
+    message = r"states must be finite: states\[2, 3, 0\] = inf is the earliest that is not; 2 of 3 series"
+    with pytest.raises(FloatingPointError, match=message):
+        refuse_non_finite(states)
+    refuse_non_finite(states[:, :3])
+    with pytest.raises(FloatingPointError, match=r"x must be finite: x\[0, 1, 1\] = nan"):
+        refuse_non_finite(torch.tensor([[[0.0, 0.0], [1.0, torch.nan]]]), "x")
+
+
+def test_states_without_time_are_refused():
+    with pytest.raises(ValueError, match=r"states must have shape \(B, T, S\): got \(2, 3\)"):
+        first_non_finite(torch.ones(2, 3))

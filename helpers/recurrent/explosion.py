@@ -1,18 +1,21 @@
-"""Gradient clipping that says what it did."""
+"""Explosions: gradients clipped, with a report, and states that stopped being numbers, found."""
 
 import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
+
+from helpers.arguments import check_positive_number
+from helpers.recurrent.recurrence import check_sequence
 
 
 @dataclass(frozen=True)
 class Clipped:
     """What `clip` found and did.
 
-    Parameters
+    Attributes
     ----------
     norm : float
         ‖g‖ of the whole gradient before.
@@ -60,8 +63,7 @@ def clip(model: nn.Module, max_norm: float) -> Clipped:
     Source: Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neural networks, ICML,
     algorithm 1.
     """
-    if not 0.0 < max_norm < math.inf:
-        raise ValueError(f"max_norm must be positive and finite: got {max_norm}")
+    check_positive_number("max_norm", max_norm)
     trained = {name: weight for name, weight in model.named_parameters() if weight.grad is not None}
     if not trained:
         raise ValueError("model has no gradient to clip: call backward() first")
@@ -77,3 +79,55 @@ def clip(model: nn.Module, max_norm: float) -> Clipped:
     squared = norm.item() ** 2
     shares = {name: value**2 / squared if squared else 0.0 for name, value in by_name.items()}
     return Clipped(norm.item(), min(1.0, max_norm / (norm.item() + 1e-6)), shares, ())
+
+
+def first_non_finite(states: Tensor) -> Tensor:
+    """Index of each series' first step with an infinity or NaN, -1 where there is none.
+
+    Parameters
+    ----------
+    states : Tensor (B, T, S)
+
+    Returns
+    -------
+    Tensor (B,), int
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    """
+    check_sequence("states", states, "S")
+    broken = ~states.isfinite().all(-1)  # (B, T)
+    never = broken.new_ones(len(states), 1)
+    first = torch.cat([broken, never], dim=1).int().argmax(1)
+    return torch.where(first == states.shape[1], -1, first)
+
+
+def refuse_non_finite(states: Tensor, name: str = "states") -> None:
+    """Refuse states, or any other sequence, that hold an infinity or NaN, and say where they began.
+
+    Parameters
+    ----------
+    states : Tensor (B, T, S)
+    name : str
+        What to call it in the message.
+
+    Raises
+    ------
+    FloatingPointError
+        Naming the earliest step that broke, its first series and unit, and how many series are affected.
+    ValueError
+        If the shape is another.
+    """
+    first = first_non_finite(states)
+    broken = first >= 0
+    if not broken.any():
+        return
+    series = int(torch.where(broken, first, states.shape[1]).argmin())
+    step = int(first[series])
+    unit = int((~states[series, step].isfinite()).nonzero()[0])
+    raise FloatingPointError(
+        f"{name} must be finite: {name}[{series}, {step}, {unit}] = {states[series, step, unit].item()} "
+        f"is the earliest that is not; {int(broken.sum())} of {len(states)} series are affected"
+    )

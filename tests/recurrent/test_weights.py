@@ -48,8 +48,8 @@ def test_initial_values_come_from_the_generator_and_fill_a_parameter():
 @pytest.mark.parametrize(
     "constrain, size, bound",
     [
-        (lambda model: bound_spectral_norm(model, 0.9), norm, 0.9),
-        (lambda model: bound_spectral_radius(model, 0.9), radius, 0.9),
+        pytest.param(lambda model: bound_spectral_norm(model, 0.9), norm, 0.9, id="norm"),
+        pytest.param(lambda model: bound_spectral_radius(model, 0.9), radius, 0.9, id="radius"),
     ],
 )
 def test_a_bound_holds_through_training_and_leaves_smaller_matrices_alone(
@@ -105,27 +105,40 @@ def test_pytorchs_own_spectral_norm_works_on_a_cell(device, generator):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (
+        pytest.param(
             lambda: orthogonal_(torch.empty(2, 3)),
             r"weight must be a square matrix: got shape \(2, 3\)",
+            id="not square",
         ),
-        (lambda: orthogonal_(torch.empty(2, 2), 0.0), "gain must be positive and finite: got 0.0"),
-        (lambda: spectral_radius_(torch.empty(2, 2), -1.0), "radius must be positive and finite: got -1.0"),
-        (
+        pytest.param(
+            lambda: orthogonal_(torch.empty(2, 2), 0.0),
+            "gain must be positive and finite: got 0.0",
+            id="gain of zero",
+        ),
+        pytest.param(
+            lambda: spectral_radius_(torch.empty(2, 2), -1.0),
+            "radius must be positive and finite: got -1.0",
+            id="negative radius",
+        ),
+        pytest.param(
             lambda: spectral_norm_(torch.empty(2, 2), float("inf")),
             "norm must be positive and finite: got inf",
+            id="infinite norm",
         ),
-        (
+        pytest.param(
             lambda: bound_spectral_norm(VanillaRNN(2, 3), 0.0),
             "bound must be positive and finite: got 0.0",
+            id="bound of zero",
         ),
-        (
+        pytest.param(
             lambda: bound_spectral_radius(VanillaRNN(2, 3), 1.0, "W_xh"),
             r"name must be that of a square weight of the model: 'W_xh' is \(3, 2\)",
+            id="weight not square",
         ),
-        (
+        pytest.param(
             lambda: keep_orthogonal(VanillaRNN(2, 3), "W"),
             "name must be that of a square weight of the model: 'W' is None",
+            id="no such weight",
         ),
     ],
 )
