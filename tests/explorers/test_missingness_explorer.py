@@ -6,8 +6,8 @@ import torch
 from scipy.stats import truncnorm
 
 from helpers.explorers import extreme_settings, missingness
+from helpers.explorers.engine import Blitted
 from helpers.explorers.missingness import AT_RANDOM, BY_LIMIT, BY_SEVERITY, BY_VALUE
-from helpers.explorers.picture import Blitted
 
 LIMITS = [0.5, 1.0, 3.0, 4.0, 10.0]
 NOISES = [0.0, 0.2, 1.0]

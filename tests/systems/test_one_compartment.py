@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.explorers.dose import concentration
 from helpers.systems import OneCompartment
 from helpers.systems.one_compartment import mean_decay
 
@@ -34,12 +33,6 @@ def test_concentration_is_the_formula_of_chapter_1():
     found = system.concentration(system.solution(TIMES, double(dose, 0.0)))
     expected = dose * ke / clearance * ka / (ka - ke) * (torch.exp(-ke * TIMES) - torch.exp(-ka * TIMES))
     torch.testing.assert_close(found, expected)
-
-
-def test_concentration_is_the_explorers():
-    system = OneCompartment(absorption_rate=0.3, elimination_rate=0.3, volume=0.5)
-    found = system.concentration(system.solution(TIMES, double(4.0, 0.0)))
-    assert found.numpy() == pytest.approx(concentration(TIMES.numpy(), 0.3, 0.3, 4.0), rel=1e-12)
 
 
 def test_equal_rates_give_gamma_shaped_curves_with_the_peak_at_one_lifetime():
