@@ -21,19 +21,15 @@ class NotebookLine:
     encoding = "utf-8"
 
     def __init__(self) -> None:
-        from IPython.display import (
-            Pretty,
-            display,
-        )  # a notebook has it loaded; a model alone does not need it
+        from IPython.display import display  # only here, so that models load without IPython
 
-        self.pretty = Pretty
-        self.shown = display(Pretty(""), display_id=True)
+        self.shown = display({"text/plain": ""}, raw=True, display_id=True)
 
     def write(self, text: str) -> None:
         """Show `text` instead of what was shown before."""
         line = text.strip()
         if line:
-            self.shown.update(self.pretty(line))
+            self.shown.update({"text/plain": line}, raw=True)
 
     def flush(self) -> None:
         """Do nothing: every line is shown at once."""

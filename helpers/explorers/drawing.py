@@ -34,8 +34,8 @@ def name_region(axes: Axes, x: float, y: float, words: str) -> None:
     axes.text(x, y, words, fontsize=SMALL, ha="center", va="center")
 
 
-def plot_zero(axes: Axes, height: float = 0.0) -> None:
-    """Draw a thin line across the axes: zero, or another height of reference."""
+def plot_reference(axes: Axes, height: float = 0.0) -> None:
+    """Draw a thin line across the axes, at zero or another height."""
     axes.axhline(height, color=PALETTE["black"], linewidth=0.8)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from helpers.dynamics import Map, circular_law_exponents, lyapunov_spectrum, mean_field_exponent
-from helpers.explorers.drawing import legend_above, plot_zero
+from helpers.explorers.drawing import legend_above, plot_reference
 from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
 from helpers.recurrent import scan, spectral_radius_
@@ -151,7 +151,7 @@ class Picture:
         return *self._runs[0], *self._runs[1]
 
     def _build_spectrum(self, axes: Axes) -> tuple[Artist, ...]:
-        plot_zero(axes)
+        plot_reference(axes)
         ranks = np.arange(EXPONENTS) + 1
         (self._exponents,) = axes.plot(
             ranks, 0 * ranks, "o", color=PALETTE["blue"], markersize=4.5, label="measured"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from helpers.explorers.drawing import legend_above, outline, plot_zero
+from helpers.explorers.drawing import legend_above, outline, plot_reference
 from helpers.explorers.engine import Choice, Explorer, Slider
 from helpers.figures import PALETTE, theme
 from helpers.recurrent import VanillaRNN, gradient_profile, spectral_radius_, step_jacobians
@@ -162,7 +162,7 @@ class Picture:
             legend_above(plane, columns=1)
 
     def _build_profile(self, axes: Axes) -> tuple[Artist, ...]:
-        plot_zero(axes, height=1)
+        plot_reference(axes, height=1)
         (self._band,) = axes.fill([], [], color=PALETTE["sky"], alpha=0.4, linewidth=0, label="16 series")
         (self._median,) = axes.plot([], [], "-", color=PALETTE["blue"], label="their median")
         (self._radius,) = axes.plot([], [], "--", color=PALETTE["vermilion"], label="ρᵏ")
@@ -190,11 +190,11 @@ class Picture:
     def draw(self, result: Fading) -> None:
         """Move the profile with its band, the two powers, and both sets of eigenvalues."""
         steps = STEPS[: result.length + 1]
-        sizes = _within_range(result.sizes)
+        sizes = _clip_to_range(result.sizes)
         self._band.set_xy(outline(steps, sizes.min(0), sizes.max(0)))
-        self._median.set_data(steps, _within_range(result.median))
-        self._radius.set_data(steps, _within_range(result.spectral_radius**steps))
-        self._bound.set_data(steps, _within_range(result.spectral_norm**steps))
+        self._median.set_data(steps, _clip_to_range(result.median))
+        self._radius.set_data(steps, _clip_to_range(result.spectral_radius**steps))
+        self._bound.set_data(steps, _clip_to_range(result.spectral_norm**steps))
         for points, eigenvalues in (
             (self._recurrent, result.eigenvalues),
             (self._step, result.step_eigenvalues),
@@ -215,7 +215,7 @@ class Picture:
         )
 
 
-def _within_range(sizes: np.ndarray) -> np.ndarray:
+def _clip_to_range(sizes: np.ndarray) -> np.ndarray:
     """A logarithmic axis has no place for 0: whatever leaves the picture stops just outside it."""
     low, high = SIZE_RANGE
     return np.clip(sizes, low / 10, high * 10)

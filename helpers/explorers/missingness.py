@@ -134,7 +134,7 @@ def complete_cases(observed: Tensor) -> tuple[float, float]:
     return float(observed.mean()), float(observed.std()) / math.sqrt(len(observed))
 
 
-def mean_imputed(observed: Tensor, patients: int) -> tuple[float, float, float]:
+def impute_mean(observed: Tensor, patients: int) -> tuple[float, float, float]:
     """Mean, claimed standard error, and standard deviation once each gap is filled with the observed mean.
 
     The mean stays; the spread shrinks, and the error that it claims with it.
@@ -143,7 +143,7 @@ def mean_imputed(observed: Tensor, patients: int) -> tuple[float, float, float]:
     return float(observed.mean()), spread / math.sqrt(patients), spread
 
 
-def adjusted(observed: Tensor, severity: Tensor, mask: Tensor) -> tuple[float, float]:
+def adjust_for_severity(observed: Tensor, severity: Tensor, mask: Tensor) -> tuple[float, float]:
     """The mean that a regression on severity predicts for all patients, and its standard error.
 
     The regression is fitted to the observed; under MAR it holds for the others too.
@@ -176,12 +176,12 @@ def model(mechanism: str, limit: float, noise: float) -> Outcome:
     log_limit = math.log(limit)
     mask = _observe(mechanism, measured, severity, log_limit)
     observed = measured[mask]
-    imputed_mean, imputed_error, imputed_spread = mean_imputed(observed, PATIENTS)
+    imputed_mean, imputed_error, imputed_spread = impute_mean(observed, PATIENTS)
     censored = fit_censored_gaussian(observed, PATIENTS - len(observed), log_limit)
     found = (
         complete_cases(observed),
         (imputed_mean, imputed_error),
-        adjusted(observed, severity, mask),
+        adjust_for_severity(observed, severity, mask),
         (censored.mean, censored.standard_error),
     )
     return Outcome(

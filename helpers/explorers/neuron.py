@@ -15,8 +15,8 @@ from helpers.explorers.drawing import (
     legend_above,
     name_region,
     plot_fixed_points,
+    plot_reference,
     plot_settings,
-    plot_zero,
 )
 from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
@@ -111,7 +111,7 @@ def critical_bias(weight: float | np.ndarray, slope: float) -> float | np.ndarra
     return np.abs(np.arctanh(h) - weight * h)
 
 
-def rest(weight: float, bias: float) -> FixedPoints:
+def find_rest_states(weight: float, bias: float) -> FixedPoints:
     """The fixed points of the neuron without noise."""
 
     def step(h):
@@ -130,7 +130,7 @@ def _shocks() -> np.ndarray:
     return torch.randn(STEPS, generator=generator, dtype=torch.float64).numpy()
 
 
-def run(weight: float, bias: float, start: float, noise: float) -> np.ndarray:
+def simulate(weight: float, bias: float, start: float, noise: float) -> np.ndarray:
     """The states (61,) of h_t = tanh(w h_{t-1} + b + σ z_t)."""
     states = [start]
     for shock in _shocks():
@@ -139,15 +139,15 @@ def run(weight: float, bias: float, start: float, noise: float) -> np.ndarray:
 
 
 def model(weight: float, bias: float, start: float, noise: float) -> Motion:
-    """Find where the neuron rests, and run it from one start; see `rest` and `run`."""
-    found = rest(weight, bias)
+    """Find where the neuron rests, and run it from one start; see `find_rest_states` and `simulate`."""
+    found = find_rest_states(weight, bias)
     return Motion(
         weight=weight,
         bias=bias,
         after=np.tanh(weight * GRID + bias),
         fixed=found.states[:, 0].numpy(),
         stability=found.stability,
-        states=run(weight, bias, start, noise),
+        states=simulate(weight, bias, start, noise),
     )
 
 
@@ -191,7 +191,7 @@ class Picture:
 
     def _build_course(self, axes: Axes) -> tuple[Artist, ...]:
         (self._course,) = axes.plot([], [], "-", color=PALETTE["orange"], marker=".", markersize=4)
-        plot_zero(axes)
+        plot_reference(axes)
         axes.set(xlim=(0, STEPS), ylim=(-1.08, 1.08), yticks=(-1, 0, 1), xticks=range(0, STEPS + 1, 20))
         axes.set(xlabel="step t", ylabel="state h [1]")
         return (self._course,)

@@ -19,8 +19,8 @@ from helpers.explorers.drawing import (
     legend_above,
     name_region,
     plot_fixed_points,
+    plot_reference,
     plot_settings,
-    plot_zero,
 )
 from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
@@ -100,7 +100,7 @@ class Switch:
         return len(self.separatrix) > 0
 
     @property
-    def way_to_saddle(self) -> float:
+    def distance_to_saddle(self) -> float:
         """How far from the saddle its nearest stable state lies; only where there are two."""
         ways = self.fixed_points(STABLE) - self.fixed_points(SADDLE)
         return float(np.linalg.norm(ways, axis=-1).min())
@@ -112,12 +112,12 @@ class Switch:
         return v < np.interp(u, *self.separatrix.T) if self.is_bistable else np.zeros(u.shape, bool)
 
     @property
-    def switched(self) -> int:
+    def switches(self) -> int:
         """How many trajectories end in another basin than they began in."""
         return int(np.count_nonzero(self.u_wins[:, 0] != self.u_wins[:, -1]))
 
 
-def rest(system: ToggleSwitch) -> FixedPoints:
+def find_rest_states(system: ToggleSwitch) -> FixedPoints:
     """The fixed points, sought from all along the nullcline v' = 0, on which they lie, and the line u = v.
 
     Of equal genes, one fixed point has u = v. Near the pitchfork only starts on that line lead to it surely.
@@ -155,7 +155,7 @@ def _shocks() -> Tensor:
     return torch.randn(STEPS, len(STARTS), 2, generator=generator, dtype=torch.float64)
 
 
-def run(system: ToggleSwitch, noise: float) -> Tensor:
+def simulate(system: ToggleSwitch, noise: float) -> Tensor:
     """Trajectories (6, 301, 2) from `STARTS` by the Euler-Maruyama method; without noise, Euler's.
 
     ::
@@ -182,9 +182,9 @@ def run(system: ToggleSwitch, noise: float) -> Tensor:
 
 @torch.inference_mode()
 def model(synthesis: float, cooperativity: float, noise: float) -> Switch:
-    """Find where the switch rests, what divides its basins, and run it; see `rest`, `separatrix`, `run`."""
+    """Find where the switch rests, follow the border of its basins, and run it."""
     system = ToggleSwitch(synthesis, cooperativity)
-    found = rest(system)
+    found = find_rest_states(system)
     saddles = found.states[[kind == SADDLE for kind in found.stability]]  # (1, 2) or (0, 2)
     return Switch(
         synthesis=synthesis,
@@ -195,7 +195,7 @@ def model(synthesis: float, cooperativity: float, noise: float) -> Switch:
         growth=found.eigenvalues.real.amax(-1).numpy(),
         stability=found.stability,
         separatrix=(separatrix(system, saddles[0]) if len(saddles) else saddles).numpy(),
-        trajectories=run(system, noise).numpy(),
+        trajectories=simulate(system, noise).numpy(),
     )
 
 
@@ -252,7 +252,7 @@ class Picture:
         return (self._here,)
 
     def _build_course(self, axes: Axes) -> tuple[Artist, ...]:
-        plot_zero(axes)
+        plot_reference(axes)
         self._courses = _plot_trajectories(axes)
         for index, label in ((0, "from u > v"), (HALF, "from v > u")):
             self._courses[index].set_label(label)
@@ -317,8 +317,8 @@ def _fate(result: Switch) -> str:
     if not result.is_bistable:
         return "All trajectories are drawn to one place: where they began is forgotten."
     return (
-        f"From either stable state to the saddle it is {result.way_to_saddle:.2f}. "
-        f"Of {len(STARTS)} trajectories, {result.switched} end in another basin "
+        f"From either stable state to the saddle it is {result.distance_to_saddle:.2f}. "
+        f"Of {len(STARTS)} trajectories, {result.switches} end in another basin "
         f"than they began in after {TIMES[-1]:.0f} lifetimes."
     )
 

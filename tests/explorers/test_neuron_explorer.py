@@ -70,8 +70,8 @@ def test_period_doubling_is_where_the_slope_is_minus_one(weight, sign):
     bias = sign * neuron.critical_bias(weight, -1)
     (h,) = roots(weight, bias)
     assert weight * (1 - h**2) == pytest.approx(-1, abs=1e-9)
-    assert neuron.rest(weight, bias * 1.01).stability == (STABLE,)
-    assert neuron.rest(weight, bias * 0.99).stability == (UNSTABLE,)
+    assert neuron.find_rest_states(weight, bias * 1.01).stability == (STABLE,)
+    assert neuron.find_rest_states(weight, bias * 0.99).stability == (UNSTABLE,)
 
 
 @pytest.mark.parametrize("weight", [-1.0, 1.0])

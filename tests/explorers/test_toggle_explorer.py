@@ -91,7 +91,7 @@ def test_with_n_2_states_and_eigenvalues_are_those_of_the_closed_form(alpha):
     np.testing.assert_allclose(
         found.growth, [2 / alpha - 1, -1 + 2 * s**2 / (1 + s**2), 2 / alpha - 1], atol=1e-8
     )
-    assert found.way_to_saddle == pytest.approx(math.hypot(high - s, low - s))
+    assert found.distance_to_saddle == pytest.approx(math.hypot(high - s, low - s))
 
 
 @pytest.mark.parametrize(("alpha", "n"), [(3.0, 2.0), (2.5, 1.9), (6.0, 1.5), (6.0, 4.0)])
@@ -122,16 +122,16 @@ def test_without_noise_trajectories_are_those_of_another_method(alpha, n):
         expected = course(start, alpha, n, toggle.TIMES)
         assert np.abs(trajectory - expected).max() < 0.4  # Euler's error of a step of 0.1
         np.testing.assert_allclose(trajectory[-1], expected[-1], atol=2e-3)
-    assert found.switched == 0
+    assert found.switches == 0
 
 
 def test_halving_the_step_halves_the_error(monkeypatch):
     system = ToggleSwitch(3.0, 2.0)
     expected = np.array([course(start, 3.0, 2.0, toggle.TIMES)[10] for start in toggle.STARTS])
     monkeypatch.setattr(toggle, "_shocks", lambda: torch.zeros(20, len(toggle.STARTS), 2))
-    whole = toggle.run(system, 0.0)[:, 10].numpy()
+    whole = toggle.simulate(system, 0.0)[:, 10].numpy()
     monkeypatch.setattr(toggle, "TIME_STEP", toggle.TIME_STEP / 2)
-    half = toggle.run(system, 0.0)[:, 20].numpy()
+    half = toggle.simulate(system, 0.0)[:, 20].numpy()
     ratio = np.abs(whole - expected).max() / np.abs(half - expected).max()
     assert ratio == pytest.approx(2, abs=0.2)
 
@@ -139,15 +139,15 @@ def test_halving_the_step_halves_the_error(monkeypatch):
 @pytest.mark.parametrize("noise", [0.2, 1.0])
 def test_noise_far_from_zero_is_that_of_an_ornstein_uhlenbeck_process(noise):
     """y' = 50 - y + σ ξ has the variance σ²/2; in steps of Δt, σ² / (2 - Δt)."""
-    states = toggle.run(lambda t, y: 50 - y, noise)[:, 50:].numpy()
+    states = toggle.simulate(lambda t, y: 50 - y, noise)[:, 50:].numpy()
     assert states.var() == pytest.approx(noise**2 / (2 - toggle.TIME_STEP), rel=0.1)
     assert states.mean() == pytest.approx(50, abs=0.2 * noise)
 
 
 def test_every_setting_has_the_same_shocks_which_are_standard_normal():
-    still = toggle.run(lambda t, y: 50 + 0 * y, 0.0)
+    still = toggle.simulate(lambda t, y: 50 + 0 * y, 0.0)
     for noise in (0.1, 0.8):
-        kicks = torch.diff(toggle.run(lambda t, y: 50 + 0 * y, noise) - still, dim=1)
+        kicks = torch.diff(toggle.simulate(lambda t, y: 50 + 0 * y, noise) - still, dim=1)
         shocks = kicks / (noise * math.sqrt(toggle.TIME_STEP))
         torch.testing.assert_close(shocks.transpose(0, 1), toggle._shocks(), atol=1e-9, rtol=0)
     assert float(shocks.mean()) == pytest.approx(0, abs=3 / math.sqrt(shocks.numel()))
@@ -158,7 +158,7 @@ def test_every_setting_has_the_same_shocks_which_are_standard_normal():
 
 def test_what_noise_carries_below_zero_is_reflected():
     """Without a drift, each step adds its kick, and what that makes negative changes its sign."""
-    states = toggle.run(lambda t, y: torch.zeros_like(y), 1.0)
+    states = toggle.simulate(lambda t, y: torch.zeros_like(y), 1.0)
     kicks = math.sqrt(toggle.TIME_STEP) * toggle._shocks().transpose(0, 1)  # (6, 300, 2)
     would_be = states[:, :-1] + kicks
     assert float(would_be.min()) < 0 <= float(states.min())
@@ -167,9 +167,9 @@ def test_what_noise_carries_below_zero_is_reflected():
 
 def test_a_quick_return_keeps_a_memory_better_than_a_long_way():
     far, quick = toggle.model(4.0, 2.0, 0.6), toggle.model(3.0, 4.0, 0.6)
-    assert far.way_to_saddle > quick.way_to_saddle
+    assert far.distance_to_saddle > quick.distance_to_saddle
     assert far.growth[0] > quick.growth[0]
-    assert (far.switched, quick.switched) == (2, 0)
+    assert (far.switches, quick.switches) == (2, 0)
 
 
 def test_sides_and_switches_of_a_case_worked_by_hand():
@@ -178,7 +178,7 @@ def test_sides_and_switches_of_a_case_worked_by_hand():
     nothing = np.zeros((1, 2))
     switch = toggle.Switch(3.0, 2.0, nothing, nothing, nothing, nothing, (SADDLE,), diagonal, trajectories)
     np.testing.assert_array_equal(switch.u_wins, [[1, 0, 1], [1, 1, 0], [0, 1, 1]])
-    assert switch.switched == 2
+    assert switch.switches == 2
 
 
 @pytest.mark.parametrize("corner", SETTINGS, ids=str)
