@@ -30,7 +30,7 @@ INTERACT = """
 %matplotlib inline
 from ipywidgets import FloatSlider, interact
 from helpers.explorers.missingness import BY_LIMIT, Picture, model
-from helpers.figures.output import PIXELS_PER_INCH
+from helpers.figures import PIXELS_PER_INCH
 
 def plot(threshold):
     picture = Picture()

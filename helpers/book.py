@@ -16,14 +16,14 @@ READING_SPEED = 200
 """Words a minute, for prose with formulas."""
 
 SECONDS_PER_CODE_CELL = 30
-_SHOWN = ("torch", "numpy", "matplotlib", "ipywidgets", "jupyterlab")
+_PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets", "jupyterlab")
 
 
 def machine_check() -> Table:
     """What this kernel runs on, beside the versions that this edition was executed with."""
     pinned = _pinned_versions()
     rows = [("Python", platform.python_version(), "3.11 or newer")]
-    rows += [(name, _installed(name), pinned.get(name, "")) for name in _SHOWN]
+    rows += [(name, _installed(name), pinned.get(name, "")) for name in _PACKAGES]
     rows += [("processor", f"{platform.machine()}, {os.cpu_count()} cores", "2 cores are enough")]
     rows += [("GPU", _gpu(), "not needed; used by your own runs if present")]
     return Table(("", "this machine", "this edition"), tuple(rows))

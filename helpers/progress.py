@@ -1,8 +1,14 @@
 """A progress bar that leaves one line behind, in a terminal and in a stored notebook alike."""
 
-from IPython import get_ipython
-from IPython.display import Pretty, display
+import sys
+
 from tqdm import tqdm
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this process; IPython is asked only if it has been loaded already."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class NotebookLine:
@@ -15,13 +21,15 @@ class NotebookLine:
     encoding = "utf-8"
 
     def __init__(self) -> None:
-        self.shown = display(Pretty(""), display_id=True)
+        from IPython.display import display  # only here, so that models load without IPython
+
+        self.shown = display({"text/plain": ""}, raw=True, display_id=True)
 
     def write(self, text: str) -> None:
         """Show `text` instead of what was shown before."""
         line = text.strip()
         if line:
-            self.shown.update(Pretty(line))
+            self.shown.update({"text/plain": line}, raw=True)
 
     def flush(self) -> None:
         """Do nothing: every line is shown at once."""
@@ -42,7 +50,7 @@ class ProgressBar:
 
     def __init__(self, total: int, unit: str, *, done: int = 0, shown: bool = True) -> None:
         self.shown = shown
-        self.line = NotebookLine() if shown and hasattr(get_ipython(), "kernel") else None
+        self.line = NotebookLine() if shown and in_notebook() else None
         self.bar = tqdm(
             total=total, initial=done, unit=unit, disable=not shown, leave=False, ncols=100, file=self.line
         )

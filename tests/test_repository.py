@@ -58,6 +58,19 @@ def test_importing_helpers_loads_nothing_heavy():
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "[]"
 
 
+def test_importing_model_rooms_loads_no_notebook_and_no_figure():
+    rooms = (
+        "arguments, progress, series, data, observation, systems, statespace, recurrent, dynamics, odes, "
+        "fields, training"
+    )
+    unwanted = ("IPython", "matplotlib", "ipywidgets")
+    code = (
+        f"import sys\nfrom helpers import {rooms}\n"
+        f"print([module for module in {unwanted} if module in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "[]"
+
+
 def test_no_file_names_a_package_registry():
     hosts = ("pypi" + ".org", "python" + "hosted.org", "download.pytorch" + ".org", "registry.npmjs" + ".org")
     tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()

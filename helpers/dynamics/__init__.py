@@ -12,6 +12,8 @@ from helpers.dynamics.embedding import (
 )
 from helpers.dynamics.fixed_points import FixedPoints, fixed_points
 from helpers.dynamics.lyapunov import LyapunovSpectrum, ftle, lyapunov_spectrum
+from helpers.dynamics.manifolds import stable_manifold
+from helpers.dynamics.random_networks import circular_law_exponents, mean_field_exponent
 from helpers.dynamics.systems import Flow, Map, jacobian, semigroup_defect
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Flow",
     "LyapunovSpectrum",
     "Map",
+    "circular_law_exponents",
     "continuation",
     "delay_embedding",
     "delay_vectors",
@@ -31,6 +34,8 @@ __all__ = [
     "ftle",
     "jacobian",
     "lyapunov_spectrum",
+    "mean_field_exponent",
     "mutual_information",
     "semigroup_defect",
+    "stable_manifold",
 ]

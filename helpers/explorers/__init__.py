@@ -7,7 +7,6 @@ An explorer is a pure model, a picture built once, and labelled controls::
     dose.explorer().show()
 """
 
-from helpers.explorers.controls import Choice, Control, Slider, extreme_settings
-from helpers.explorers.explorer import Explorer, Picture
+from helpers.explorers.engine import Choice, Control, Explorer, Picture, Slider, extreme_settings
 
 __all__ = ["Choice", "Control", "Explorer", "Picture", "Slider", "extreme_settings"]

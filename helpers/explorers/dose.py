@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.explorers.controls import Slider
-from helpers.explorers.explorer import Explorer
+from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import LINE_STYLES, PALETTE, theme
 
 HOURS = np.linspace(0.0, 24.0, 241)
@@ -31,7 +30,17 @@ CONTROLS = (
 
 @dataclass(frozen=True)
 class DoseCurve:
-    """Concentration over the day, its peak, and how long the drug takes to halve."""
+    """Concentration over the day, its peak, and how long the drug takes to halve.
+
+    Attributes
+    ----------
+    hours, concentration : array (241,)
+        Time since the dose, h, and the concentration in the blood then, mg/L.
+    peak_hour, peak_concentration : float
+        When the concentration is highest, h, and how high it is, mg/L.
+    half_life : float
+        Of the tail, h.
+    """
 
     hours: np.ndarray
     concentration: np.ndarray
@@ -40,40 +49,43 @@ class DoseCurve:
     half_life: float
 
 
-def concentration(hours, absorption_rate, elimination_rate, dose, volume=VOLUME):
-    r"""Concentration in the blood after one oral dose that is absorbed completely.
+def concentration(
+    hours: np.ndarray, absorption_rate: float, elimination_rate: float, dose: float
+) -> np.ndarray:
+    """Concentration in the blood after one oral dose that is absorbed completely.
 
-    .. math:: C(t) = \frac{D}{V}\,\frac{k_a}{k_a - k_e}\left(e^{-k_e t} - e^{-k_a t}\right)
+    ::
 
-    written with :math:`\varphi(x) = (1 - e^{-x})/x`, so that it stays exact where the two rates meet:
+        C(t) = D/V · kₐ / (kₐ - kₑ) · (exp(-kₑ t) - exp(-kₐ t))
+             = D/V · kₐ t exp(-kₑ t) φ((kₐ - kₑ) t)        φ(x) = (1 - exp(-x)) / x
 
-    .. math:: C(t) = \frac{D}{V}\,k_a\,t\,e^{-k_e t}\,\varphi\big((k_a - k_e)\,t\big)
+    The second form stays exact where the two rates meet.
 
     Parameters
     ----------
-    hours : array
-        Time since the dose, h.
+    hours : array (...)
+        t, time since the dose, h.
     absorption_rate, elimination_rate : float
-        :math:`k_a` and :math:`k_e`, 1/h.
+        kₐ and kₑ, 1/h.
     dose : float
-        :math:`D`, mg per kg of body weight.
-    volume : float
-        :math:`V`, L per kg of body weight.
+        D, mg per kg of body weight.
 
     Returns
     -------
-    array
-        Concentration, mg/L, shaped as `hours`.
+    array (...)
+        C, mg/L.
     """
     x = (absorption_rate - elimination_rate) * hours
     phi = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)
-    return dose / volume * absorption_rate * hours * np.exp(-elimination_rate * hours) * phi
+    return dose / VOLUME * absorption_rate * hours * np.exp(-elimination_rate * hours) * phi
 
 
 def peak_hour(absorption_rate: float, elimination_rate: float) -> float:
-    r"""When the concentration is highest, h: as much enters the blood as leaves it.
+    """When the concentration is highest, h: as much enters the blood as leaves it.
 
-    .. math:: t_{\max} = \frac{\ln(k_a / k_e)}{k_a - k_e}, \qquad \text{and } 1/k_e \text{ where they meet}
+    ::
+
+        t_max = ln(kₐ / kₑ) / (kₐ - kₑ)        1 / kₑ where the rates meet
     """
     excess = (absorption_rate - elimination_rate) / elimination_rate
     return float(np.log1p(excess) / excess if excess else 1.0) / elimination_rate

@@ -9,12 +9,11 @@ import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.optimize import brentq
 from torch import Tensor
 
-from helpers.dynamics import Map, lyapunov_spectrum
-from helpers.explorers.controls import Slider
-from helpers.explorers.explorer import Explorer
+from helpers.dynamics import Map, circular_law_exponents, lyapunov_spectrum, mean_field_exponent
+from helpers.explorers.drawing import legend_above, plot_reference
+from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
 from helpers.recurrent import scan, spectral_radius_
 
@@ -22,11 +21,11 @@ UNITS, EXPONENTS = 64, 20
 TRANSIENT, STEPS = 50, 200
 SHOWN_UNITS, SHOWN_STEPS = 3, 60
 EXPONENT_RANGE = (-2.25, 1.0)
-APART = 2.4
+TRACE_SPACING = 2.4
 """Between the base lines of two units' traces."""
-UNDECIDED = 0.005
-"""What is closer to zero takes more steps than these to tell from zero."""
-LATE = 10
+RESOLUTION = 0.005
+"""An exponent that is closer to zero takes more steps than these to tell from zero."""
+LATE_STEPS = 10
 """The last steps shown, over which two runs are compared."""
 
 CONTROLS = (
@@ -45,17 +44,17 @@ CONTROLS = (
 class Activity:
     """Two runs of one network under one input, and how fast nearby states part.
 
-    Parameters
+    Attributes
     ----------
     gain : float
         g.
-    states : array of shape (2, 61, 3)
+    states : array (2, 61, 3)
         The first units' activity in runs from two starts.
-    distances : array of shape (61,)
+    distances : array (61,)
         Between the two runs, root mean square over all units.
-    exponents : array of shape (20,)
+    exponents : array (20,)
         The largest Lyapunov exponents in descending order, per step.
-    at_rest : array of shape (20,)
+    at_rest : array (20,)
         Those that the circular law gives a large network at rest.
     mean_field : float
         The largest one, for a large network under this input.
@@ -84,7 +83,7 @@ def _draws() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def network(gain: float) -> Map:
-    r"""The driven network :math:`h' = \tanh(g W h + x)`, whose Jacobian is :math:`diag(1 - h'^2) g W`."""
+    """The driven network h' = tanh(g W h + x), whose Jacobian is diag(1 - h'²) g W."""
     weight = gain * _draws()[0]
 
     def step(h, x):
@@ -94,59 +93,6 @@ def network(gain: float) -> Map:
         return (1 - step(h, x) ** 2).unsqueeze(-1) * weight
 
     return Map(step, derivative)
-
-
-def exponents_at_rest(gain: float, units: int, count: int) -> np.ndarray:
-    r"""The Lyapunov exponents of a large random network that rests at zero.
-
-    There they are the :math:`\ln |\lambda|` of the eigenvalues of g W, which for N(0, 1/N) entries fill a
-    disc of radius g evenly. A fraction :math:`|\lambda|^2 / g^2` of them is smaller than λ, so that
-
-    .. math:: \lambda_i = \ln g + \tfrac12 \ln\left(1 - \frac{i - 1/2}{N}\right), \qquad i = 1 \dots N
-
-    Source: Girko (1985), Circular law, Theory of Probability and its Applications 29:694-706.
-    """
-    rank = np.arange(count) + 0.5
-    return math.log(gain) + np.log1p(-rank / units) / 2
-
-
-def mean_field_exponent(gain: float, input_amplitude: float) -> float:
-    r"""The largest Lyapunov exponent of a driven random network with infinitely many units.
-
-    What arrives at a unit is then Gaussian, with a variance q that reproduces itself:
-
-    .. math:: q = g^2 \langle \tanh^2(\sqrt q z) \rangle + a^2, \qquad
-              \lambda = \tfrac12 \ln\left( g^2 \langle (1 - \tanh^2(\sqrt q z))^2 \rangle \right), \quad
-              z \sim N(0, 1)
-
-    Without input and for g ≤ 1, q = 0 and :math:`\lambda = \ln g`.
-
-    Parameters
-    ----------
-    gain, input_amplitude : float
-        g and a, the standard deviation of white noise independent between units.
-
-    Source: Molgedey, Schuchhardt and Schuster (1992), Suppressing chaos in neural networks by noise,
-    Physical Review Letters 69:3717-3719.
-    """
-    nodes, weights = _gaussian_quadrature()
-
-    def excess(variance: float) -> float:
-        arriving = np.tanh(math.sqrt(variance) * nodes) ** 2
-        return gain**2 * float(weights @ arriving) + input_amplitude**2 - variance
-
-    least, most = 1e-9, gain**2 + input_amplitude**2
-    variance = brentq(excess, least, most) if excess(least) > 0 else 0.0
-    slopes = 1 - np.tanh(math.sqrt(variance) * nodes) ** 2
-    return math.log(gain) + math.log(weights @ slopes**2) / 2
-
-
-@cache
-def _gaussian_quadrature() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a mean over N(0, 1): the trapezoidal rule, here exact to rounding."""
-    nodes = np.linspace(-8.0, 8.0, 201)
-    weights = np.exp(-(nodes**2) / 2)
-    return nodes, weights / weights.sum()
 
 
 @torch.inference_mode()
@@ -173,7 +119,7 @@ def model(gain: float, input_amplitude: float) -> Activity:
         states=states[..., :SHOWN_UNITS].numpy(),
         distances=(states[0] - states[1]).square().mean(-1).sqrt().numpy(),
         exponents=spectrum.exponents[0].numpy(),
-        at_rest=exponents_at_rest(gain, UNITS, EXPONENTS),
+        at_rest=circular_law_exponents(gain, UNITS, EXPONENTS).numpy(),
         mean_field=mean_field_exponent(gain, input_amplitude),
     )
 
@@ -187,13 +133,11 @@ class Picture:
             self.figure.get_layout_engine().set(wspace=0.06)
             course, spectrum = self.figure.subplots(1, 2)
             self.moving = *self._build_course(course), *self._build_spectrum(spectrum)
-            for axes, columns in ((course, 2), (spectrum, 1)):
-                axes.legend(
-                    loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=8.5, labelspacing=0.3
-                )
+            legend_above(course, columns=2)
+            legend_above(spectrum, columns=1)
 
     def _build_course(self, axes: Axes) -> tuple[Artist, ...]:
-        bases = APART * np.arange(SHOWN_UNITS)[::-1]
+        bases = TRACE_SPACING * np.arange(SHOWN_UNITS)[::-1]
         self._runs = [
             [axes.plot([], [], style, color=PALETTE[colour], linewidth=1.5)[0] for _ in bases]
             for style, colour in (("-", "blue"), ("--", "vermilion"))
@@ -207,7 +151,7 @@ class Picture:
         return *self._runs[0], *self._runs[1]
 
     def _build_spectrum(self, axes: Axes) -> tuple[Artist, ...]:
-        axes.axhline(0, color=PALETTE["black"], linewidth=0.8)
+        plot_reference(axes)
         ranks = np.arange(EXPONENTS) + 1
         (self._exponents,) = axes.plot(
             ranks, 0 * ranks, "o", color=PALETTE["blue"], markersize=4.5, label="measured"
@@ -239,15 +183,16 @@ class Picture:
             f"units: nearby states {_fate(result.exponents[0])}. "
             f"At rest it would be ln g = {math.log(result.gain):.3f}; "
             f"mean-field theory gives {result.mean_field:.3f} for this input and many units. "
-            f"Exponents above zero: {np.count_nonzero(result.exponents > UNDECIDED)}. "
+            f"Exponents above zero: {np.count_nonzero(result.exponents > RESOLUTION)}. "
             f"The two runs start {result.distances[0]:.2g} apart, "
-            f"and are {result.distances[-LATE:].mean():.2g} apart over the last {LATE} steps shown."
+            f"and are {result.distances[-LATE_STEPS:].mean():.2g} apart "
+            f"over the last {LATE_STEPS} steps shown."
         )
 
 
 def _fate(exponent: float) -> str:
     """What an exponent means for two states that begin close to each other."""
-    if abs(exponent) <= UNDECIDED:
+    if abs(exponent) <= RESOLUTION:
         return "keep their distance"
     return "part" if exponent > 0 else "meet"
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from helpers.explorers.controls import Choice, Slider
-from helpers.explorers.explorer import Explorer
+from helpers.explorers.drawing import legend_above, outline, plot_reference
+from helpers.explorers.engine import Choice, Explorer, Slider
 from helpers.figures import PALETTE, theme
 from helpers.recurrent import VanillaRNN, gradient_profile, spectral_radius_, step_jacobians
 
@@ -48,15 +48,15 @@ CONTROLS = (
 class Fading:
     """How a gradient changes on its way into the past, and the eigenvalues that explain it.
 
-    Parameters
+    Attributes
     ----------
     spectral_radius, spectral_norm : float
         Of W_hh.
-    sizes : array of shape (16, T + 1)
+    sizes : array (16, T + 1)
         ‖∂L/∂h_{T-k}‖ of each series at `[:, k]`, as multiples of that at the end, k = 0.
-    eigenvalues : complex array of shape (32,)
+    eigenvalues : array (32,), complex
         Of W_hh.
-    step_eigenvalues : complex array of shape (32,)
+    step_eigenvalues : array (32,), complex
         Of the last step's Jacobian ∂h_T/∂h_{T-1}, in the first series.
     """
 
@@ -73,7 +73,7 @@ class Fading:
 
     @property
     def median(self) -> np.ndarray:
-        """Over the series, shape (T + 1,)."""
+        """The sizes' median (T + 1,) over the series."""
         return np.median(self.sizes, axis=0)
 
     @property
@@ -112,12 +112,13 @@ def network(spectral_radius: float, input_gain: float, activation: str) -> Vanil
 
 
 def model(spectral_radius: float, input_gain: float, activation: str, length: float) -> Fading:
-    r"""Follow the gradient of one number read off the last state back to the first.
+    """Follow the gradient of one number read off the last state back to the first.
 
-    .. math:: L = c^\top h_T, \quad \lVert c \rVert = 1, \qquad
-              \lVert W_{hh} \rVert_2^k \ge \left\lVert \frac{\partial L}{\partial h_{T-k}} \right\rVert
+    ::
 
-    where the right side is 1 at k = 0, and the bound holds because no :math:`|\varphi'|` exceeds 1.
+        L = cᵀ h_T,  ‖c‖ = 1        ‖∂L/∂h_{T-k}‖ ≤ ‖W_hh‖₂ᵏ
+
+    The left side is 1 at k = 0, and the bound holds because no |φ'| exceeds 1.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def model(spectral_radius: float, input_gain: float, activation: str, length: fl
 
 @torch.no_grad()
 def _last_jacobian(net: VanillaRNN, x: Tensor, h0: Tensor) -> Tensor:
-    """∂h_T/∂h_{T-1} of one series, shape (32, 32)."""
+    """∂h_T/∂h_{T-1} (32, 32) of one series."""
     before = net(x[:, :-1], h0)[:, -1]
     return step_jacobians(net, x[:, -1:], h0=before)[0, 0]
 
@@ -157,13 +158,11 @@ class Picture:
             self.figure = Figure(figsize=(7.4, 4.0))
             profile, plane = self.figure.subplots(1, 2, width_ratios=(6, 5))
             self.moving = *self._build_profile(profile), *self._build_plane(plane)
-            for axes, columns in ((profile, 2), (plane, 1)):
-                axes.legend(
-                    loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=8.5, labelspacing=0.3
-                )
+            legend_above(profile, columns=2)
+            legend_above(plane, columns=1)
 
     def _build_profile(self, axes: Axes) -> tuple[Artist, ...]:
-        axes.axhline(1, color=PALETTE["black"], linewidth=0.8)
+        plot_reference(axes, height=1)
         (self._band,) = axes.fill([], [], color=PALETTE["sky"], alpha=0.4, linewidth=0, label="16 series")
         (self._median,) = axes.plot([], [], "-", color=PALETTE["blue"], label="their median")
         (self._radius,) = axes.plot([], [], "--", color=PALETTE["vermilion"], label="ρᵏ")
@@ -191,10 +190,11 @@ class Picture:
     def draw(self, result: Fading) -> None:
         """Move the profile with its band, the two powers, and both sets of eigenvalues."""
         steps = STEPS[: result.length + 1]
-        self._band.set_xy(_outline(steps, _within_range(result.sizes)))
-        self._median.set_data(steps, _within_range(result.median))
-        self._radius.set_data(steps, _within_range(result.spectral_radius**steps))
-        self._bound.set_data(steps, _within_range(result.spectral_norm**steps))
+        sizes = _clip_to_range(result.sizes)
+        self._band.set_xy(outline(steps, sizes.min(0), sizes.max(0)))
+        self._median.set_data(steps, _clip_to_range(result.median))
+        self._radius.set_data(steps, _clip_to_range(result.spectral_radius**steps))
+        self._bound.set_data(steps, _clip_to_range(result.spectral_norm**steps))
         for points, eigenvalues in (
             (self._recurrent, result.eigenvalues),
             (self._step, result.step_eigenvalues),
@@ -215,16 +215,10 @@ class Picture:
         )
 
 
-def _within_range(sizes: np.ndarray) -> np.ndarray:
+def _clip_to_range(sizes: np.ndarray) -> np.ndarray:
     """A logarithmic axis has no place for 0: whatever leaves the picture stops just outside it."""
     low, high = SIZE_RANGE
     return np.clip(sizes, low / 10, high * 10)
-
-
-def _outline(steps: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The corners of the band from the smallest to the largest size, forth and back."""
-    forth, back = np.column_stack([steps, sizes.min(0)]), np.column_stack([steps, sizes.max(0)])
-    return np.concatenate([forth, back[::-1]])
 
 
 def _leaves(sizes: np.ndarray) -> str:

@@ -12,13 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from helpers.explorers.controls import Slider
-from helpers.explorers.explorer import Explorer
+from helpers.explorers.drawing import legend_of_figure, outline
+from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.results import Filtered, Smoothed
-from helpers.statespace.smoother import rts_smoother
+from helpers.statespace import Filtered, LinearGaussian, Smoothed, kalman_filter, rts_smoother
 
 DAYS = np.arange(90)
 GAP_START = 30
@@ -55,7 +52,13 @@ CONTROLS = (
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """The state of each day, as a mean with a standard deviation; arrays of shape (90,), bpm."""
+    """The state of each day, as a mean with a standard deviation.
+
+    Attributes
+    ----------
+    mean, deviation : array (90,)
+        Of the rate, bpm.
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -83,17 +86,17 @@ class Estimate:
 class Tracking:
     """A wandering heart rate, its readings, and what filter and smoother make of them.
 
-    Parameters
+    Attributes
     ----------
-    truth, readings : array of shape (90,)
+    truth, readings : array (90,)
         The rate of each day and the watch's reading of it, read or not, bpm.
-    observed : bool array of shape (90,)
+    observed : array (90,), bool
         True where the reading reached the filter.
     gap_length : float
         Days without any reading, from day 30 on.
     filtered, smoothed : Estimate
         Of each day's rate, given the readings up to that day, and given all of them.
-    gain : array of shape (90,)
+    gain : array (90,)
         How much of an innovation enters the filtered mean; 0 where nothing was read.
     steady_state_gain : float
         What the gain tends to while every day is read.
@@ -140,7 +143,11 @@ def observe(gap_length: float, missing_share: float) -> Tensor:
 
 
 def local_level(process_noise: float, observation_noise: float) -> LinearGaussian:
-    r"""A level that wanders and is read with noise: :math:`h_t = h_{t-1} + w_t`, :math:`y_t = h_t + v_t`.
+    """A level that wanders and is read with noise.
+
+    ::
+
+        h_t = h_{t-1} + w_t        x_t = h_t + v_t
 
     Parameters
     ----------
@@ -159,18 +166,18 @@ def local_level(process_noise: float, observation_noise: float) -> LinearGaussia
 
 
 def steady_state_gain(process_noise: float, observation_noise: float) -> float:
-    r"""The gain of a local level that has been read for long, a function of q / r alone.
+    """The gain of a local level that has been read for long, a function of q / r alone.
 
-    The predicted variance P solves the Riccati equation :math:`P = P - P^2 / (P + r^2) + q^2`, so that
+    The predicted variance P solves the Riccati equation P = P - P² / (P + r²) + q², so that ::
 
-    .. math:: K = \frac{P}{P + r^2}, \qquad P = \tfrac12 \left(q^2 + q \sqrt{q^2 + 4 r^2}\right)
+        K = P / (P + r²)        P = ½ (q² + q √(q² + 4 r²))
     """
     variance = (process_noise**2 + process_noise * math.hypot(process_noise, 2 * observation_noise)) / 2
     return variance / (variance + observation_noise**2)
 
 
 def gain(filtered: Filtered) -> np.ndarray:
-    r"""Gain of a scalar filter at each step, :math:`K_t = P_t^- / S_t`; 0 where nothing was read."""
+    """Gain (90,) of a scalar filter: predicted variance over innovation variance; 0 where nothing is read."""
     ratio = filtered.predicted_covariance / filtered.innovation_covariance
     return torch.where(filtered.mask, ratio.squeeze(-1), 0.0)[0, :, 0].numpy()
 
@@ -222,9 +229,7 @@ class Picture:
             above, below = self.figure.subplots(2, sharex=True, height_ratios=(5, 2))
             self._gaps = [self._build_gap(axes) for axes in (above, below)]
             moving = *self._build_rates(above), *self._build_gain(below)
-            self.figure.legend(
-                loc="outside upper center", ncols=4, fontsize=8.5, handlelength=2.2, columnspacing=1.4
-            )
+            legend_of_figure(self.figure, column_spacing=1.4)
         self.moving = *self._gaps, *moving
 
     def _build_gap(self, axes: Axes) -> Artist:
@@ -260,7 +265,7 @@ class Picture:
         self._filtered.set_data(DAYS, result.filtered.mean)
         self._smoothed.set_data(DAYS, result.smoothed.mean)
         self._edges.set_data(*_edges(result.filtered))
-        self._band.set_xy(_outline(result.smoothed))
+        self._band.set_xy(outline(DAYS, result.smoothed.low, result.smoothed.high))
         self._gain.set_data(result.gain)
         self._steady.set_ydata([result.steady_state_gain] * 2)
 
@@ -281,12 +286,6 @@ class Picture:
 def _edges(estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
     """Both edges of a band as one line that is broken between them."""
     return np.concatenate([DAYS, [np.nan], DAYS]), np.concatenate([estimate.low, [np.nan], estimate.high])
-
-
-def _outline(estimate: Estimate) -> np.ndarray:
-    """The corners of a band, along its lower edge and back along the upper, shape (180, 2)."""
-    forth, back = np.column_stack([DAYS, estimate.low]), np.column_stack([DAYS, estimate.high])
-    return np.concatenate([forth, back[::-1]])
 
 
 def explorer() -> Explorer:

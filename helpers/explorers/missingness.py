@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from helpers.data import DetectionLimit, Incomplete, Logistic, mar, mcar, mnar
-from helpers.explorers.censored_fit import fit_censored_gaussian
-from helpers.explorers.controls import Choice, Slider
-from helpers.explorers.explorer import Explorer
+from helpers.explorers.drawing import legend_of_figure
+from helpers.explorers.engine import Choice, Explorer, Slider
 from helpers.figures import MARKERS, PALETTE, theme
+from helpers.observation import fit_censored_gaussian
 
 PATIENTS = 2000
 MEDIAN = 4.0
@@ -56,7 +56,13 @@ CONTROLS = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of log concentrations minus the true one, and the ends of its 95 % confidence interval."""
+    """A mean of log concentrations minus the true one, and the ends of its 95 % confidence interval.
+
+    Attributes
+    ----------
+    bias, low, high : float
+        Log units.
+    """
 
     bias: float
     low: float
@@ -67,11 +73,11 @@ class Estimate:
 class Outcome:
     """What was true, what was observed, and what each analysis makes of it; all in log mg/L.
 
-    Parameters
+    Attributes
     ----------
-    truth : array of shape (2000,)
+    truth : array (2000,)
         Log concentrations without measurement error.
-    observed : array of shape (n,)
+    observed : array (n,)
         Those that were measured, with their error.
     log_limit : float
         The limit, where a line marks it.
@@ -128,7 +134,7 @@ def complete_cases(observed: Tensor) -> tuple[float, float]:
     return float(observed.mean()), float(observed.std()) / math.sqrt(len(observed))
 
 
-def mean_imputed(observed: Tensor, patients: int) -> tuple[float, float, float]:
+def impute_mean(observed: Tensor, patients: int) -> tuple[float, float, float]:
     """Mean, claimed standard error, and standard deviation once each gap is filled with the observed mean.
 
     The mean stays; the spread shrinks, and the error that it claims with it.
@@ -137,7 +143,7 @@ def mean_imputed(observed: Tensor, patients: int) -> tuple[float, float, float]:
     return float(observed.mean()), spread / math.sqrt(patients), spread
 
 
-def adjusted(observed: Tensor, severity: Tensor, mask: Tensor) -> tuple[float, float]:
+def adjust_for_severity(observed: Tensor, severity: Tensor, mask: Tensor) -> tuple[float, float]:
     """The mean that a regression on severity predicts for all patients, and its standard error.
 
     The regression is fitted to the observed; under MAR it holds for the others too.
@@ -170,12 +176,13 @@ def model(mechanism: str, limit: float, noise: float) -> Outcome:
     log_limit = math.log(limit)
     mask = _observe(mechanism, measured, severity, log_limit)
     observed = measured[mask]
-    imputed_mean, imputed_error, imputed_spread = mean_imputed(observed, PATIENTS)
+    imputed_mean, imputed_error, imputed_spread = impute_mean(observed, PATIENTS)
+    censored = fit_censored_gaussian(observed, PATIENTS - len(observed), log_limit)
     found = (
         complete_cases(observed),
         (imputed_mean, imputed_error),
-        adjusted(observed, severity, mask),
-        fit_censored_gaussian(observed, PATIENTS - len(observed), log_limit),
+        adjust_for_severity(observed, severity, mask),
+        (censored.mean, censored.standard_error),
     )
     return Outcome(
         truth=truth.numpy(),
@@ -220,9 +227,7 @@ class Picture:
         axes.set_xticks(np.log(TICKS), [f"{tick:g}" for tick in TICKS])
         axes.set(xlim=(BINS[0], BINS[-1]), ylim=(0, 1.25 * counts.max()))
         axes.set(xlabel="concentration [mg/L], logarithmic", ylabel="patients")
-        self.figure.legend(
-            loc="outside upper center", ncols=4, fontsize=8.5, handlelength=2.2, columnspacing=1.2
-        )
+        legend_of_figure(self.figure, column_spacing=1.2)
         self._spread_heights = 1.1 * counts.max(), 1.18 * counts.max()
         return self._observed, truth, true_mean, self._mean, self._limit, *self._spreads
 

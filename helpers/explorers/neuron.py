@@ -10,8 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.dynamics import FixedPoints, Map, fixed_points
-from helpers.explorers.controls import Slider
-from helpers.explorers.explorer import Explorer
+from helpers.explorers.drawing import (
+    UNSTABLE,
+    legend_above,
+    name_region,
+    plot_fixed_points,
+    plot_reference,
+    plot_settings,
+)
+from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
 
 STEPS = 60
@@ -20,7 +27,6 @@ STARTS = torch.linspace(-1, 1, 9, dtype=torch.float64).unsqueeze(1)
 """Where the search for fixed points begins."""
 NEWTON_STEPS = 24
 """Enough to find every fixed point at every stop; what still moves then is near none of them."""
-STABLE, UNSTABLE, MARGINAL = "stable", "unstable", "marginal"
 WEIGHTS, BIASES = (-2.0, 3.0), (-2.0, 2.0)
 
 CONTROLS = (
@@ -47,17 +53,17 @@ CONTROLS = (
 class Motion:
     """The map of one neuron, its fixed points, and one run of it.
 
-    Parameters
+    Attributes
     ----------
     weight, bias : float
         w and b.
-    after : array of shape (201,)
+    after : array (201,)
         h' = tanh(w h + b) where h is one of `GRID`.
-    fixed : array of shape (N,)
+    fixed : array (N,)
         The fixed points in ascending order; N is 1 or 3.
     stability : tuple of N str
         `stable`, `unstable` or `marginal`.
-    states : array of shape (61,)
+    states : array (61,)
         h_0 … h_60 of a run, noise included.
     """
 
@@ -68,13 +74,13 @@ class Motion:
     stability: tuple[str, ...]
     states: np.ndarray
 
-    def those(self, stability: str) -> np.ndarray:
-        """The fixed points of one kind."""
-        return self.fixed[np.array(self.stability) == stability]
+    def fixed_points(self, kind: str) -> np.ndarray:
+        """The fixed points (·,) of one kind."""
+        return self.fixed[np.array(self.stability) == kind]
 
     @property
     def cobweb(self) -> np.ndarray:
-        """Corners (h_0, h_0), (h_0, h_1), (h_1, h_1), … of the staircase between map and diagonal."""
+        """The corners (h_0, h_0), (h_0, h_1), (h_1, h_1), … (121, 2) of the stairs from map to diagonal."""
         twice = np.repeat(self.states, 2)
         return np.column_stack([twice[:-1], twice[1:]])
 
@@ -84,19 +90,19 @@ class Motion:
         return int(np.count_nonzero(np.diff(np.signbit(self.states))))
 
 
-def critical_bias(weight, slope: float):
-    r"""The size of the bias at which a fixed point has a given slope.
+def critical_bias(weight: float | np.ndarray, slope: float) -> float | np.ndarray:
+    """The size of the bias at which a fixed point has a given slope.
 
-    The map's slope is :math:`w (1 - h'^2)`, so that at a fixed point of slope s
+    The map's slope is w (1 - h'²), so that at a fixed point of slope s ::
 
-    .. math:: h = \sqrt{1 - s/w}, \qquad b = \pm (\operatorname{artanh} h - w h)
+        h = √(1 - s/w)        b = ± (artanh h - w h)
 
     At slope 1 two fixed points meet and vanish: the folds, for w ≥ 1, whose cusp is the pitchfork at w = 1.
     At slope -1 a fixed point gives way to a cycle of two: the period doubling, for w ≤ -1.
 
     Parameters
     ----------
-    weight : float or array
+    weight : float or array (...)
         w; at least 1 for slope 1, at most -1 for slope -1.
     slope : float
         s, 1 or -1.
@@ -105,7 +111,7 @@ def critical_bias(weight, slope: float):
     return np.abs(np.arctanh(h) - weight * h)
 
 
-def rest(weight: float, bias: float) -> FixedPoints:
+def find_rest_states(weight: float, bias: float) -> FixedPoints:
     """The fixed points of the neuron without noise."""
 
     def step(h):
@@ -124,8 +130,8 @@ def _shocks() -> np.ndarray:
     return torch.randn(STEPS, generator=generator, dtype=torch.float64).numpy()
 
 
-def run(weight: float, bias: float, start: float, noise: float) -> np.ndarray:
-    """States of :math:`h_t = tanh(w h_{t-1} + b + σ z_t)`, shape (61,)."""
+def simulate(weight: float, bias: float, start: float, noise: float) -> np.ndarray:
+    """The states (61,) of h_t = tanh(w h_{t-1} + b + σ z_t)."""
     states = [start]
     for shock in _shocks():
         states.append(np.tanh(weight * states[-1] + bias + noise * shock))
@@ -133,15 +139,15 @@ def run(weight: float, bias: float, start: float, noise: float) -> np.ndarray:
 
 
 def model(weight: float, bias: float, start: float, noise: float) -> Motion:
-    """Find where the neuron rests, and run it from one start; see `rest` and `run`."""
-    found = rest(weight, bias)
+    """Find where the neuron rests, and run it from one start; see `find_rest_states` and `simulate`."""
+    found = find_rest_states(weight, bias)
     return Motion(
         weight=weight,
         bias=bias,
         after=np.tanh(weight * GRID + bias),
         fixed=found.states[:, 0].numpy(),
         stability=found.stability,
-        states=run(weight, bias, start, noise),
+        states=simulate(weight, bias, start, noise),
     )
 
 
@@ -165,36 +171,27 @@ class Picture:
         (self._map,) = axes.plot([], [], "-", color=PALETTE["blue"], linewidth=2.2, label="tanh(w h + b)")
         (self._cobweb,) = axes.plot([], [], "-", color=PALETTE["orange"], linewidth=1.2, label="run")
         (self._start,) = axes.plot([], [], "^", color=PALETTE["orange"], markersize=8, label="start h₀")
-        self._fixed = {
-            kind: axes.plot([], [], marker, markersize=9, color=PALETTE["black"], mfc=face, label=kind)[0]
-            for kind, marker, face in (
-                (STABLE, "o", PALETTE["black"]), (UNSTABLE, "o", "white"), (MARGINAL, "D", PALETTE["grey"]),
-            )
-        }  # fmt: skip
+        self._fixed = plot_fixed_points(axes, UNSTABLE)
         axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08), aspect="equal")
         axes.set(xticks=(-1, -0.5, 0, 0.5, 1), yticks=(-1, -0.5, 0, 0.5, 1))
         axes.set(xlabel="state h [1]", ylabel="next state h' [1]")
-        _legend_above(axes, columns=3)
+        legend_above(axes, columns=3, narrow=True)
         return self._map, self._cobweb, self._start, *self._fixed.values()
 
     def _build_plane(self, axes: Axes) -> tuple[Artist, ...]:
         _draw_bifurcations(axes)
-        words = {"fontsize": 8.5, "ha": "center", "va": "center"}
-        axes.text(2.58, 0, "3 fixed\npoints", **words)
-        axes.text(-1.57, 0, "cycle\nof two", **words)
-        axes.text(0.4, 1.5, "1 fixed point", **words)
-        (self._here,) = axes.plot(
-            [0], [0], "P", color=PALETTE["vermilion"], ms=10, mec="white", label="(w, b)"
-        )
-        self._here.set_clip_on(False)
+        name_region(axes, 2.58, 0, "3 fixed\npoints")
+        name_region(axes, -1.57, 0, "cycle\nof two")
+        name_region(axes, 0.4, 1.5, "1 fixed point")
+        self._here = plot_settings(axes, "(w, b)")
         axes.set(xlim=WEIGHTS, ylim=BIASES, xticks=range(-2, 4), yticks=range(-2, 3))
         axes.set(xlabel="weight w [1]", ylabel="bias b [1]")
-        _legend_above(axes, columns=2)
+        legend_above(axes, columns=2, narrow=True)
         return (self._here,)
 
     def _build_course(self, axes: Axes) -> tuple[Artist, ...]:
         (self._course,) = axes.plot([], [], "-", color=PALETTE["orange"], marker=".", markersize=4)
-        axes.axhline(0, color=PALETTE["black"], linewidth=0.8)
+        plot_reference(axes)
         axes.set(xlim=(0, STEPS), ylim=(-1.08, 1.08), yticks=(-1, 0, 1), xticks=range(0, STEPS + 1, 20))
         axes.set(xlabel="step t", ylabel="state h [1]")
         return (self._course,)
@@ -205,7 +202,7 @@ class Picture:
         self._cobweb.set_data(*result.cobweb.T)
         self._start.set_data([result.states[0]], [result.states[0]])
         for kind, points in self._fixed.items():
-            points.set_data(result.those(kind), result.those(kind))
+            points.set_data(result.fixed_points(kind), result.fixed_points(kind))
         self._here.set_data([result.weight], [result.bias])
         self._course.set_data(range(STEPS + 1), result.states)
 
@@ -234,13 +231,6 @@ def _draw_bifurcations(axes: Axes) -> None:
         edge = np.concatenate([weights[::-1], weights]), np.concatenate([bias[::-1], -bias])
         axes.fill(*edge, color=PALETTE[colour], alpha=0.2, linewidth=0)
         axes.plot(*edge, style, color=PALETTE[colour], label=name)
-
-
-def _legend_above(axes: Axes, columns: int) -> None:
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=8.5,
-        columnspacing=1.2, labelspacing=0.3, handlelength=1.8,
-    )  # fmt: skip
 
 
 def _bifurcation(weight: float) -> str:

@@ -10,12 +10,21 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from helpers.dynamics import FixedPoints, Flow, fixed_points
-from helpers.explorers.controls import Slider
-from helpers.explorers.explorer import Explorer
+from helpers.dynamics import FixedPoints, Flow, fixed_points, stable_manifold
+from helpers.explorers.drawing import (
+    SADDLE,
+    STABLE,
+    legend_above,
+    name_region,
+    plot_fixed_points,
+    plot_reference,
+    plot_settings,
+)
+from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
-from helpers.systems import ToggleSwitch
+from helpers.systems import ToggleSwitch, critical_alpha
 
 EDGE = 7.0
 """What the picture shows of u and of v, from 0."""
@@ -27,9 +36,8 @@ STARTS = ((0.9, 0.1), (6.3, 2.2), (6.0, 5.2), (0.1, 0.6), (1.2, 6.4), (4.4, 6.2)
 HALF = len(STARTS) // 2
 NEWTON_STEPS = 32
 """Enough to find every fixed point at every stop."""
-SIDESTEP, STRIDE, STRIDES = 0.01, 0.5, 24
-"""Along the separatrix: off the saddle, then from point to point, so many times."""
-STABLE, SADDLE, MARGINAL = "stable", "saddle", "marginal"
+BORDER_LENGTH, BORDER_POINTS = 11.5, 24
+"""How far the border of the basins is followed on each side of the saddle, and by how many points."""
 ALPHAS, COEFFICIENTS = (0.5, 6.0), (1.0, 4.0)
 
 CONTROLS = (
@@ -52,23 +60,23 @@ CONTROLS = (
 class Switch:
     """A toggle switch: its vector field, where it rests, what divides its basins, and six trajectories.
 
-    Parameters
+    Attributes
     ----------
     synthesis, cooperativity : float
         α and n.
-    directions : array of shape (196, 2)
+    directions : array (196, 2)
         (u', v') / ‖(u', v')‖ at the points of `_grid`.
-    nullcline : array of shape (141,)
+    nullcline : array (141,)
         α / (1 + xⁿ) at `LEVELS`: u' = 0 as a function of v, and v' = 0 as a function of u.
-    fixed : array of shape (N, 2)
+    fixed : array (N, 2)
         The fixed points in the order of u; N is 1 or 3.
-    growth : array of shape (N,)
+    growth : array (N,)
         The largest real part of each one's eigenvalues, per lifetime.
     stability : tuple of N str
         `stable`, `saddle` or `marginal`.
-    separatrix : array of shape (49, 2) or (0, 2)
+    separatrix : array (49, 2) or (0, 2)
         Points on the border of the two basins, both coordinates ascending; none where there is one basin.
-    trajectories : array of shape (6, 301, 2)
+    trajectories : array (6, 301, 2)
         u and v from each of `STARTS`, at `TIMES`, noise included.
     """
 
@@ -82,9 +90,9 @@ class Switch:
     separatrix: np.ndarray
     trajectories: np.ndarray
 
-    def those(self, stability: str) -> np.ndarray:
-        """The fixed points of one kind, (·, 2)."""
-        return self.fixed[np.array(self.stability) == stability]
+    def fixed_points(self, kind: str) -> np.ndarray:
+        """The fixed points (·, 2) of one kind."""
+        return self.fixed[np.array(self.stability) == kind]
 
     @property
     def is_bistable(self) -> bool:
@@ -92,41 +100,24 @@ class Switch:
         return len(self.separatrix) > 0
 
     @property
-    def way_to_saddle(self) -> float:
+    def distance_to_saddle(self) -> float:
         """How far from the saddle its nearest stable state lies; only where there are two."""
-        return float(np.linalg.norm(self.those(STABLE) - self.those(SADDLE), axis=-1).min())
+        ways = self.fixed_points(STABLE) - self.fixed_points(SADDLE)
+        return float(np.linalg.norm(ways, axis=-1).min())
 
     @property
     def u_wins(self) -> np.ndarray:
-        """Whether each trajectory, at each time, is where u would win without noise, (6, 301)."""
+        """Whether each trajectory, at each time, is where u would win without noise (6, 301)."""
         u, v = np.moveaxis(self.trajectories, -1, 0)
         return v < np.interp(u, *self.separatrix.T) if self.is_bistable else np.zeros(u.shape, bool)
 
     @property
-    def switched(self) -> int:
+    def switches(self) -> int:
         """How many trajectories end in another basin than they began in."""
         return int(np.count_nonzero(self.u_wins[:, 0] != self.u_wins[:, -1]))
 
 
-def critical_alpha(n):
-    r"""The α at which one stable state becomes two, for a Hill coefficient n > 1.
-
-    Where u = v = s, the eigenvalues are :math:`-1 \pm n s^n / (1 + s^n)`. The larger one is zero at
-
-    .. math:: s^n = \frac{1}{n - 1}, \qquad
-              \alpha = s (1 + s^n) = \frac{n}{n - 1} \left(\frac{1}{n - 1}\right)^{1/n}
-
-    a pitchfork, at α = 2 for n = 2.
-
-    Parameters
-    ----------
-    n : float or array
-        Above 1. With n = 1 there is one stable state at every α.
-    """
-    return n / (n - 1) * (n - 1) ** (-1 / n)
-
-
-def rest(system: ToggleSwitch) -> FixedPoints:
+def find_rest_states(system: ToggleSwitch) -> FixedPoints:
     """The fixed points, sought from all along the nullcline v' = 0, on which they lie, and the line u = v.
 
     Of equal genes, one fixed point has u = v. Near the pitchfork only starts on that line lead to it surely.
@@ -138,41 +129,18 @@ def rest(system: ToggleSwitch) -> FixedPoints:
 
 
 def separatrix(system: ToggleSwitch, saddle: Tensor) -> Tensor:
-    """The saddle's stable manifold, on which a trajectory goes to neither stable state, (49, 2).
+    """The border of the two basins (49, 2): the saddle's stable manifold, both coordinates ascending."""
 
-    Followed backwards in time and at unit speed, y' = -f(y) / ‖f(y)‖, from both sides of the saddle along its
-    stable eigenvector. Backwards, the manifold attracts what is near it.
+    def field(t: float, y: Tensor) -> Tensor:
+        return system(t, y.clamp_min(0))  # beyond the axes, as on them: that far nobody looks
 
-    Parameters
-    ----------
-    system : callable
-        f, with its `jacobian`.
-    saddle : Tensor (2,)
-        Its u and v.
-    """
-    eigenvalues, eigenvectors = torch.linalg.eig(system.jacobian(0.0, saddle[None])[0])
-    stable = eigenvectors[:, eigenvalues.real.argmin()].real
-    onwards = stable * stable[0].sign()
-
-    def backwards(t: float, y: Tensor) -> Tensor:
-        return -unit(system(t, y.clamp_min(0)))  # beyond the axes, as on them: that far nobody looks
-
-    step = Flow(backwards).every(STRIDE).step
-    points = [saddle + SIDESTEP * torch.stack([-onwards, onwards])]
-    for _ in range(STRIDES - 1):
-        points.append(step(points[-1]))
-    behind, ahead = torch.stack(points, dim=1)  # each (24, 2)
-    return torch.cat([behind.flip(0), saddle[None], ahead])
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors (B, 2) of length 1 in the same directions; zero stays zero."""
-    return torch.nn.functional.normalize(vectors, dim=-1)
+    flow = Flow(field, system.jacobian)
+    return stable_manifold(flow, saddle, length=BORDER_LENGTH, points=BORDER_POINTS)
 
 
 @cache
 def _grid() -> Tensor:
-    """The points (u, v) of the vector field, (196, 2)."""
+    """The points (u, v) (196, 2) of the vector field."""
     levels = EDGE * (torch.arange(14, dtype=torch.float64) + 0.5) / 14
     return torch.cartesian_prod(levels, levels)
 
@@ -187,11 +155,12 @@ def _shocks() -> Tensor:
     return torch.randn(STEPS, len(STARTS), 2, generator=generator, dtype=torch.float64)
 
 
-def run(system: ToggleSwitch, noise: float) -> Tensor:
-    r"""Trajectories from `STARTS` by the Euler-Maruyama method, (6, 301, 2); without noise, Euler's.
+def simulate(system: ToggleSwitch, noise: float) -> Tensor:
+    """Trajectories (6, 301, 2) from `STARTS` by the Euler-Maruyama method; without noise, Euler's.
 
-    .. math:: y_{k+1} = \left| y_k + \Delta t\, f(y_k) + \sigma \sqrt{\Delta t}\, z_k \right|,
-              \qquad z_k \sim N(0, 1)
+    ::
+
+        y_{k+1} = |y_k + Δt f(y_k) + σ √Δt z_k|        z_k ~ N(0, 1)
 
     Concentrations are not negative: what noise would carry below zero is reflected.
 
@@ -211,22 +180,22 @@ def run(system: ToggleSwitch, noise: float) -> Tensor:
     return torch.stack(states, dim=1)
 
 
-@torch.inference_mode()  # nothing is differentiated; without its records a picture takes a sixth less time
+@torch.inference_mode()
 def model(synthesis: float, cooperativity: float, noise: float) -> Switch:
-    """Find where the switch rests, what divides its basins, and run it; see `rest`, `separatrix`, `run`."""
+    """Find where the switch rests, follow the border of its basins, and run it."""
     system = ToggleSwitch(synthesis, cooperativity)
-    found = rest(system)
+    found = find_rest_states(system)
     saddles = found.states[[kind == SADDLE for kind in found.stability]]  # (1, 2) or (0, 2)
     return Switch(
         synthesis=synthesis,
         cooperativity=cooperativity,
-        directions=unit(system(0.0, _grid())).numpy(),
+        directions=normalize(system(0.0, _grid()), dim=-1).numpy(),
         nullcline=synthesis / (1 + LEVELS**cooperativity),
         fixed=found.states.numpy(),
         growth=found.eigenvalues.real.amax(-1).numpy(),
         stability=found.stability,
         separatrix=(separatrix(system, saddles[0]) if len(saddles) else saddles).numpy(),
-        trajectories=run(system, noise).numpy(),
+        trajectories=simulate(system, noise).numpy(),
     )
 
 
@@ -261,17 +230,12 @@ class Picture:
         self._paths = _plot_trajectories(axes)
         for path in self._paths:
             path.set(linewidth=0.8, alpha=0.6, marker="^", markevery=[0], zorder=1.8)
-        self._fixed = {
-            kind: axes.plot([0], [0], marker, markersize=9, color=PALETTE["black"], mfc=face, label=kind)[0]
-            for kind, marker, face in (
-                (STABLE, "o", PALETTE["black"]), (SADDLE, "o", "white"), (MARGINAL, "D", PALETTE["grey"]),
-            )
-        }  # fmt: skip
+        self._fixed = plot_fixed_points(axes, SADDLE)
         for points in self._fixed.values():
             points.set_clip_on(False)
         axes.set(xlim=(0, EDGE), ylim=(0, EDGE), aspect="equal", xticks=range(8), yticks=range(8))
         axes.set(xlabel="u [half-repressing amounts]", ylabel="v [half-repressing amounts]")
-        _legend_above(axes, columns=3)
+        legend_above(axes, columns=3, narrow=True)
         lines = (self._u_rests, self._v_rests, self._separatrix)
         return *self._basins, self._field, *lines, *self._paths, *self._fixed.values()
 
@@ -279,25 +243,22 @@ class Picture:
         n = np.linspace(1.3, COEFFICIENTS[1], 100)
         axes.fill_between(n, critical_alpha(n), 99, color=PALETTE["blue"], alpha=0.2, linewidth=0)
         axes.plot(n, critical_alpha(n), "-", color=PALETTE["blue"], label="pitchfork")
-        axes.text(2.9, 3.9, "two stable states", fontsize=8.5, ha="center", va="center")
-        axes.text(2.0, 0.5, "one stable state", fontsize=8.5, ha="center", va="center")
-        (self._here,) = axes.plot(
-            [0], [0], "P", color=PALETTE["vermilion"], ms=10, mec="white", label="(n, α)"
-        )
-        self._here.set_clip_on(False)
+        name_region(axes, 2.9, 3.9, "two stable states")
+        name_region(axes, 2.0, 0.5, "one stable state")
+        self._here = plot_settings(axes, "(n, α)")
         axes.set(xlim=COEFFICIENTS, ylim=(0, ALPHAS[1]), xticks=range(1, 5), yticks=range(0, 7, 2))
         axes.set(xlabel="cooperativity n [1]", ylabel="synthesis α [1/lifetime]")
-        _legend_above(axes, columns=2)
+        legend_above(axes, columns=2, narrow=True)
         return (self._here,)
 
     def _build_course(self, axes: Axes) -> tuple[Artist, ...]:
-        axes.axhline(0, color=PALETTE["black"], linewidth=0.8)
+        plot_reference(axes)
         self._courses = _plot_trajectories(axes)
         for index, label in ((0, "from u > v"), (HALF, "from v > u")):
             self._courses[index].set_label(label)
         axes.set(xlim=(0, TIMES[-1]), ylim=(-8.0, 8.0), xticks=range(0, 31, 10), yticks=(-6, -3, 0, 3, 6))
         axes.set(xlabel="time t [lifetimes]", ylabel="u - v [1]")
-        _legend_above(axes, columns=2)
+        legend_above(axes, columns=2, narrow=True)
         return tuple(self._courses)
 
     def draw(self, result: Switch) -> None:
@@ -309,7 +270,7 @@ class Picture:
         for basin, corner in zip(self._basins, ((99, -99), (-99, 99)), strict=True):
             basin.set_xy([*result.separatrix, corner])
         for kind, points in self._fixed.items():
-            points.set_data(*result.those(kind).T)
+            points.set_data(*result.fixed_points(kind).T)
         for path, course, states in zip(self._paths, self._courses, result.trajectories, strict=True):
             path.set_data(*states.T)
             course.set_data(TIMES, states[:, 0] - states[:, 1])
@@ -326,13 +287,6 @@ def _plot_trajectories(axes: Axes) -> list[Artist]:
     return [
         axes.plot([], [], linestyle=style, color=PALETTE[colour], linewidth=1.1)[0] for style, colour in looks
     ]
-
-
-def _legend_above(axes: Axes, columns: int) -> None:
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=8.5,
-        columnspacing=1.2, labelspacing=0.3, handlelength=1.8,
-    )  # fmt: skip
 
 
 def _settle(figure: Figure) -> None:
@@ -363,8 +317,8 @@ def _fate(result: Switch) -> str:
     if not result.is_bistable:
         return "All trajectories are drawn to one place: where they began is forgotten."
     return (
-        f"From either stable state to the saddle it is {result.way_to_saddle:.2f}. "
-        f"Of {len(STARTS)} trajectories, {result.switched} end in another basin "
+        f"From either stable state to the saddle it is {result.distance_to_saddle:.2f}. "
+        f"Of {len(STARTS)} trajectories, {result.switches} end in another basin "
         f"than they began in after {TIMES[-1]:.0f} lifetimes."
     )
 

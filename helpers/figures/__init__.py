@@ -1,7 +1,17 @@
 """One look for every figure of the book, and a way to show a figure that a screen reader can read too."""
 
-from helpers.figures.output import image_bundle, png_bytes, show
+from helpers.figures.output import PIXELS_PER_INCH, image_bundle, png_bytes, show
 from helpers.figures.style import LINE_STYLES, MARKERS, PALETTE, theme
 from helpers.figures.table import Table
 
-__all__ = ["LINE_STYLES", "MARKERS", "PALETTE", "Table", "image_bundle", "png_bytes", "show", "theme"]
+__all__ = [
+    "LINE_STYLES",
+    "MARKERS",
+    "PALETTE",
+    "PIXELS_PER_INCH",
+    "Table",
+    "image_bundle",
+    "png_bytes",
+    "show",
+    "theme",
+]

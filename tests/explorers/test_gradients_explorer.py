@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from helpers.explorers import extreme_settings, gradients
-from helpers.explorers.picture import Blitted
+from helpers.explorers.engine import Blitted
 
 DEFAULTS = {control.name: control.value for control in gradients.CONTROLS}
 SETTINGS = [DEFAULTS, *extreme_settings(gradients.CONTROLS)]

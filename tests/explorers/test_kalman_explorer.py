@@ -1,5 +1,4 @@
 import math
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -7,11 +6,10 @@ import torch
 from scipy.linalg import solve_discrete_are
 from scipy.stats import multivariate_normal
 
-from helpers.explorers import Explorer, Slider, extreme_settings, kalman
+from helpers.explorers import extreme_settings, kalman
+from helpers.explorers.engine import Blitted
 from helpers.explorers.kalman import DAYS, Estimate
-from helpers.explorers.picture import Blitted
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.linear_gaussian import LinearGaussian
+from helpers.statespace import LinearGaussian, kalman_filter
 
 DEFAULTS = {control.name: control.value for control in kalman.CONTROLS}
 COMPLETE = {"gap_length": 0.0, "missing_share": 0.0}
@@ -207,21 +205,3 @@ def test_words_say_what_the_picture_shows(drawing):
     assert words.startswith("90 of 90 daily readings")
     golden = (math.sqrt(1 + 4 * 3.0**2) - 1) / (2 * 3.0**2)
     assert f"would settle at {golden:.2f}; its last gain is {golden:.2f}" in words
-
-
-def test_the_last_bit_of_a_position_on_the_page_moves_nothing(monkeypatch):
-    widgets, seen, make = {}, [], Slider.widget
-    monkeypatch.setattr(Slider, "widget", lambda slider: widgets.setdefault(slider.name, make(slider)))
-    monkeypatch.setattr("helpers.explorers.explorer.display", Mock())
-
-    def model(**settings):
-        seen.append(settings)
-        return kalman.model(**settings)
-
-    Explorer(model, kalman.Picture, kalman.CONTROLS).show()
-    noise, sent_back = widgets["observation_noise"], math.nextafter(3.0, math.inf)
-    noise.value = sent_back
-    assert seen == [DEFAULTS]
-    noise.value = 3.25
-    noise.value = sent_back
-    assert seen == [DEFAULTS, DEFAULTS | {"observation_noise": 3.25}, DEFAULTS]

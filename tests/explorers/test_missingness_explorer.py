@@ -6,8 +6,8 @@ import torch
 from scipy.stats import truncnorm
 
 from helpers.explorers import extreme_settings, missingness
+from helpers.explorers.engine import Blitted
 from helpers.explorers.missingness import AT_RANDOM, BY_LIMIT, BY_SEVERITY, BY_VALUE
-from helpers.explorers.picture import Blitted
 
 LIMITS = [0.5, 1.0, 3.0, 4.0, 10.0]
 NOISES = [0.0, 0.2, 1.0]
@@ -66,7 +66,7 @@ def test_every_mechanism_hides_about_as_much_as_the_limit_would(mechanism):
 def test_mean_imputation_is_what_filling_the_gaps_gives():
     observed = torch.tensor([1.0, 4.0, 2.5], dtype=torch.float64)
     filled = torch.cat([observed, observed.mean().repeat(5)])
-    mean, standard_error, spread = missingness.mean_imputed(observed, patients=8)
+    mean, standard_error, spread = missingness.impute_mean(observed, patients=8)
     assert mean == pytest.approx(float(filled.mean()))
     assert spread == pytest.approx(float(filled.std()))
     assert standard_error == pytest.approx(float(filled.std()) / math.sqrt(8))

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from helpers.explorers import extreme_settings, neuron
-from helpers.explorers.neuron import MARGINAL, STABLE, UNSTABLE
-from helpers.explorers.picture import Blitted
+from helpers.explorers.drawing import MARGINAL, STABLE, UNSTABLE
+from helpers.explorers.engine import Blitted
 
 DEFAULTS = {control.name: control.value for control in neuron.CONTROLS}
 SETTINGS = [DEFAULTS, *extreme_settings(neuron.CONTROLS)]
@@ -70,8 +70,8 @@ def test_period_doubling_is_where_the_slope_is_minus_one(weight, sign):
     bias = sign * neuron.critical_bias(weight, -1)
     (h,) = roots(weight, bias)
     assert weight * (1 - h**2) == pytest.approx(-1, abs=1e-9)
-    assert neuron.rest(weight, bias * 1.01).stability == (STABLE,)
-    assert neuron.rest(weight, bias * 0.99).stability == (UNSTABLE,)
+    assert neuron.find_rest_states(weight, bias * 1.01).stability == (STABLE,)
+    assert neuron.find_rest_states(weight, bias * 0.99).stability == (UNSTABLE,)
 
 
 @pytest.mark.parametrize("weight", [-1.0, 1.0])
@@ -79,7 +79,7 @@ def test_at_the_two_bifurcations_without_bias_the_only_fixed_point_is_marginal(w
     found = neuron.model(weight, 0.0, start=0.5, noise=0.0)
     assert found.stability == (MARGINAL,)
     np.testing.assert_allclose(found.fixed, [0.0], atol=1e-3)
-    assert found.those(STABLE).size == 0
+    assert found.fixed_points(STABLE).size == 0
     assert neuron.critical_bias(weight, weight) == 0
 
 

@@ -10,8 +10,9 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from helpers.explorers import extreme_settings, toggle
-from helpers.explorers.picture import Blitted
-from helpers.explorers.toggle import MARGINAL, SADDLE, STABLE
+from helpers.explorers.drawing import MARGINAL, SADDLE, STABLE
+from helpers.explorers.engine import Blitted
+from helpers.systems import ToggleSwitch, critical_alpha
 
 DEFAULTS = {control.name: control.value for control in toggle.CONTROLS}
 SETTINGS = [DEFAULTS, *extreme_settings(toggle.CONTROLS)]
@@ -49,7 +50,7 @@ def steady_levels(alpha, n):
 @settings(max_examples=40, deadline=None)
 @given(synthesis_stops, cooperativity_stops)
 def test_fixed_points_are_those_of_a_search_along_u(alpha, n):
-    if n > 1 and abs(alpha - toggle.critical_alpha(n)) < 0.01:
+    if n > 1 and abs(alpha - critical_alpha(n)) < 0.01:
         return  # almost a triple root: tested below
     found = toggle.model(alpha, n, noise=0.0)
     expected = np.array(steady_levels(alpha, n))
@@ -60,13 +61,13 @@ def test_fixed_points_are_those_of_a_search_along_u(alpha, n):
 
 @pytest.mark.parametrize("cooperativity", [1.5, 2.0, 2.7, 4.0])
 def test_one_state_becomes_two_at_the_pitchfork(cooperativity):
-    pitchfork = toggle.critical_alpha(cooperativity)
+    pitchfork = critical_alpha(cooperativity)
     assert toggle.model(0.99 * pitchfork, cooperativity, 0.0).stability == (STABLE,)
     assert toggle.model(1.01 * pitchfork, cooperativity, 0.0).stability == (STABLE, SADDLE, STABLE)
 
 
 def test_the_pitchfork_of_two_bound_molecules_is_at_two_and_marginal():
-    assert toggle.critical_alpha(2.0) == 2.0
+    assert critical_alpha(2.0) == 2.0
     found = toggle.model(2.0, 2.0, 0.0)
     assert found.stability == (MARGINAL,)
     np.testing.assert_allclose(found.fixed, [[1.0, 1.0]], atol=1e-3)
@@ -85,12 +86,12 @@ def test_with_n_2_states_and_eigenvalues_are_those_of_the_closed_form(alpha):
     """There u v = 1 and u + v = α, and the eigenvalues are -1 ± 2/α."""
     found = toggle.model(alpha, 2.0, 0.0)
     low, high = (alpha - math.sqrt(alpha**2 - 4)) / 2, (alpha + math.sqrt(alpha**2 - 4)) / 2
-    np.testing.assert_allclose(found.those(STABLE), [[low, high], [high, low]], atol=1e-9)
-    ((s, _),) = found.those(SADDLE)
+    np.testing.assert_allclose(found.fixed_points(STABLE), [[low, high], [high, low]], atol=1e-9)
+    ((s, _),) = found.fixed_points(SADDLE)
     np.testing.assert_allclose(
         found.growth, [2 / alpha - 1, -1 + 2 * s**2 / (1 + s**2), 2 / alpha - 1], atol=1e-8
     )
-    assert found.way_to_saddle == pytest.approx(math.hypot(high - s, low - s))
+    assert found.distance_to_saddle == pytest.approx(math.hypot(high - s, low - s))
 
 
 @pytest.mark.parametrize(("alpha", "n"), [(3.0, 2.0), (2.5, 1.9), (6.0, 1.5), (6.0, 4.0)])
@@ -101,7 +102,7 @@ def test_basins_are_where_another_method_ends(alpha, n):
     is_below = starts[:, 1] < np.interp(starts[:, 0], *found.separatrix.T)
     np.testing.assert_array_equal(is_below, ends[:, 0] > ends[:, 1])
     assert 5 < is_below.sum() < 25
-    low, high = found.those(STABLE)
+    low, high = found.fixed_points(STABLE)
     np.testing.assert_allclose(ends, np.where(is_below[:, None], high, low), atol=1e-6)
 
 
@@ -114,26 +115,6 @@ def test_separatrix_is_the_diagonal_and_spans_the_picture(alpha, n):
     assert border[-1].min() > toggle.EDGE
 
 
-def test_separatrix_of_a_saddle_whose_stable_manifold_is_a_parabola():
-    """With x = u - 5: x' = -x, w' = w - 3 a x² has the stable manifold w = a x²."""
-    bend = 0.05
-
-    class Bent:
-        def __call__(self, t, y):
-            x, w = (y - 5).unbind(-1)
-            return torch.stack([-x, w - 3 * bend * x**2], dim=-1)
-
-        def jacobian(self, t, y):
-            x = y[:, 0] - 5
-            one, zero = torch.ones_like(x), torch.zeros_like(x)
-            return torch.stack([-one, zero, -6 * bend * x, one], dim=-1).reshape(-1, 2, 2)
-
-    border = toggle.separatrix(Bent(), torch.tensor([5.0, 5.0], dtype=torch.float64)).numpy()
-    shown = border[border.min(axis=1) > 0]
-    np.testing.assert_allclose(shown[:, 1], 5 + bend * (shown[:, 0] - 5) ** 2, atol=1e-3)
-    assert shown[0, 0] < 1 < 9 < shown[-1, 0]
-
-
 @pytest.mark.parametrize(("alpha", "n"), [(0.5, 1.0), (3.0, 2.0), (6.0, 4.0)])
 def test_without_noise_trajectories_are_those_of_another_method(alpha, n):
     found = toggle.model(alpha, n, 0.0)
@@ -141,16 +122,16 @@ def test_without_noise_trajectories_are_those_of_another_method(alpha, n):
         expected = course(start, alpha, n, toggle.TIMES)
         assert np.abs(trajectory - expected).max() < 0.4  # Euler's error of a step of 0.1
         np.testing.assert_allclose(trajectory[-1], expected[-1], atol=2e-3)
-    assert found.switched == 0
+    assert found.switches == 0
 
 
 def test_halving_the_step_halves_the_error(monkeypatch):
-    system = toggle.ToggleSwitch(3.0, 2.0)
+    system = ToggleSwitch(3.0, 2.0)
     expected = np.array([course(start, 3.0, 2.0, toggle.TIMES)[10] for start in toggle.STARTS])
     monkeypatch.setattr(toggle, "_shocks", lambda: torch.zeros(20, len(toggle.STARTS), 2))
-    whole = toggle.run(system, 0.0)[:, 10].numpy()
+    whole = toggle.simulate(system, 0.0)[:, 10].numpy()
     monkeypatch.setattr(toggle, "TIME_STEP", toggle.TIME_STEP / 2)
-    half = toggle.run(system, 0.0)[:, 20].numpy()
+    half = toggle.simulate(system, 0.0)[:, 20].numpy()
     ratio = np.abs(whole - expected).max() / np.abs(half - expected).max()
     assert ratio == pytest.approx(2, abs=0.2)
 
@@ -158,15 +139,15 @@ def test_halving_the_step_halves_the_error(monkeypatch):
 @pytest.mark.parametrize("noise", [0.2, 1.0])
 def test_noise_far_from_zero_is_that_of_an_ornstein_uhlenbeck_process(noise):
     """y' = 50 - y + σ ξ has the variance σ²/2; in steps of Δt, σ² / (2 - Δt)."""
-    states = toggle.run(lambda t, y: 50 - y, noise)[:, 50:].numpy()
+    states = toggle.simulate(lambda t, y: 50 - y, noise)[:, 50:].numpy()
     assert states.var() == pytest.approx(noise**2 / (2 - toggle.TIME_STEP), rel=0.1)
     assert states.mean() == pytest.approx(50, abs=0.2 * noise)
 
 
 def test_every_setting_has_the_same_shocks_which_are_standard_normal():
-    still = toggle.run(lambda t, y: 50 + 0 * y, 0.0)
+    still = toggle.simulate(lambda t, y: 50 + 0 * y, 0.0)
     for noise in (0.1, 0.8):
-        kicks = torch.diff(toggle.run(lambda t, y: 50 + 0 * y, noise) - still, dim=1)
+        kicks = torch.diff(toggle.simulate(lambda t, y: 50 + 0 * y, noise) - still, dim=1)
         shocks = kicks / (noise * math.sqrt(toggle.TIME_STEP))
         torch.testing.assert_close(shocks.transpose(0, 1), toggle._shocks(), atol=1e-9, rtol=0)
     assert float(shocks.mean()) == pytest.approx(0, abs=3 / math.sqrt(shocks.numel()))
@@ -177,7 +158,7 @@ def test_every_setting_has_the_same_shocks_which_are_standard_normal():
 
 def test_what_noise_carries_below_zero_is_reflected():
     """Without a drift, each step adds its kick, and what that makes negative changes its sign."""
-    states = toggle.run(lambda t, y: torch.zeros_like(y), 1.0)
+    states = toggle.simulate(lambda t, y: torch.zeros_like(y), 1.0)
     kicks = math.sqrt(toggle.TIME_STEP) * toggle._shocks().transpose(0, 1)  # (6, 300, 2)
     would_be = states[:, :-1] + kicks
     assert float(would_be.min()) < 0 <= float(states.min())
@@ -186,9 +167,9 @@ def test_what_noise_carries_below_zero_is_reflected():
 
 def test_a_quick_return_keeps_a_memory_better_than_a_long_way():
     far, quick = toggle.model(4.0, 2.0, 0.6), toggle.model(3.0, 4.0, 0.6)
-    assert far.way_to_saddle > quick.way_to_saddle
+    assert far.distance_to_saddle > quick.distance_to_saddle
     assert far.growth[0] > quick.growth[0]
-    assert (far.switched, quick.switched) == (2, 0)
+    assert (far.switches, quick.switches) == (2, 0)
 
 
 def test_sides_and_switches_of_a_case_worked_by_hand():
@@ -197,7 +178,7 @@ def test_sides_and_switches_of_a_case_worked_by_hand():
     nothing = np.zeros((1, 2))
     switch = toggle.Switch(3.0, 2.0, nothing, nothing, nothing, nothing, (SADDLE,), diagonal, trajectories)
     np.testing.assert_array_equal(switch.u_wins, [[1, 0, 1], [1, 1, 0], [0, 1, 1]])
-    assert switch.switched == 2
+    assert switch.switches == 2
 
 
 @pytest.mark.parametrize("corner", SETTINGS, ids=str)
@@ -231,12 +212,12 @@ def test_basins_nullclines_and_fixed_points_are_drawn_where_they_are(drawing):
     plane = picture.figure.axes[0]
     u_wins, v_wins = (patch.get_path() for patch in plane.patches)
     for winner, loser, place in ((u_wins, v_wins, (6.9, 0.1)), (v_wins, u_wins, (0.1, 6.9))):
-        for point in (place, switch.those(STABLE)[0 if place[0] < 1 else 1]):
+        for point in (place, switch.fixed_points(STABLE)[0 if place[0] < 1 else 1]):
             assert winner.contains_point(point)
             assert not loser.contains_point(point)
     lines = {line.get_label(): line for line in plane.get_lines()}
-    np.testing.assert_array_equal(lines[STABLE].get_xydata(), switch.those(STABLE))
-    np.testing.assert_array_equal(lines[SADDLE].get_xydata(), switch.those(SADDLE))
+    np.testing.assert_array_equal(lines[STABLE].get_xydata(), switch.fixed_points(STABLE))
+    np.testing.assert_array_equal(lines[SADDLE].get_xydata(), switch.fixed_points(SADDLE))
     assert len(lines[MARGINAL].get_xydata()) == 0
     u, v = lines["u' = 0"].get_xydata().T
     np.testing.assert_allclose(field(0, (u, v), 3.0, 2.0)[0], 0, atol=1e-12)

@@ -1,5 +1,6 @@
 """The notebooks as they lie in the repository: what a reader meets on GitHub, before any kernel runs."""
 
+import ast
 import html
 import re
 from pathlib import Path
@@ -39,6 +40,26 @@ def pictures(notebook):
     return [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
 
 
+def code_of(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def claims_of_literal_true(code):
+    """The lines of `claim(text, True, …)`, which no measurement could contradict."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    measured = [
+        argument
+        for call in calls
+        if "claim" in (getattr(call.func, "id", None), getattr(call.func, "attr", None))
+        for argument in (*call.args[1:2], *(word.value for word in call.keywords if word.arg == "measured"))
+    ]
+    return [
+        argument.lineno
+        for argument in measured
+        if isinstance(argument, ast.Constant) and argument.value is True
+    ]
+
+
 @pytest.mark.parametrize("path", EXECUTED, ids=by_name)
 def test_executed_from_top_to_bottom(path):
     counts = [cell.execution_count for cell in read(path).cells if cell.cell_type == "code"]
@@ -69,8 +90,26 @@ def test_cells_are_short(path):
 
 @pytest.mark.parametrize("path", ALL, ids=by_name)
 def test_no_silenced_warnings_installs_or_magics(path):
-    code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    code = code_of(read(path))
     assert re.findall(r"filterwarnings|simplefilter|^\s*[!%]", code, flags=re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=by_name)
+def test_every_claim_could_fail(path):
+    assert claims_of_literal_true(code_of(read(path))) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        pytest.param('claim("cannot fail", True)', [1], id="second argument"),
+        pytest.param('x = 1\nclaims.claim("cannot fail", measured=True)', [2], id="by keyword"),
+        pytest.param('claim(\n    "cannot fail",\n    True,\n)', [3], id="over several lines"),
+        pytest.param('claim("can fail", x > 0)\nclaim("too", x, True)\nfit(1, True)', [], id="computed"),
+    ],
+)
+def test_claims_of_the_literal_true_are_found(code, lines):
+    assert claims_of_literal_true(code) == lines
 
 
 @pytest.mark.parametrize("path", ALL, ids=by_name)

@@ -71,6 +71,15 @@ class Slider:
         """Both ends."""
         return self.low, self.high
 
+    def setting(self, value: float) -> float:
+        """The stop that a position on the page stands for, as the number that an author would write.
+
+        The page places a slider by a percentage of its range, and sends back as 3.0000000000000004 what it
+        was given as 3.0; so the stops are counted as decimals.
+        """
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
+        return float(low + step * round((value - self.low) / self.step))
+
     def widget(self) -> ipywidgets.FloatSlider:
         """The control on the page."""
         return _QuietSlider(
@@ -88,7 +97,18 @@ class Slider:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few named possibilities; the parameters are those of `Slider` where they share a name.
+    """One of a few named possibilities.
+
+    Parameters
+    ----------
+    name : str
+        The model's argument that it sets; read aloud with its underscores as spaces.
+    options : tuple of str
+        What can be chosen.
+    value : str
+        The default.
+    meaning : str
+        One sentence, shown when the pointer rests on the control.
 
     Raises
     ------
@@ -114,6 +134,10 @@ class Choice:
     def extremes(self) -> tuple[str, ...]:
         """Every option."""
         return self.options
+
+    def setting(self, value: str) -> str:
+        """The option itself."""
+        return value
 
     def widget(self) -> ipywidgets.Dropdown:
         """The control on the page."""

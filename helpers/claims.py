@@ -1,11 +1,12 @@
-"""One sentence of the text, compared with a measurement."""
+"""What the text asserts, checked where it is asserted."""
 
-import ast
-import inspect
 from dataclasses import dataclass
 
-import executing
 import numpy as np
+
+from helpers.figures import Table
+
+__all__ = ["Claim", "ClaimFailed", "claim", "claims_table"]
 
 
 class ClaimFailed(AssertionError):
@@ -14,15 +15,21 @@ class ClaimFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that held: what was asserted, what was measured, and what it had to be."""
+    """A sentence that held.
+
+    Attributes
+    ----------
+    text, measured, expected : str
+        What was asserted, what came out, and what it had to be.
+    """
 
     text: str
     measured: str
     expected: str
 
 
-made: dict[str, Claim] = {}
-"""The claims that held in this kernel, by their text; a cell that runs again replaces its own."""
+claims_by_text: dict[str, Claim] = {}
+"""The claims that held in this kernel; a cell that runs again replaces its own."""
 
 
 def claim(text, measured, expected=None, *, within=None, at_least=None, at_most=None) -> None:
@@ -39,7 +46,7 @@ def claim(text, measured, expected=None, *, within=None, at_least=None, at_most=
     ----------
     text : str
         The sentence, as a reader would say it.
-    measured : number, array, tensor or bool
+    measured : number, array, Tensor (...) or bool
         What came out. An array is held to the claim in every element.
     expected : number, array or any value, optional
         What it must be, from an independent source.
@@ -53,18 +60,24 @@ def claim(text, measured, expected=None, *, within=None, at_least=None, at_most=
     ClaimFailed
         If the measurement contradicts the sentence (NaN contradicts all); the message gives both values.
     ValueError
-        If the claim cannot fail (the literal True, an empty array) or its form is ambiguous.
+        If the claim cannot fail (an empty array) or its form is ambiguous.
     """
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"text must be the sentence that is claimed: got {text!r}")
-    _refuse_literal_true(inspect.currentframe().f_back)
     _refuse_ambiguous_form(measured, expected, within, at_least, at_most)
     holds, requirement = _judge(_array(measured), expected, within, at_least, at_most)
     comparison = f"{text}: measured {_show(measured)}, expected {requirement}"
     if not holds:
         raise ClaimFailed(comparison)
-    made[text] = Claim(text, _show(measured), requirement)
-    print(f"Claim {list(made).index(text) + 1} holds. {comparison}")
+    claims_by_text[text] = Claim(text, _show(measured), requirement)
+    print(f"Claim {list(claims_by_text).index(text) + 1} holds. {comparison}")
+
+
+def claims_table() -> Table:
+    """The table of all claims that held since the kernel started, in the order they were made."""
+    claims = enumerate(claims_by_text.values(), start=1)
+    rows = tuple((str(i), c.text, c.measured, c.expected) for i, c in claims)
+    return Table(("", "claim", "measured", "expected"), rows)
 
 
 def _judge(measured, expected, within, at_least, at_most) -> tuple[bool, str]:
@@ -93,16 +106,6 @@ def _refuse_ambiguous_form(measured, expected, within, at_least, at_most) -> Non
         raise ValueError("measured is empty: a claim about nothing cannot fail")
     if expected is None and not one_sided and array.dtype != bool:
         raise ValueError(f"measured alone must be a bool: got {_show(measured)}; give expected or a bound")
-
-
-def _refuse_literal_true(caller) -> None:
-    """A claim of the literal `True` cannot fail; only the caller's source tells it from a computed one."""
-    call = executing.Source.executing(caller).node
-    if not isinstance(call, ast.Call):
-        return
-    arguments = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "measured")]
-    if any(isinstance(argument, ast.Constant) and argument.value is True for argument in arguments):
-        raise ValueError("measured is the literal True, which cannot fail: give what you measured")
 
 
 def _array(value) -> np.ndarray:

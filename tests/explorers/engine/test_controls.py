@@ -1,6 +1,19 @@
+from decimal import Decimal
+
 import pytest
 
-from helpers.explorers import Choice, Slider, extreme_settings
+from helpers.explorers import (
+    Choice,
+    Slider,
+    dose,
+    extreme_settings,
+    gain,
+    gradients,
+    kalman,
+    missingness,
+    neuron,
+    toggle,
+)
 
 RATE = {"name": "growth_rate", "symbol": "r", "unit": "1/h", "meaning": "How fast it grows"}
 
@@ -49,3 +62,27 @@ def test_extremes_are_every_corner():
     assert {(corner["growth_rate"], corner["cell"]) for corner in corners} == {
         (rate, cell) for rate in (0.0, 1.0) for cell in ("GRU", "LSTM", "RNN")
     }
+
+
+SLIDERS = [
+    pytest.param(control, id=f"{explorer.__name__.rpartition('.')[2]}-{control.name}")
+    for explorer in (dose, missingness, kalman, gradients, neuron, gain, toggle)
+    for control in explorer.CONTROLS
+    if isinstance(control, Slider)
+]
+
+
+@pytest.mark.parametrize("slider", SLIDERS)
+def test_a_position_in_per_cent_of_the_range_stands_for_the_stop_that_it_came_from(slider):
+    span = slider.high - slider.low
+    low, high, step = (Decimal(str(number)) for number in (slider.low, slider.high, slider.step))
+    stops = [float(low + count * step) for count in range(int((high - low) / step) + 1)]
+    assert {slider.low, slider.value, slider.high} <= set(stops)
+    for stop in stops:
+        percentage = (stop - slider.low) * 100 / span
+        assert slider.setting(percentage * span / 100 + slider.low) == stop
+
+
+def test_a_choice_stands_for_itself():
+    choice = Choice("cell", ("GRU", "LSTM"), "GRU", "Which cell")
+    assert [choice.setting(option) for option in choice.options] == ["GRU", "LSTM"]

@@ -5,38 +5,17 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import ipywidgets
 from IPython.display import display
-from matplotlib.artist import Artist
-from matplotlib.figure import Figure
 
-from helpers.explorers.controls import Control, Slider
-from helpers.explorers.latest import LatestWins
-from helpers.explorers.lifetime import close_with_cell
-from helpers.explorers.picture import Blitted
-from helpers.explorers.threads import one_thread
+from helpers.explorers.engine.controls import Control
+from helpers.explorers.engine.kernel import LatestWins, close_with_cell, one_thread
+from helpers.explorers.engine.picture import Blitted, Picture
 from helpers.figures import image_bundle
 
 Settings = Mapping[str, float | str]
-
-
-class Picture(Protocol):
-    """What an explorer asks of a picture: it is built once, and then only its moving artists' data change."""
-
-    figure: Figure
-    moving: tuple[Artist, ...]
-
-    def draw(self, result: Any) -> None:
-        """Give the artists the data of a result."""
-
-    def describe(self, result: Any) -> str:
-        """Say in words and numbers what the picture of a result shows: its caption and its alternative text.
-
-        Numbers belong here rather than on the figure, where each letter costs 0.3 ms per redraw.
-        """
 
 
 @dataclass(frozen=True)
@@ -102,7 +81,7 @@ class _Shown:
 
     def _settings(self) -> Settings:
         return {
-            control.name: setting(control, self._widgets[control.name].value) for control in self._controls
+            control.name: control.setting(self._widgets[control.name].value) for control in self._controls
         }
 
     def _reset(self) -> None:
@@ -115,9 +94,8 @@ class _Shown:
         self._picture.draw(result)
         words = self._picture.describe(result)
         data, metadata = image_bundle(self._blitted.png(), words, self._blitted.width)
-        return data | {
-            "text/html": f'{data["text/html"]}<p aria-hidden="true">{html.escape(words)}</p>'
-        }, metadata
+        data["text/html"] += f'<p aria-hidden="true">{html.escape(words)}</p>'
+        return data, metadata
 
     def _redraw(self) -> None:
         with self._drawing:
@@ -131,18 +109,6 @@ class _Shown:
             except Exception as error:
                 data, metadata = _failure(settings, error), {}
             self._handle.update(data, metadata=metadata, raw=True)
-
-
-def setting(control: Control, value: float | str) -> float | str:
-    """What a control's value on the page stands for: an option of a choice, the nearest stop of a slider.
-
-    The page places a slider by a percentage of its range, and sends back as 3.0000000000000004 what it was
-    given as 3.0. The stops are counted as decimals, so that each is the number that an author would write.
-    """
-    if not isinstance(control, Slider):
-        return value
-    low, step = Decimal(str(control.low)), Decimal(str(control.step))
-    return float(low + step * round((value - control.low) / control.step))
 
 
 def _without_kernel(controls: tuple[Control, ...]) -> dict[str, str]:

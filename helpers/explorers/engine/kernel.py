@@ -1,9 +1,13 @@
-"""Latest wins: however fast requests come, only the newest is served, and the newest always is."""
+"""What an explorer asks of its kernel: the newest setting only, one thread, and an end with its cell."""
 
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from IPython import get_ipython
 
 PAUSE = 0.004
 """Seconds that a redraw waits for moves that have arrived but not been read: a kernel reads several in it."""
@@ -53,3 +57,45 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread, and afterwards as many as before.
+
+    A model that follows a slider is many small operations, in which several threads mostly wait for each
+    other.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_closers_of_cell: dict[str, tuple[str, list[Callable[[], None]]]] = {}
+"""For each cell, its latest run and what that run left alive."""
+
+
+def close_with_cell(close: Callable[[], None]) -> None:
+    """Have `close` called when the running cell runs again.
+
+    Jupyter sends each request to run a cell with the cell's identity. Where none is sent, in a script or a
+    terminal, nothing is kept and nothing is closed.
+    """
+    cell, run = _running_cell()
+    if cell is None:
+        return
+    last_run, closers = _closers_of_cell.get(cell, (run, []))
+    if last_run != run:
+        for close_earlier in closers:
+            close_earlier()
+        closers = []
+    _closers_of_cell[cell] = run, [*closers, close]
+
+
+def _running_cell() -> tuple[str | None, str]:
+    """The identity of the cell, and of this run of it."""
+    request = getattr(get_ipython(), "parent_header", {})
+    return request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id", "")

@@ -6,8 +6,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from helpers.explorers.censored_fit import fit_censored_gaussian
-from helpers.observation import CensoredGaussian
+from helpers.observation import CensoredGaussian, fit_censored_gaussian
 
 LIMIT = 0.7
 
@@ -31,7 +30,7 @@ def test_no_other_mean_and_spread_are_more_likely(share_below):
     search = minimize(
         negative_log_likelihood, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}
     )
-    assert fit_censored_gaussian(detected, below, LIMIT)[0] == pytest.approx(search.x[0], abs=1e-5)
+    assert fit_censored_gaussian(detected, below, LIMIT).mean == pytest.approx(search.x[0], abs=1e-5)
 
 
 def test_standard_error_is_the_curvature_of_the_books_own_likelihood():
@@ -39,21 +38,40 @@ def test_standard_error_is_the_curvature_of_the_books_own_likelihood():
     detected = values[values > LIMIT]
     recorded = values.clamp(min=LIMIT)
     limit = torch.tensor(LIMIT, dtype=torch.float64)
-    mean, standard_error = fit_censored_gaussian(detected, len(values) - len(detected), LIMIT)
+    found = fit_censored_gaussian(detected, len(values) - len(detected), LIMIT)
 
     def log_likelihood(mean, spread):
         return CensoredGaussian(mean, spread, limit).log_prob(recorded).sum()
 
     spreads = torch.linspace(0.5, 2.0, 3001, dtype=torch.float64)
-    at_mean = torch.tensor(mean, dtype=torch.float64)
+    at_mean = torch.tensor(found.mean, dtype=torch.float64)
     best = spreads[torch.stack([log_likelihood(at_mean, spread) for spread in spreads]).argmax()]
     hessian = torch.autograd.functional.hessian(log_likelihood, (at_mean, best))
     information = -np.array([[float(entry) for entry in row] for row in hessian])
-    assert standard_error == pytest.approx(math.sqrt(np.linalg.inv(information)[0, 0]), rel=1e-3)
+    assert found.standard_error == pytest.approx(math.sqrt(np.linalg.inv(information)[0, 0]), rel=1e-3)
 
 
 def test_without_censoring_it_is_the_ordinary_mean():
     values = measured(0.5)
-    mean, standard_error = fit_censored_gaussian(values, 0, LIMIT)
-    assert mean == pytest.approx(float(values.mean()))
-    assert standard_error == pytest.approx(float(values.std(correction=0)) / math.sqrt(len(values)))
+    found = fit_censored_gaussian(values, 0, LIMIT)
+    assert found.mean == pytest.approx(float(values.mean()))
+    assert found.standard_error == pytest.approx(float(values.std(correction=0)) / math.sqrt(len(values)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(
+            ([1.0, 2.0], 0, LIMIT), r"detected must be a floating-point tensor: got list", id="list"
+        ),
+        pytest.param((torch.ones(1), 0, LIMIT), r"shape \(n,\), n at least 2: got \(1,\)", id="one value"),
+        pytest.param((torch.ones(2, 2), 0, LIMIT), r"n at least 2: got \(2, 2\)", id="matrix"),
+        pytest.param((torch.ones(3), 0, LIMIT), r"must hold different values: all are 1\.0", id="equal"),
+        pytest.param((torch.tensor([1, torch.nan]), 0, LIMIT), r"finite: detected\[1\] = nan", id="nan"),
+        pytest.param((torch.arange(3.0), -1, LIMIT), "below must be a whole number", id="negative count"),
+        pytest.param((torch.arange(3.0), 1, math.inf), "limit must be a finite number: got inf", id="limit"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit_censored_gaussian(*arguments)

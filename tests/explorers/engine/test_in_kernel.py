@@ -7,7 +7,7 @@ import time
 import pytest
 
 from helpers.explorers import dose
-from helpers.explorers.picture import Blitted
+from helpers.explorers.engine import Blitted
 
 jupyter_client = pytest.importorskip("jupyter_client")
 pytest.importorskip("ipykernel", reason="no ipykernel: install the package's lab extra")

@@ -1,6 +1,11 @@
+"""The newest request is served, on one thread, and the setting of threads is left as it was."""
+
 import asyncio
 
-from helpers.explorers.latest import PAUSE, REST, LatestWins
+import pytest
+import torch
+
+from helpers.explorers.engine.kernel import PAUSE, REST, LatestWins, one_thread
 
 
 def test_without_an_event_loop_each_request_is_served_at_once():
@@ -66,3 +71,21 @@ def test_a_failing_turn_does_not_block_the_next():
     asyncio.run(two_turns())
     assert len(served) == 2
     assert isinstance(failures[0]["exception"], ArithmeticError)
+
+
+def test_the_number_of_threads_returns():
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_the_number_of_threads_returns_after_an_error():
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread():
+            1 / 0  # noqa: B018
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
