@@ -1,11 +1,12 @@
 """Exercise 2: after how many steps a gradient has faded."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 
@@ -23,83 +24,75 @@ def _reach(
     *,
     size: Callable = _radius,
     steps: Callable = _steps,
-    rounded: Callable = torch.ceil,
+    rounding: Callable = torch.ceil,
 ) -> Tensor:
     """The smallest T with ρ^T ≤ ε, infinite where ρ ≥ 1."""
     rho = size(W.double())
-    return torch.where(rho >= 1, torch.inf, rounded(steps(rho, epsilon.double())))
-
-
-def _never_asked(W: Tensor, epsilon: Tensor) -> Tensor:
-    return _steps(_radius(W.double()), epsilon.double()).ceil()
-
-
-def _instead(**change: Callable) -> Callable[..., Tensor]:
-    return lambda W, epsilon: _reach(W, epsilon, **change)
+    return torch.where(rho >= 1, torch.inf, rounding(steps(rho, epsilon.double())))
 
 
 _TWO_BASES = "you mix logarithms of two bases; the same base above and below, whichever it is"
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "with ρ ≥ 1 the gradient never falls, and the answer is `torch.inf`; yours is where it was in the "
         "past, or a division by ln 1 = 0",
-        _never_asked,
+        lambda W, epsilon: _steps(_radius(W.double()), epsilon.double()).ceil(),
     ),
-    Misconception(
+    (
         "you round down: at that step the gradient is still above ε. The first whole step at or below it is "
         "the next one",
-        _instead(rounded=torch.floor),
+        partial(_reach, rounding=torch.floor),
     ),
-    Misconception("T counts steps, so it is a whole number: round up", _instead(rounded=torch.positive)),
-    Misconception(
+    ("T counts steps, so it is a whole number: round up", partial(_reach, rounding=torch.positive)),
+    (
         "you count one step too many: h_T has been through the weight T times, not T - 1 times",
-        _instead(rounded=lambda steps: steps.ceil() + 1),
+        partial(_reach, rounding=lambda steps: steps.ceil() + 1),
     ),
-    Misconception(
+    (
         "your quotient is upside down: T ln ρ ≤ ln ε, solved for T, has ln ε above",
-        _instead(steps=lambda rho, epsilon: rho.log() / epsilon.log()),
+        partial(_reach, steps=lambda rho, epsilon: rho.log() / epsilon.log()),
     ),
-    Misconception(_TWO_BASES, _instead(steps=lambda rho, epsilon: epsilon.log10() / rho.log())),
-    Misconception(_TWO_BASES, _instead(steps=lambda rho, epsilon: epsilon.log() / rho.log10())),
-    Misconception(
+    (_TWO_BASES, partial(_reach, steps=lambda rho, epsilon: epsilon.log10() / rho.log())),
+    (_TWO_BASES, partial(_reach, steps=lambda rho, epsilon: epsilon.log() / rho.log10())),
+    (
         "the sign is wrong: ln ε and ln ρ are both negative, and their quotient is positive",
-        _instead(steps=lambda rho, epsilon: -_steps(rho, epsilon)),
+        partial(_reach, steps=lambda rho, epsilon: -_steps(rho, epsilon)),
     ),
-    Misconception(
+    (
         "that is the number of steps in which the gradient halves; you are asked when it is down to ε",
-        _instead(steps=lambda rho, epsilon: -1 / rho.log2()),
+        partial(_reach, steps=lambda rho, epsilon: -1 / rho.log2()),
     ),
-    Misconception(
+    (
         "ln(1/ρ) ≈ 1 - ρ is good near ρ = 1 only; at ρ = 0.5 and ε = 0.1 it says 5 steps where 4 are enough",
-        _instead(steps=lambda rho, epsilon: -epsilon.log() / (1 - rho)),
+        partial(_reach, steps=lambda rho, epsilon: -epsilon.log() / (1 - rho)),
     ),
-    Misconception(
+    (
         "you take the largest eigenvalue with its sign; an eigenvalue of -0.8 counts for 0.8, since the "
         "gradient flips its sign and shrinks no faster",
-        _instead(size=lambda W: torch.linalg.eigvalsh(W).amax(-1)),
+        partial(_reach, size=lambda W: torch.linalg.eigvalsh(W).amax(-1)),
     ),
-    Misconception(
+    (
         "you take the Frobenius norm, the root of the sum of all squares; what a product keeps in the long "
         "run is the largest |eigenvalue|",
-        _instead(size=lambda W: W.square().sum((-2, -1)).sqrt()),
+        partial(_reach, size=lambda W: W.square().sum((-2, -1)).sqrt()),
     ),
-    Misconception(
+    (
         "you take the largest entry of W; what a product keeps in the long run is the largest |eigenvalue|",
-        _instead(size=lambda W: W.abs().amax((-2, -1))),
+        partial(_reach, size=lambda W: W.abs().amax((-2, -1))),
     ),
 )
 
 
 def reach(answer, seed: int = 1) -> Verdict:
     """Exercise 2: `answer(W (N, H, H), epsilon ()) -> (N,)` for symmetric W: the first T with ρ^T ≤ ε."""
-    cases = (
-        Case("one unit, s = 1/2, ε = 0.1, by hand", _fading(_units(0.5), 0.1)),
-        Case("s = 0.5, 0.9 and 0.98, ε = 10⁻⁶", _fading(_units(0.5, 0.9, 0.98), 1e-6)),
-        Case("a unit that flips its sign, s = -0.8", _fading(_units(-0.8), 0.01)),
-        Case("units that keep or grow", _fading(_units(1.0, 1.2), 0.01)),
-        Case("symmetric matrices of three units, at random", _fading(_symmetric(seed), 1e-3)),
-    )
+    cases = {
+        "one unit, s = 1/2, ε = 0.1, by hand": _fading(_units(0.5), 0.1),
+        "s = 0.5, 0.9 and 0.98, ε = 10⁻⁶": _fading(_units(0.5, 0.9, 0.98), 1e-6),
+        "a unit that flips its sign, s = -0.8": _fading(_units(-0.8), 0.01),
+        "units that keep or grow": _fading(_units(1.0, 1.2), 0.01),
+        "symmetric matrices of three units, at random": _fading(_symmetric(seed), 1e-3),
+    }
     return examine("reach", answer, cases, _reach, MISCONCEPTIONS)
 
 

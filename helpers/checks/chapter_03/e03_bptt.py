@@ -1,11 +1,12 @@
 """Exercise 3: backpropagation through time, for the recurrent weights of a tanh network."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 
@@ -14,11 +15,10 @@ def _by_autograd(h: Tensor, W_hh: Tensor, dL_dhT: Tensor) -> Tensor:
     h, dL_dhT, W = h.double(), dL_dhT.double(), W_hh.detach().double().requires_grad_()
     read = torch.atanh(h[1:]) - h[:-1] @ W.detach().T  # W_xh x_t + b, (T, H)
     with torch.enable_grad():
-        state = h[0]
+        h_t = h[0]
         for read_t in read:
-            state = torch.tanh(read_t + W @ state)
-        (gradient,) = torch.autograd.grad(state @ dL_dhT, W)
-    return gradient
+            h_t = torch.tanh(read_t + W @ h_t)
+        return torch.autograd.grad(h_t @ dL_dhT, W)[0]
 
 
 def _by_hand(
@@ -27,66 +27,62 @@ def _by_hand(
     dL_dhT: Tensor,
     *,
     slope: Callable = lambda h_t, before: 1 - h_t**2,
-    remembered: Callable = lambda h_t, before: before,
-    carried: Callable = lambda d, a, W: W.T @ d,
+    state: Callable = lambda h_t, before: before,
+    carry: Callable = lambda d, a, W: W.T @ d,
 ) -> Tensor:
     """Σ_t d_t h_{t-1}ᵀ with d_t = φ'(z_t) ⊙ a_t and a_{t-1} = Wᵀ d_t, each of which may be replaced."""
     a, gradient = dL_dhT, torch.zeros_like(W_hh)
     for h_t, before in zip(h[1:].flip(0), h[:-1].flip(0), strict=True):
         d = slope(h_t, before) * a
-        gradient = gradient + torch.outer(d, remembered(h_t, before))
-        a = carried(d, a, W_hh)
+        gradient = gradient + torch.outer(d, state(h_t, before))
+        a = carry(d, a, W_hh)
     return gradient
 
 
-def _instead(**change: Callable) -> Callable[..., Tensor]:
-    return lambda **backward: _by_hand(**backward, **change)
-
-
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "you forgot φ': each step squashes, so its derivative 1 - h_t² multiplies whatever passes back",
-        _instead(slope=lambda h_t, before: torch.ones_like(h_t)),
+        partial(_by_hand, slope=lambda h_t, before: torch.ones_like(h_t)),
     ),
-    Misconception(
+    (
         "your φ' belongs to the wrong step: φ'(z_t) = 1 - h_t², with the state after step t, not before it",
-        _instead(slope=lambda h_t, before: 1 - before**2),
+        partial(_by_hand, slope=lambda h_t, before: 1 - before**2),
     ),
-    Misconception(
+    (
         "φ'(z_t) is 1 - h_t², with the square: h_t is tanh(z_t) already",
-        _instead(slope=lambda h_t, before: 1 - h_t),
+        partial(_by_hand, slope=lambda h_t, before: 1 - h_t),
     ),
-    Misconception(
+    (
         "you take tanh' of h_t; h_t is squashed already, φ'(z_t) = 1 - tanh(z_t)² = 1 - h_t²",
-        _instead(slope=lambda h_t, before: 1 - h_t.tanh() ** 2),
+        partial(_by_hand, slope=lambda h_t, before: 1 - h_t.tanh() ** 2),
     ),
-    Misconception(
+    (
         "you pair d_t with h_t; at step t the weight W_hh has multiplied h_{t-1}",
-        _instead(remembered=lambda h_t, before: h_t),
+        partial(_by_hand, state=lambda h_t, before: h_t),
     ),
-    Misconception(
+    (
         "only the last step is in your sum, truncation to K = 1; the same weights act at every step",
         lambda h, W_hh, dL_dhT: _by_hand(h[-2:], W_hh, dL_dhT),
     ),
-    Misconception(
+    (
         "you carry a back with W_hh; backwards it is the transpose, a_{t-1} = W_hhᵀ d_t",
-        _instead(carried=lambda d, a, W: W @ d),
+        partial(_by_hand, carry=lambda d, a, W: W @ d),
     ),
-    Misconception(
+    (
         "you carry a_t itself back: what passes through step t is d_t, which has been multiplied by φ'(z_t)",
-        _instead(carried=lambda d, a, W: W.T @ a),
+        partial(_by_hand, carry=lambda d, a, W: W.T @ a),
     ),
-    Misconception(
+    (
         "you do not carry a back: every step of yours uses ∂L/∂h_T. A step earlier it is W_hhᵀ d_t",
-        _instead(carried=lambda d, a, W: a),
+        partial(_by_hand, carry=lambda d, a, W: a),
     ),
-    Misconception(
+    (
         "your gradient is transposed: entry (i, j) is d_i of step t times h_j of the step before",
-        lambda **backward: _by_hand(**backward).T,
+        lambda h, W_hh, dL_dhT: _by_hand(h, W_hh, dL_dhT).T,
     ),
-    Misconception(
+    (
         "you average over steps; the gradient of a shared weight is the sum",
-        lambda **backward: _by_hand(**backward) / (len(backward["h"]) - 1),
+        lambda h, W_hh, dL_dhT: _by_hand(h, W_hh, dL_dhT) / (len(h) - 1),
     ),
 )
 
@@ -96,12 +92,12 @@ def bptt(answer, seed: int = 1) -> Verdict:
     generator = torch.Generator().manual_seed(seed)
     by_hand = {"h": torch.tensor([[0.5], [0.5], [0.25]]), "W_hh": torch.tensor([[0.8]])}
     one_step = {"h": torch.tensor([[0.6, -0.2], [0.3, 0.9]]), "W_hh": torch.tensor([[0.1, 0.7], [-0.4, 0.2]])}
-    cases = (
-        Case("one unit, two steps, by hand", by_hand | {"dL_dhT": torch.ones(1)}),
-        Case("one step, two units", one_step | {"dL_dhT": torch.tensor([1.0, -2.0])}),
-        Case("three units, four steps, at random", _network(generator, steps=4, units=3)),
-        Case("six units, twelve steps, at random", _network(generator, steps=12, units=6)),
-    )
+    cases = {
+        "one unit, two steps, by hand": by_hand | {"dL_dhT": torch.ones(1)},
+        "one step, two units": one_step | {"dL_dhT": torch.tensor([1.0, -2.0])},
+        "three units, four steps, at random": _network(generator, steps=4, units=3),
+        "six units, twelve steps, at random": _network(generator, steps=12, units=6),
+    }
     return examine("bptt", answer, cases, _by_autograd, MISCONCEPTIONS)
 
 

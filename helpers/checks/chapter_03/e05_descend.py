@@ -1,11 +1,12 @@
 """Exercise 5: a step of training that learns nothing from the past and is not held back."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 
@@ -19,15 +20,11 @@ def _gradient(W_hh: Tensor, read: Tensor, target: Tensor, *, cut: bool = False) 
         return torch.autograd.grad((h - target).square().sum(), W)[0]
 
 
-def _shortened(g: Tensor, max_norm: Tensor) -> Tensor:
+def _shorten(g: Tensor, max_norm: Tensor) -> Tensor:
     return g * (max_norm / g.norm()).clamp(max=1)
 
 
-def _untouched(g: Tensor, max_norm: Tensor) -> Tensor:
-    return g
-
-
-def _stepped(
+def _step(
     W_hh: Tensor,
     read: Tensor,
     target: Tensor,
@@ -35,44 +32,43 @@ def _stepped(
     max_norm: Tensor,
     *,
     cut: bool = False,
-    clip: Callable = _shortened,
+    clip: Callable = _shorten,
 ) -> Tensor:
     return W_hh - learning_rate * clip(_gradient(W_hh, read, target, cut=cut), max_norm)
 
 
-def _clips_the_step(
-    W_hh: Tensor, read: Tensor, target: Tensor, learning_rate: Tensor, max_norm: Tensor
-) -> Tensor:
-    return W_hh - _shortened(learning_rate * _gradient(W_hh, read, target), max_norm)
-
-
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "both faults are left: the state is cut from the graph inside the loop, and the gradient is clipped "
         "when it has been used already",
-        lambda **step: _stepped(**step, cut=True, clip=_untouched),
+        partial(_step, cut=True, clip=lambda g, max_norm: g),
     ),
-    Misconception(
+    (
         "the state is still cut from the graph at every step: only the last step of the sum over time is in "
         "your gradient. Nothing inside the loop over t may be detached",
-        lambda **step: _stepped(**step, cut=True),
+        partial(_step, cut=True),
     ),
-    Misconception(
+    (
         "your step is longer than learning_rate × max_norm: clip after `backward`, before the weights change",
-        lambda **step: _stepped(**step, clip=_untouched),
+        partial(_step, clip=lambda g, max_norm: g),
     ),
-    Misconception(
+    (
         "you clip entry by entry, which changes the gradient's direction; clip its norm",
-        lambda **step: _stepped(**step, clip=lambda g, max_norm: g.clamp(-max_norm, max_norm)),
+        partial(_step, clip=lambda g, max_norm: g.clamp(-max_norm, max_norm)),
     ),
-    Misconception(
+    (
         "you stretch a gradient that is shorter than max_norm; clipping only shortens",
-        lambda **step: _stepped(**step, clip=lambda g, max_norm: g * max_norm / g.norm()),
+        partial(_step, clip=lambda g, max_norm: g * max_norm / g.norm()),
     ),
-    Misconception("you clip the step, learning rate included; clip the gradient", _clips_the_step),
-    Misconception(
+    (
+        "you clip the step, learning rate included; clip the gradient",
+        lambda W_hh, read, target, learning_rate, max_norm: (
+            W_hh - _shorten(learning_rate * _gradient(W_hh, read, target), max_norm)
+        ),
+    ),
+    (
         "you climb: descent subtracts the gradient",
-        lambda **step: _stepped(**step | {"learning_rate": -step["learning_rate"]}),
+        partial(_step, clip=lambda g, max_norm: -_shorten(g, max_norm)),
     ),
 )
 
@@ -81,13 +77,13 @@ def descend(answer, seed: int = 1) -> Verdict:
     """Exercise 5: `answer(W_hh (H, H), read (T, H), target (H,), learning_rate, max_norm) -> (H, H)`."""
     generator = torch.Generator().manual_seed(seed)
     recent, far = _network(generator, steps=2), _network(generator, steps=12)
-    cases = (
-        Case("two steps, a short gradient", recent | _optimiser(max_norm=100.0)),
-        Case("twelve steps, a short gradient", far | _optimiser(max_norm=100.0)),
-        Case("two steps, a gradient too long", recent | _optimiser(max_norm=0.5)),
-        Case("twelve steps, a gradient too long", far | _optimiser(max_norm=0.5)),
-    )
-    return examine("descend", answer, cases, _stepped, MISCONCEPTIONS)
+    cases = {
+        "two steps, a short gradient": recent | _optimiser(max_norm=100.0),
+        "twelve steps, a short gradient": far | _optimiser(max_norm=100.0),
+        "two steps, a gradient too long": recent | _optimiser(max_norm=0.5),
+        "twelve steps, a gradient too long": far | _optimiser(max_norm=0.5),
+    }
+    return examine("descend", answer, cases, _step, MISCONCEPTIONS)
 
 
 def _network(generator: torch.Generator, steps: int, units: int = 4) -> dict[str, Tensor]:

@@ -1,91 +1,72 @@
 """Exercise 6: clipping a gradient by its global norm."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from helpers.checks.examine import Case, Misconception
-from helpers.checks.parts import examine_parts
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 
-def _global_norm(*gradients: Tensor) -> Tensor:
-    return torch.cat([g.flatten() for g in gradients]).norm()
+def _norm(dW_hh: Tensor, db: Tensor) -> Tensor:
+    return (dW_hh.square().sum() + db.square().sum()).sqrt()
 
 
 def _factor(norm: Tensor, max_norm: Tensor) -> Tensor:
     return (max_norm / norm).clamp(max=1)
 
 
-def _clipped(
-    dW_hh: Tensor,
-    db: Tensor,
-    max_norm: Tensor,
-    *,
-    length: Callable = _global_norm,
-    factor: Callable = _factor,
+def _clip(
+    dW_hh: Tensor, db: Tensor, max_norm: Tensor, *, norm: Callable = _norm, factor: Callable = _factor
 ) -> tuple[Tensor, Tensor]:
-    by = factor(length(dW_hh, db), max_norm)
+    by = factor(norm(dW_hh, db), max_norm)
     return by * dW_hh, by * db
-
-
-def _norm_of_each(dW_hh: Tensor, db: Tensor, max_norm: Tensor) -> tuple[Tensor, Tensor]:
-    return dW_hh * _factor(dW_hh.norm(), max_norm), db * _factor(db.norm(), max_norm)
-
-
-def _each_entry(dW_hh: Tensor, db: Tensor, max_norm: Tensor) -> tuple[Tensor, Tensor]:
-    return dW_hh.clamp(-max_norm, max_norm), db.clamp(-max_norm, max_norm)
-
-
-def _instead(**change: Callable) -> Callable[..., tuple[Tensor, Tensor]]:
-    return lambda **gradient: _clipped(**gradient, **change)
 
 
 _SQUARED = (
     "you divide by the squared norm, so that what you return has the norm max_norm / ‖g‖: take the root of "
     "the sum of squares"
 )
-IDEAS = (
+MISCONCEPTIONS = (
     (
         "you clip each parameter by itself, which turns the gradient: both must shrink by one factor, from "
         "the norm of the two together",
-        _norm_of_each,
+        lambda dW_hh, db, max_norm: (
+            dW_hh * _factor(dW_hh.norm(), max_norm),
+            db * _factor(db.norm(), max_norm),
+        ),
     ),
     (
         "you clip each entry, which turns the gradient; shorten all of it by one factor",
-        _each_entry,
+        lambda dW_hh, db, max_norm: (dW_hh.clamp(-max_norm, max_norm), db.clamp(-max_norm, max_norm)),
     ),
     (
         "you stretch gradients that are shorter than max_norm, and divide by zero where there is none; the "
         "factor is never above 1",
-        _instead(factor=lambda norm, max_norm: max_norm / norm),
+        partial(_clip, factor=lambda norm, max_norm: max_norm / norm),
     ),
+    (_SQUARED, partial(_clip, norm=lambda dW_hh, db: _norm(dW_hh, db) ** 2)),
     (
         _SQUARED,
-        _instead(length=lambda *gradients: _global_norm(*gradients) ** 2),
-    ),
-    (
-        _SQUARED,
-        _instead(
-            factor=lambda norm, max_norm: torch.where(norm > max_norm, max_norm / norm**2, torch.ones(()))
-        ),
+        partial(_clip, factor=lambda norm, max_norm: torch.where(norm > max_norm, max_norm / norm**2, 1.0)),
     ),
     (
         "you add the two norms; the norm of all entries is the root of the sum of their squares",
-        _instead(length=lambda dW_hh, db: dW_hh.norm() + db.norm()),
+        partial(_clip, norm=lambda dW_hh, db: dW_hh.norm() + db.norm()),
     ),
     (
         "you compare the larger of the two norms with max_norm; the norm of both together is larger still",
-        _instead(length=lambda dW_hh, db: torch.maximum(dW_hh.norm(), db.norm())),
+        partial(_clip, norm=lambda dW_hh, db: torch.maximum(dW_hh.norm(), db.norm())),
     ),
     (
         "you compare the largest entry with max_norm; the norm takes all entries together",
-        _instead(length=lambda *gradients: torch.cat([g.flatten() for g in gradients]).abs().max()),
+        partial(_clip, norm=lambda dW_hh, db: torch.maximum(dW_hh.abs().max(), db.abs().max())),
     ),
     (
         "you shorten a long gradient to length 1; its new length is max_norm",
-        _instead(factor=lambda norm, max_norm: torch.where(norm > max_norm, 1 / norm, torch.ones(()))),
+        partial(_clip, factor=lambda norm, max_norm: torch.where(norm > max_norm, 1 / norm, 1.0)),
     ),
     ("you return the gradient as it was", lambda dW_hh, db, max_norm: (dW_hh, db)),
 )
@@ -95,23 +76,15 @@ def clip(answer, seed: int = 1) -> Verdict:
     """Exercise 6: `answer(dW_hh (H, H), db (H,), max_norm ()) -> dW_hh (H, H), db (H,)`, clipped."""
     generator = torch.Generator().manual_seed(seed)
     G, g = torch.randn(5, 5, generator=generator), 3 * torch.randn(5, generator=generator)
-    cases = (
-        Case("norm 5 clipped to 2, by hand", _gradient(torch.tensor([[3.0]]), torch.tensor([4.0]), 2.0)),
-        Case("each short enough, not both together", _gradient(torch.eye(2), torch.tensor([1.0, 1.0]), 1.6)),
-        Case("a short gradient, which stays", _gradient(0.01 * G, 0.01 * g, 1.0)),
-        Case("no gradient at all", _gradient(torch.zeros(2, 2), torch.zeros(2), 1.0)),
-        Case("a long gradient at random", _gradient(100 * G, 100 * g, 0.5)),
-    )
-    return examine_parts("clip", answer, cases, _clipped, {"dW_hh": _ideas(0), "db": _ideas(1)})
+    cases = {
+        "norm 5 clipped to 2, by hand": _gradient(torch.tensor([[3.0]]), torch.tensor([4.0]), 2.0),
+        "each short enough, not both together": _gradient(torch.eye(2), torch.tensor([1.0, 1.0]), 1.6),
+        "a short gradient, which stays": _gradient(0.01 * G, 0.01 * g, 1.0),
+        "no gradient at all": _gradient(torch.zeros(2, 2), torch.zeros(2), 1.0),
+        "a long gradient at random": _gradient(100 * G, 100 * g, 0.5),
+    }
+    return examine("clip", answer, cases, _clip, {"dW_hh": MISCONCEPTIONS, "db": MISCONCEPTIONS})
 
 
 def _gradient(dW_hh: Tensor, db: Tensor, max_norm: float) -> dict[str, Tensor]:
     return {"dW_hh": dW_hh, "db": db, "max_norm": torch.tensor(max_norm)}
-
-
-def _ideas(part: int) -> tuple[Misconception, ...]:
-    """The wrong ideas as they show in one of the two gradients."""
-    return tuple(
-        Misconception(message, lambda function=function, **gradient: function(**gradient)[part])
-        for message, function in IDEAS
-    )

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.attempt import as_number
-from helpers.checks.naming import Figure, examine_names
-from helpers.checks.numbers import no_number, wrong_number
-from helpers.checks.verdict import Item, Verdict
+from helpers.checks.figures import Figure
+from helpers.checks.numbers import Number
+from helpers.checks.verdict import Verdict, combine
 from helpers.recurrent import VanillaRNN, gradient_profile, orthogonal_
 
 STEPS, WINDOW = 40, 14
@@ -20,11 +19,29 @@ APPEARANCE = {
 PROFILES = Figure(
     "four profiles", {"A": "truncated", "B": "vanishing", "C": "detached", "D": "exploding"}, APPEARANCE
 )
+WINDOW_READ = Number(
+    "window_read",
+    truth=WINDOW,
+    right=f"{WINDOW}; h(T) and the {WINDOW - 1} states before it are reached",
+    slips=(
+        (WINDOW - 1, "that is the last step with a gradient; counted from 0, it is the last of one more"),
+        (
+            WINDOW + 1,
+            "one less: the first zero is at the state that enters the window, which is held constant",
+        ),
+        (
+            STEPS - WINDOW,
+            "that is the step k at which the window starts; K is its length, counted from the end",
+        ),
+        (STEPS, "that is the length of the series"),
+    ),
+    recipe="count the states, h(T) included, whose gradient is not zero",
+)
 
 
 def profile_figure(names: object, window_read: object) -> Verdict:
     """Exercise 7: which of the `four_profiles` is which, and the window of the truncated one."""
-    return examine_names("profile_figure", PROFILES, names, window_read, _window_read)
+    return combine("profile_figure", *PROFILES.judge(names), WINDOW_READ.judge(window_read))
 
 
 def four_profiles(seed: int = 11) -> dict[str, Tensor]:
@@ -52,20 +69,3 @@ def _profile(kind: str, generator: torch.Generator) -> Tensor:
     weight = torch.randn(8, generator=generator, dtype=torch.float64)
     profile = gradient_profile(rnn, x, lambda states: states[:, -1] @ (weight / weight.norm()))
     return profile.norms[0].flip(0)
-
-
-def _window_read(answer: object) -> Item:
-    K = as_number(answer)
-    if K is None:
-        return no_number("window_read", answer)
-    if K == WINDOW:
-        return Item(True, f"window_read: {WINDOW}; h(T) and the {WINDOW - 1} states before it are reached")
-    start = STEPS - WINDOW
-    slips = {
-        WINDOW - 1: "that is the last step with a gradient; counted from 0, it is the last of one more",
-        WINDOW + 1: "one less: the first zero is at the state that enters the window, which is held constant",
-        start: "that is the step k at which the window starts; K is its length, counted from the end",
-        STEPS: "that is the length of the series",
-    }
-    recipe = "count the states, h(T) included, whose gradient is not zero"
-    return wrong_number("window_read", K, slips.items(), recipe)

@@ -1,10 +1,11 @@
 """Exercise 9: the gain at which a tanh network neither loses nor multiplies its gradient."""
 
+from functools import partial
+
 import torch
 
-from helpers.checks.attempt import as_number, is_blank
-from helpers.checks.numbers import no_number
-from helpers.checks.verdict import Item, Verdict
+from helpers.checks.numbers import Number
+from helpers.checks.verdict import Verdict, combine
 from helpers.recurrent import VanillaRNN, gradient_profile, orthogonal_
 
 INPUTS = 0.5  # standard deviation of what each unit reads
@@ -28,31 +29,31 @@ def growth_per_step(gain: float, inputs: float = INPUTS, activation: str = "tanh
 
 def flat_profile(gain: object, gain_for_larger_inputs: object, prediction: object = None) -> Verdict:
     """Exercise 9: the gains at which the gradient keeps its size, for inputs of 0.5 and of 1.0."""
-    if is_blank(gain) and is_blank(gain_for_larger_inputs):
-        return Verdict("flat_profile")
-    items = (
-        _flat("gain", gain, INPUTS, prediction),
-        _flat("gain_for_larger_inputs", gain_for_larger_inputs, 2 * INPUTS),
+    return combine("flat_profile", GAIN.judge(gain, prediction), LARGER.judge(gain_for_larger_inputs))
+
+
+def _flat_gain(name: str, inputs: float, *slips) -> Number:
+    measured = "at {answer:.3f} the gradient is multiplied by {effect:.3f} per step into the past"
+    linear = ": a gain of 1 is flat for a linear network; the slopes of tanh, below 1, multiply it"
+    return Number(
+        name,
+        truth=1.0,
+        within=TOLERANCE,
+        effect=partial(growth_per_step, inputs=inputs),
+        right=measured,
+        wrong=measured,
+        slips=((lambda gain: gain == 1, linear), *slips),
+        recipe=(": go higher", ": go lower"),
+        impossible=((lambda gain: gain <= 0, "{answer:g} is no gain; give a positive number"),),
     )
-    return Verdict("flat_profile", items)
 
 
-def _flat(name: str, answer: object, inputs: float, prediction: object = None) -> Item:
-    gain, predicted = as_number(answer), as_number(prediction)
-    if gain is None:
-        return no_number(name, answer)
-    if gain <= 0:
-        return Item(False, f"{name}: {gain:g} is no gain; give a positive number")
-    growth = growth_per_step(gain, inputs)
-    measured = f"{name}: at {gain:.3f} the gradient is multiplied by {growth:.3f} per step into the past"
-    if abs(growth - 1) <= TOLERANCE:
-        return Item(True, measured + ("" if predicted is None else f"; you predicted {predicted:g}"))
-    return Item(False, measured + _remark(gain, growth, inputs))
-
-
-def _remark(gain: float, growth: float, inputs: float) -> str:
-    if gain == 1.0:
-        return ": a gain of 1 is flat for a linear network; the slopes of tanh, below 1, multiply it"
-    if inputs > INPUTS and abs(growth_per_step(gain) - 1) <= TOLERANCE:
-        return ": that is the gain for the smaller inputs; larger ones saturate more units"
-    return ": go higher" if growth < 1 else ": go lower"
+GAIN = _flat_gain("gain", INPUTS)
+LARGER = _flat_gain(
+    "gain_for_larger_inputs",
+    2 * INPUTS,
+    (
+        lambda gain: abs(growth_per_step(gain) - 1) <= TOLERANCE,
+        ": that is the gain for the smaller inputs; larger ones saturate more units",
+    ),
+)

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.chapter_04.masks import masks_as_numbers
-from helpers.checks.examine import Case, Misconception
-from helpers.checks.parts import Part, examine_parts
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 TOLERANCE = 1e-8
@@ -39,70 +38,53 @@ def _outcomes(
     fixed: Callable = _is_small,
     slow: Callable = lambda fixed, at_rest: at_rest & ~fixed,
 ) -> tuple[Tensor, Tensor]:
-    """Masks as numbers, (B,) each: where ‖F‖ is zero, and where only its slope is."""
+    """Masks, (B,) each: where ‖F‖ is zero, and where only its slope is."""
     is_fixed = fixed(_defect(W, b, h), tolerance)
     is_slow = slow(is_fixed, _is_small(_downhill(W, b, h), tolerance))
-    return is_fixed.float(), is_slow.float()
+    return is_fixed, is_slow
 
 
-def _rest_is_enough(W: Tensor, b: Tensor, h: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    at_rest = _is_small(_downhill(W, b, h), tolerance)
-    return at_rest.float(), torch.zeros(len(h))
-
-
-def _slowness_without_rest(W: Tensor, b: Tensor, h: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    return _outcomes(W, b, h, tolerance, slow=lambda fixed, at_rest: ~fixed)
-
-
-def _not_excluded(W: Tensor, b: Tensor, h: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    return _outcomes(W, b, h, tolerance, slow=lambda fixed, at_rest: at_rest)
-
-
-def _by(criterion: Callable) -> Callable[..., tuple[Tensor, Tensor]]:
-    return lambda **rest: _outcomes(**rest, fixed=criterion)
-
-
-FIXED_IDEAS = (
+OF_FIXED = (
     (
         "you compare a square, ‖F‖² or q, with the tolerance; a speed of 1e-5 has the square 1e-10",
-        _by(lambda F, tolerance: F.square().sum(1) / 2 <= tolerance),
+        partial(_outcomes, fixed=lambda F, tolerance: F.square().sum(1) / 2 <= tolerance),
     ),
     (
         "your threshold is looser than `tolerance`, and a slow point passes for a fixed one",
-        _by(lambda F, tolerance: F.norm(dim=1) <= 1e-3),
+        partial(_outcomes, fixed=lambda F, tolerance: F.norm(dim=1) <= 1e-3),
     ),
     (
         "F is zero in one of its entries only; all of them must be",
-        _by(lambda F, tolerance: (F.abs() <= tolerance).any(1)),
+        partial(_outcomes, fixed=lambda F, tolerance: (F.abs() <= tolerance).any(1)),
     ),
     (
         "you forget the absolute value: a negative F is not a small one",
-        _by(lambda F, tolerance: (tolerance >= F).all(1)),
+        partial(_outcomes, fixed=lambda F, tolerance: (tolerance >= F).all(1)),
     ),
     (
         "the search has come to rest there, and that is all you ask. At a slow point it rests too: a fixed "
         "point is where ‖f(h) - h‖ itself is zero",
-        _rest_is_enough,
+        lambda W, b, h, tolerance: _is_small(_downhill(W, b, h), tolerance),
     ),
 )
-SLOW_IDEAS = (
+OF_SLOW = (
     (
         "a fixed point is no slow point: F = 0 makes (J - I)ᵀ F zero as well. Leave the fixed ones out",
-        _not_excluded,
+        partial(_outcomes, slow=lambda fixed, at_rest: at_rest),
     ),
     (
         "you call slow whatever is not fixed; a search that is still moving is neither. Ask whether "
         "(J - I)ᵀ F is zero",
-        _slowness_without_rest,
+        partial(_outcomes, slow=lambda fixed, at_rest: ~fixed),
     ),
     (
         "you never say slow: where (J - I)ᵀ F is zero and F is not, the speed has a minimum. Did you "
         "forget the I?",
-        lambda **rest: (None, torch.zeros(len(rest["h"]))),
+        partial(_outcomes, slow=lambda fixed, at_rest: torch.zeros_like(fixed)),
     ),
     (
         "you take slow for `not converged`: True is for a search at rest",
-        lambda W, b, h, tolerance: (None, (~_is_small(_downhill(W, b, h), tolerance)).float()),
+        partial(_outcomes, slow=lambda fixed, at_rest: ~at_rest),
     ),
 )
 
@@ -110,20 +92,16 @@ SLOW_IDEAS = (
 def outcomes(answer, seed: int = 1) -> Verdict:
     """Exercise 4: `answer(W (H, H), b (H,), h (B, H), tolerance) -> fixed (B,), slow (B,)`, bool."""
     generator = torch.Generator().manual_seed(seed)
-    cases = (
-        Case("a neuron that holds a bit", _neuron(0.0, [_rest(1.0, 0.0), 0.0, _rest(-1.0, 0.0), -0.5])),
-        Case("a neuron that has just lost it", _neuron(0.55, [_rest(1.0, 0.55), _ghost(0.55), 0.3])),
-        Case("a neuron near the fold", _neuron(NEAR, [_rest(1.0, NEAR), _ghost(NEAR), -0.3])),
-        Case("a neuron on the brink", _neuron(BRINK, [_rest(1.0, BRINK), _ghost(BRINK), -0.2])),
-        Case("two neurons that do not talk", _pair()),
-        Case("a network of five", _network(generator)),
-    )
-    ideas = {"fixed": _ideas(FIXED_IDEAS, 0), "slow": _ideas(FIXED_IDEAS[:-1] + SLOW_IDEAS, 1)}
-    return examine_parts("outcomes", masks_as_numbers(answer), cases, _outcomes, ideas)
-
-
-def _ideas(wrong: tuple[tuple[str, Callable], ...], index: int) -> list[Misconception]:
-    return [Misconception(message, Part(function, index)) for message, function in wrong]
+    cases = {
+        "a neuron that holds a bit": _neuron(0.0, [_rest(1.0, 0.0), 0.0, _rest(-1.0, 0.0), -0.5]),
+        "a neuron that has just lost it": _neuron(0.55, [_rest(1.0, 0.55), _ghost(0.55), 0.3]),
+        "a neuron near the fold": _neuron(NEAR, [_rest(1.0, NEAR), _ghost(NEAR), -0.3]),
+        "a neuron on the brink": _neuron(BRINK, [_rest(1.0, BRINK), _ghost(BRINK), -0.2]),
+        "two neurons that do not talk": _pair(),
+        "a network of five": _network(generator),
+    }
+    ideas = {"fixed": OF_FIXED, "slow": OF_FIXED[:-1] + OF_SLOW}
+    return examine("outcomes", answer, cases, _outcomes, ideas)
 
 
 def _rest(h: float, b: float) -> float:

@@ -1,28 +1,21 @@
 """Exercise 7: all Lyapunov exponents of a run, from its Jacobians, by QR decompositions."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
-
-
-def _carry(J: Tensor, Q: Tensor) -> Tensor:
-    return J @ Q
-
-
-def _size(diagonal: Tensor) -> Tensor:
-    return diagonal.abs()
 
 
 def _spectrum(
     jacobians: Tensor,
     *,
-    carry: Callable = _carry,
+    carry: Callable = torch.matmul,
     orthogonal: Callable = torch.linalg.qr,
-    size: Callable = _size,
+    size: Callable = torch.abs,
 ) -> Tensor:
     """Mean of ln |R_ii| over J_t Q_t = Q_{t+1} R_{t+1}, from Q_0 = I: (D,)."""
     Q, growth = torch.eye(jacobians.shape[-1]).to(jacobians), []
@@ -32,33 +25,25 @@ def _spectrum(
     return torch.stack(growth).mean(0)
 
 
-def _normalised(V: Tensor) -> tuple[Tensor, Tensor]:
+def _scale_columns(V: Tensor) -> tuple[Tensor, Tensor]:
     """Columns of length 1, which may lean together, and the lengths on a diagonal."""
     length = V.norm(dim=0)
     return V / length, length.diag()
 
 
-def _whole_product(jacobians: Tensor, size: Callable) -> Tensor:
+def _whole_product(jacobians: Tensor, *, size: Callable) -> Tensor:
+    """From the product of all Jacobians; NaN where that overflows."""
     product = torch.eye(jacobians.shape[-1]).to(jacobians)
     for J in jacobians:
         product = J @ product
-    finite = product if product.isfinite().all() else torch.zeros_like(product) + torch.nan
-    return size(finite).log() / len(jacobians)
-
-
-def _lengths(product: Tensor) -> Tensor:
-    return product.norm(dim=0)
+    if not product.isfinite().all():
+        return torch.full_like(product[0], torch.nan)
+    return size(product).log() / len(jacobians)
 
 
 def _moduli(matrices: Tensor) -> Tensor:
-    """|eigenvalues|, the largest first; NaN for matrices that are not finite."""
-    if not matrices.isfinite().all():
-        return matrices[..., 0]
+    """|eigenvalues|, the largest first."""
     return torch.linalg.eigvals(matrices).abs().sort(dim=-1, descending=True).values
-
-
-def _singular_values(product: Tensor) -> Tensor:
-    return torch.linalg.svdvals(product) if product.isfinite().all() else product[:, 0]
 
 
 _NOT_ORTHOGONAL = (
@@ -66,52 +51,49 @@ _NOT_ORTHOGONAL = (
     "fastest, so that each measures λ_1"
 )
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "you take eigenvalues of the last Jacobian; it knows of one step only",
         lambda jacobians: _moduli(jacobians[-1]).log(),
     ),
-    Misconception(
+    (
         "you average the eigenvalues of single steps; a vector that one step stretches, the next may shrink, "
         "so carry Q from step to step",
         lambda jacobians: _moduli(jacobians).log().mean(0),
     ),
-    Misconception(
+    (
         "you take eigenvalues of the mean Jacobian; the Jacobians of a run multiply",
         lambda jacobians: _moduli(jacobians.mean(0)).log(),
     ),
-    Misconception(_NOT_ORTHOGONAL, lambda jacobians: _spectrum(jacobians, orthogonal=_normalised)),
-    Misconception(_NOT_ORTHOGONAL, lambda jacobians: _whole_product(jacobians, _lengths)),
-    Misconception(
+    (_NOT_ORTHOGONAL, partial(_spectrum, orthogonal=_scale_columns)),
+    (_NOT_ORTHOGONAL, partial(_whole_product, size=lambda product: product.norm(dim=0))),
+    (
         "the singular values of the whole product are right until round-off and overflow: the small ones "
         "drown in the large. Take them out at every step, by QR",
-        lambda jacobians: _whole_product(jacobians, _singular_values),
+        partial(_whole_product, size=torch.linalg.svdvals),
     ),
-    Misconception(
+    (
         "the eigenvalues of the whole product drown in round-off, and it overflows; take a QR decomposition "
         "at every step",
-        lambda jacobians: _whole_product(jacobians, _moduli),
+        partial(_whole_product, size=_moduli),
     ),
-    Misconception(
+    (
         "you decompose J, or Q J, whose R is the same: each step starts from I again. The tangent vectors "
         "are the columns of Q, and J carries them: decompose J Q, with the Q of the step before",
-        lambda jacobians: _spectrum(jacobians, carry=lambda J, Q: J),
+        partial(_spectrum, carry=lambda J, Q: J),
     ),
-    Misconception(
+    (
         "you use the transpose of J; it carries gradients backwards, J carries deviations forwards",
-        lambda jacobians: _spectrum(jacobians, carry=lambda J, Q: J.T @ Q),
+        partial(_spectrum, carry=lambda J, Q: J.T @ Q),
     ),
-    Misconception(
-        "you go through the Jacobians backwards",
-        lambda jacobians: _spectrum(jacobians.flip(0)),
-    ),
-    Misconception(
+    ("you go through the Jacobians backwards", lambda jacobians: _spectrum(jacobians.flip(0))),
+    (
         "you return sums; the exponents are means per step",
         lambda jacobians: len(jacobians) * _spectrum(jacobians),
     ),
-    Misconception(
+    (
         "you forget the absolute value: the signs on the diagonal of R are an accident of the algorithm, and "
         "the logarithm of a negative number is NaN",
-        lambda jacobians: _spectrum(jacobians, size=lambda diagonal: diagonal),
+        partial(_spectrum, size=lambda diagonal: diagonal),
     ),
 )
 
@@ -121,11 +103,11 @@ def lyapunov_spectrum(answer, seed: int = 1) -> Verdict:
     generator = torch.Generator().manual_seed(seed)
     saddle = torch.tensor([[2.0, 0.0], [0.0, 0.5]], dtype=torch.float64)
     start = 0.2 * torch.rand(2, generator=generator, dtype=torch.float64)
-    cases = (
-        Case("a saddle, by hand", {"jacobians": saddle.expand(4, -1, -1).clone()}),
-        Case("Hénon's map, 200 steps: λ_1 + λ_2 = ln 0.3", {"jacobians": _henon(*start.tolist())}),
-        Case("a tanh network of five units", {"jacobians": _network(generator)}),
-    )
+    cases = {
+        "a saddle, by hand": {"jacobians": saddle.expand(4, -1, -1).clone()},
+        "Hénon's map, 200 steps: λ_1 + λ_2 = ln 0.3": {"jacobians": _henon(*start.tolist())},
+        "a tanh network of five units": {"jacobians": _network(generator)},
+    }
     return examine("lyapunov_spectrum", answer, cases, _spectrum, MISCONCEPTIONS)
 
 

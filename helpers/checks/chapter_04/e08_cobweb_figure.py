@@ -1,15 +1,14 @@
 """Exercise 8: four cobwebs, and what the state does in the long run."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from helpers.checks.attempt import as_number
-from helpers.checks.naming import Figure, examine_names
-from helpers.checks.numbers import no_number, wrong_number
-from helpers.checks.verdict import Item, Verdict
+from helpers.checks.figures import Figure
+from helpers.checks.numbers import Number
+from helpers.checks.verdict import Verdict, combine
+from helpers.dynamics import Map, fixed_points
 
 APPEARANCE = {
     "fixed": "one crossing with the diagonal, with a slope between -1 and 1, and both cobwebs end on it",
@@ -24,7 +23,7 @@ TOLERANCE = 0.05
 
 def cobweb_figure(names: object, border: object) -> Verdict:
     """Exercise 8: what each of the `four_maps` does, and the border between the two memories of one."""
-    return examine_names("cobweb_figure", MAPS, names, border, _border_read)
+    return combine("cobweb_figure", *MAPS.judge(names), _border().judge(border))
 
 
 def four_maps() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -39,30 +38,20 @@ def _map(kind: str) -> Callable[[Tensor], Tensor]:
     return lambda h: torch.tanh(w * h + b)
 
 
-def _crossing(h: float) -> float:
-    """A fixed point of the bistable neuron, by Newton's method from h."""
-    w, b = NEURONS["bistable"]
-    for _ in range(50):
-        f = math.tanh(w * h + b)
-        h -= (f - h) / (w * (1 - f**2) - 1)
-    return h
-
-
-def _border_read(answer: object) -> Item:
-    h = as_number(answer)
-    if h is None:
-        return no_number("border", answer)
-    lower, border, upper = map(_crossing, (-1.0, 0.0, 1.0))
-    if abs(h - border) <= TOLERANCE:
-        return Item(True, f"border: {border:.2f}, the crossing with a slope above 1, which all states leave")
-    slips = (
-        (lower, "that is where the states below the border come to rest"),
-        (upper, "that is where the states above the border come to rest"),
-        (0.0, "the border is 0 for a bias of 0 only"),
-        (
-            -border,
-            "the sign is wrong: this neuron's bias pulls down, and from 0 the state falls",
+def _border() -> Number:
+    """The unstable fixed point of the bistable neuron, between the two that are stable."""
+    starts = torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64)
+    lower, border, upper = fixed_points(Map(_map("bistable")), starts).states[:, 0].tolist()
+    return Number(
+        "border",
+        truth=border,
+        within=TOLERANCE,
+        right=f"{border:.2f}, the crossing with a slope above 1, which all states leave",
+        slips=(
+            (lower, "that is where the states below the border come to rest"),
+            (upper, "that is where the states above the border come to rest"),
+            (0.0, "the border is 0 for a bias of 0 only"),
+            (-border, "the sign is wrong: this neuron's bias pulls down, and from 0 the state falls"),
         ),
+        recipe="find the crossing with the diagonal that the cobwebs leave on both sides",
     )
-    recipe = "find the crossing with the diagonal that the cobwebs leave on both sides"
-    return wrong_number("border", h, slips, recipe, within=TOLERANCE)
