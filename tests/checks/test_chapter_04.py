@@ -141,14 +141,6 @@ def stability_with(slope=lambda w, h: w * (1 - h**2), stable=lambda slope: slope
     return lambda w, h: (slope(w, h), stable(slope(w, h)))
 
 
-def both(slope):
-    return stability_with(slope=slope)
-
-
-def judged(stable):
-    return stability_with(stable=stable)
-
-
 def fold_with(state=lambda w: 0.5 + (0.25 - 1 / w).sqrt(), bias=lambda w, h: torch.log(h / (1 - h)) - w * h):
     def answer(w):
         h = state(w)
@@ -247,239 +239,205 @@ def stacked(columns):
     return lambda x, d, m: torch.stack(columns(x, d, m), 1)
 
 
-MISCONCEPTIONS = [
-    ("stability", both(lambda w, h: w.clone()), "you forget tanh'"),
-    ("stability", both(lambda w, h: 1 - h**2), "you forget the inner derivative"),
-    ("stability", both(lambda w, h: w * (1 - h.tanh() ** 2)), "h is tanh(w h + b) already"),
-    ("stability", both(lambda w, h: w * (1 - (w * h).tanh() ** 2)), "you take tanh' at w h, without b"),
-    ("stability", both(lambda w, h: w * (1 - h)), "you do not square h"),
-    ("stability", both(lambda w, h: 1 - w * h**2), "mind the brackets"),
-    ("stability", both(lambda w, h: (w * (1 - h**2)).abs()), "says that the deviation alternates"),
-    ("stability", both(lambda w, h: w * (1 - h**2) - 1), "you return the slope of h' - h"),
-    ("stability", judged(lambda slope: slope < 1), "a slope below -1 is unstable too"),
-    ("stability", judged(lambda slope: slope < 0), "is the criterion of a flow"),
-    ("stability", lambda w, h: (w * (1 - h**2), w.abs() < 1), "you compare |w| with 1"),
-    ("stability", lambda w, h: (w * (1 - h**2), 1 - h**2 < 1), "the slope has the factor w as well"),
-    ("stability", judged(lambda slope: slope > -1), "a slope above 1 is unstable too"),
-    ("stability", judged(lambda slope: slope.abs() > 1), "your mask is inverted"),
-    ("fold", fold_with(state=lambda w: torch.sqrt((w - 1) / w)), "whose slope is w (1 - h²)"),
-    ("fold", fold_with(state=lambda w: 0.5 - (0.25 - 1 / w).sqrt()), "that is the lower root"),
-    ("fold", fold_with(state=lambda w: 1 - 2 / w), "you drop the square root"),
-    ("fold", fold_with(state=lambda w: 1 + (1 - 4 / w).sqrt()), "you do not halve"),
-    ("fold", fold_with(state=lambda w: 0.5 + (0.25 + 1 / w).sqrt()), "your slope is -1"),
-    ("fold", fold_with(state=lambda w: 1 / w), "you solve w h = 1"),
-    ("fold", fold_with(state=lambda w: 0.5 * torch.ones_like(w)), "at h = 1/2 the slope is w/4"),
-    (
-        "fold",
-        fold_with(lambda w: ((w - 1) / w).sqrt(), lambda w, h: torch.atanh(h) - (w * (w - 1)).sqrt()),
-        "that is the fold of a tanh neuron",
-    ),
-    ("fold", fold_with(bias=lambda w, h: w * h - h.logit()), "the sign is wrong"),
-    ("fold", fold_with(bias=lambda w, h: h.atanh() - w * h), "you take artanh"),
-    ("fold", fold_with(bias=lambda w, h: h.sigmoid() - w * h), "you apply σ where its inverse belongs"),
-    ("fold", fold_with(bias=lambda w, h: h - w * h), "you subtract w h from h"),
-    ("fold", fold_with(bias=lambda w, h: torch.log((1 - h) / h) - w * h), "your logit is upside down"),
-    ("fold", fold_with(bias=lambda w, h: torch.log(h) - w * h), "your logit lacks the 1 - h"),
-    ("fold", fold_with(bias=lambda w, h: h.logit()), "w h is missing"),
-    ("fold", fold_with(bias=lambda w, h: -w * h), "the logit is missing"),
-    ("fold", fold_with(bias=lambda w, h: h.logit() + w * h), "you add w h"),
-    ("newton", newton_with(lambda J, W, b, h: J), "you solve with J"),
-    ("newton", newton_with(sign=1.0), "you step away from the fixed point"),
-    ("newton", newton_with(lambda J, W, b, h: (W - torch.eye(len(W))).expand_as(J)), "you use W for J"),
-    (
-        "newton",
-        newton_with(lambda J, W, b, h: (1 - h**2)[:, :, None] * W - torch.eye(len(W))),
-        "you take tanh' = 1 - h²",
-    ),
-    (
-        "newton",
-        newton_with(lambda J, W, b, h: W * (1 - torch.tanh(h @ W.T + b) ** 2)[:, None] - torch.eye(len(W))),
-        "multiplies the columns of W",
-    ),
-    ("newton", newton_with(lambda J, W, b, h: J.mT - torch.eye(len(W))), "your J is transposed"),
-    ("newton", newton_with(F=lambda W, b, h: torch.tanh(h @ W.T + b)), "you look for a zero of f(h)"),
-    ("newton", iterates, "you iterate the network"),
-    (
-        "newton",
-        newton_with(residual=lambda W, b, before, h: defect(W, b, before).norm(dim=1)),
-        "your residual belongs to the states before the last step",
-    ),
-    (
-        "newton",
-        newton_with(residual=lambda W, b, before, h: (h - before).norm(dim=1)),
-        "you return the length of the last step",
-    ),
-    (
-        "newton",
-        newton_with(residual=lambda W, b, before, h: (defect(W, b, h) ** 2).sum(1)),
-        "you return the squared norm",
-    ),
-    (
-        "newton",
-        newton_with(residual=lambda W, b, before, h: 0.5 * (defect(W, b, h) ** 2).sum(1)),
-        "you return half the squared norm",
-    ),
-    (
-        "newton",
-        newton_with(residual=lambda W, b, before, h: defect(W, b, h).abs().max(1).values),
-        "you return the largest entry",
-    ),
-    ("newton", newton_with(residual=lambda W, b, before, h: 0 * h[:, 0]), "you return zeros"),
-    ("outcomes", outcomes_with(lambda F, at_rest, tolerance: at_rest), "the search has come to rest there"),
-    ("outcomes", outcomes_with(lambda F, at_rest, tolerance: at_rest), "you never say slow"),
-    ("outcomes", outcomes_with(lambda F, at_rest, tol: (F**2).sum(1) / 2 <= tol), "you compare a square"),
-    ("outcomes", outcomes_with(lambda F, at_rest, tol: F.norm(dim=1) <= 1e-3), "your threshold is looser"),
-    (
-        "outcomes",
-        outcomes_with(lambda F, at_rest, tol: (F.abs() <= tol).any(1)),
-        "one of its entries only",
-    ),
-    ("outcomes", outcomes_with(lambda F, at_rest, tol: (tol >= F).all(1)), "you forget the absolute value"),
-    ("outcomes", outcomes_with(slow=lambda fixed, at_rest, J, F: at_rest), "a fixed point is no slow point"),
-    ("outcomes", outcomes_with(slow=lambda fixed, at_rest, J, F: ~fixed), "you call slow whatever is not"),
-    ("outcomes", outcomes_with(slow=lambda fixed, at_rest, J, F: 0 * F[:, 0] > 0), "you never say slow"),
-    ("outcomes", outcomes_with(slow=lambda fixed, at_rest, J, F: ~at_rest), "True is for a search at rest"),
-    ("euler_rnn", euler_with(W=lambda J, dt: dt * J), "you forget the state itself"),
-    ("euler_rnn", euler_with(W=lambda J, dt: torch.eye(len(J)) + J), "you forget Δt"),
-    ("euler_rnn", euler_with(W=lambda J, dt: torch.matrix_exp(dt * J)), "is the exact solution over a step"),
-    (
-        "euler_rnn",
-        euler_with(W=lambda J, dt: (torch.eye(len(J)) - dt * J).inverse()),
-        "is the implicit Euler method",
-    ),
-    (
-        "euler_rnn",
-        euler_with(W=lambda J, dt: torch.eye(len(J)) - dt * J),
-        "W, decay at 4 per h, by hand: the",
-    ),
-    ("euler_rnn", euler_with(W=lambda J, dt: 1 + dt * J), "you add 1 to every entry"),
-    ("euler_rnn", euler_with(W=lambda J, dt: torch.eye(len(J)) + dt * J.T), "you use the transpose of J"),
-    ("euler_rnn", euler_with(b=lambda J, c, dt: c + 0), "c is a rate too"),
-    ("euler_rnn", euler_with(b=lambda J, c, dt: -c * dt), "b, decay at 4 per h, by hand: the sign"),
-    ("euler_rnn", euler_with(b=lambda J, c, dt: -J.inverse() @ c), "you return the equilibrium"),
-    ("euler_rnn", euler_with(dt_max=lambda e: 2 / e.abs().max()), "2/|λ| holds for real λ only"),
-    ("euler_rnn", euler_with(dt_max=lambda e: 1 / e.abs().max()), "1/|λ| is the time constant"),
-    ("euler_rnn", euler_with(dt_max=lambda e: (-2 / e.real).min()), "you drop the imaginary part"),
-    ("euler_rnn", euler_with(dt_max=lambda e: (-1 / e.real).min()), "a real λ does not even overshoot"),
-    ("euler_rnn", euler_with(dt_max=lambda e: (-e.real / e.abs() ** 2).min()), "you lack a factor 2"),
-    ("euler_rnn", euler_with(dt_max=lambda e: (-2 * e.real / e.abs()).min()), "you divide by |λ|, not by"),
-    (
-        "euler_rnn",
-        euler_with(dt_max=lambda e: (-2 * e.real / e.abs() ** 2)[e.abs().argmax()]),
-        "the fastest eigenvalue is not always the one",
-    ),
-    (
-        "euler_rnn",
-        euler_with(dt_max=lambda e: (-2 * e.real / e.abs() ** 2).max()),
-        "take the least of the limits",
-    ),
-    ("euler_rnn", euler_with(dt_max=lambda e: (2 * e.real / e.abs() ** 2).min()), "your limit is negative"),
-    ("lyapunov_exponent", exponent_with(lambda s: s.abs().mean().log()), "the logarithm of the mean slope"),
-    (
-        "lyapunov_exponent",
-        lambda x, r, transient: mean_log(r * (1 - 2 * x)),
-        "you include the transient",
-    ),
-    ("lyapunov_exponent", exponent_with(lambda s: s.log().mean()), "you forget the absolute value"),
-    ("lyapunov_exponent", exponent_with(lambda s: s[s > 0].log().mean()), "the steps with a negative slope"),
-    (
-        "lyapunov_exponent",
-        lambda x, r, transient: (r * (1 - 2 * x[transient:])).abs().log().sum() / len(x),
-        "you divide by the length of the whole series",
-    ),
-    ("lyapunov_exponent", exponent_with(lambda s: s.abs().log().sum()), "you return the sum"),
-    ("lyapunov_exponent", exponent_with(lambda s: s.abs().log2().mean()), "yours has base 2"),
-    ("lyapunov_exponent", exponent_with(lambda s: s.abs().log10().mean()), "yours has base 10"),
-    ("lyapunov_exponent", exponent_with(mean_log, lambda x, r: r * x * (1 - x)), "you average x'"),
-    ("lyapunov_exponent", exponent_with(mean_log, lambda x, r: r * (1 - x)), "is not that of r x (1 - x)"),
-    ("lyapunov_exponent", exponent_with(mean_log, lambda x, r: 1 - 2 * x), "lacks the factor r"),
-    ("lyapunov_exponent", exponent_with(lambda s: s.abs().mean()), "you return the mean of |f'|"),
-    ("lyapunov_spectrum", lambda J: eigenvalues_of(J[-1]), "eigenvalues of the last Jacobian"),
-    ("lyapunov_spectrum", lambda J: eigenvalues_of(J).mean(0), "you average the eigenvalues of single steps"),
-    ("lyapunov_spectrum", lambda J: eigenvalues_of(J.mean(0)), "eigenvalues of the mean Jacobian"),
-    ("lyapunov_spectrum", only_normalises, "you never make the tangent vectors orthogonal again"),
-    ("lyapunov_spectrum", never_orthogonal, "you never make the tangent vectors orthogonal again"),
-    (
-        "lyapunov_spectrum",
-        lambda J: torch.linalg.svdvals(product_of(J)).log() / len(J),
-        "the singular values of the whole product",
-    ),
-    (
-        "lyapunov_spectrum",
-        lambda J: eigenvalues_of(product_of(J)) / len(J),
-        "the eigenvalues of the whole product",
-    ),
-    ("lyapunov_spectrum", qr_with(carry=lambda J, Q: J), "you decompose J, or Q J"),
-    ("lyapunov_spectrum", qr_with(carry=lambda J, Q: Q @ J), "you decompose J, or Q J"),
-    ("lyapunov_spectrum", qr_with(carry=lambda J, Q: J.T @ Q), "you use the transpose of J"),
-    ("lyapunov_spectrum", lambda J: lyapunov_spectrum(J.flip(0)), "you go through the Jacobians backwards"),
-    ("lyapunov_spectrum", lambda J: len(J) * lyapunov_spectrum(J), "you return sums"),
-    ("lyapunov_spectrum", qr_with(growth=lambda R: R.diagonal().log()), "you forget the absolute value"),
-    (
-        "delay_vectors",
-        stacked(lambda x, d, m: [x[k * d : len(x) - (m - 1 - k) * d] for k in range(m)]),
-        "from t that looks ahead",
-    ),
-    (
-        "delay_vectors",
-        stacked(lambda x, d, m: [x[(m - 1) * d - k : len(x) - k] for k in range(m)]),
-        "the values of a row follow each other directly; they",
-    ),
-    (
-        "delay_vectors",
-        stacked(lambda x, d, m: [x[k : len(x) - (m - 1) * d + k] for k in range(m)]),
-        "the values of a row follow each other directly, and forwards",
-    ),
-    (
-        "delay_vectors",
-        stacked(lambda x, d, m: [x.roll(k * d)[: len(x) - (m - 1) * d] for k in range(m)]),
-        "wraps around",
-    ),
-    ("delay_vectors", lambda x, d, m: delay_vectors(x, d, m).flip(0), "your rows run backwards in time"),
-]
+MISCONCEPTIONS = {
+    "stability": [
+        (stability_with(slope=lambda w, h: w.clone()), "you forget tanh'"),
+        (stability_with(slope=lambda w, h: 1 - h**2), "you forget the inner derivative"),
+        (stability_with(slope=lambda w, h: w * (1 - h.tanh() ** 2)), "h is tanh(w h + b) already"),
+        (
+            stability_with(slope=lambda w, h: w * (1 - (w * h).tanh() ** 2)),
+            "you take tanh' at w h, without b",
+        ),
+        (stability_with(slope=lambda w, h: w * (1 - h)), "you do not square h"),
+        (stability_with(slope=lambda w, h: 1 - w * h**2), "mind the brackets"),
+        (stability_with(slope=lambda w, h: (w * (1 - h**2)).abs()), "says that the deviation alternates"),
+        (stability_with(slope=lambda w, h: w * (1 - h**2) - 1), "you return the slope of h' - h"),
+        (stability_with(stable=lambda slope: slope < 1), "a slope below -1 is unstable too"),
+        (stability_with(stable=lambda slope: slope < 0), "is the criterion of a flow"),
+        (lambda w, h: (w * (1 - h**2), w.abs() < 1), "you compare |w| with 1"),
+        (lambda w, h: (w * (1 - h**2), 1 - h**2 < 1), "the slope has the factor w as well"),
+        (stability_with(stable=lambda slope: slope > -1), "a slope above 1 is unstable too"),
+        (stability_with(stable=lambda slope: slope.abs() > 1), "your mask is inverted"),
+    ],
+    "fold": [
+        (fold_with(state=lambda w: torch.sqrt((w - 1) / w)), "whose slope is w (1 - h²)"),
+        (fold_with(state=lambda w: 0.5 - (0.25 - 1 / w).sqrt()), "that is the lower root"),
+        (fold_with(state=lambda w: 1 - 2 / w), "you drop the square root"),
+        (fold_with(state=lambda w: 1 + (1 - 4 / w).sqrt()), "you do not halve"),
+        (fold_with(state=lambda w: 0.5 + (0.25 + 1 / w).sqrt()), "your slope is -1"),
+        (fold_with(state=lambda w: 1 / w), "you solve w h = 1"),
+        (fold_with(state=lambda w: 0.5 * torch.ones_like(w)), "at h = 1/2 the slope is w/4"),
+        (
+            fold_with(lambda w: ((w - 1) / w).sqrt(), lambda w, h: torch.atanh(h) - (w * (w - 1)).sqrt()),
+            "that is the fold of a tanh neuron",
+        ),
+        (fold_with(bias=lambda w, h: w * h - h.logit()), "the sign is wrong"),
+        (fold_with(bias=lambda w, h: h.atanh() - w * h), "you take artanh"),
+        (fold_with(bias=lambda w, h: h.sigmoid() - w * h), "you apply σ where its inverse belongs"),
+        (fold_with(bias=lambda w, h: h - w * h), "you subtract w h from h"),
+        (fold_with(bias=lambda w, h: torch.log((1 - h) / h) - w * h), "your logit is upside down"),
+        (fold_with(bias=lambda w, h: torch.log(h) - w * h), "your logit lacks the 1 - h"),
+        (fold_with(bias=lambda w, h: h.logit()), "w h is missing"),
+        (fold_with(bias=lambda w, h: -w * h), "the logit is missing"),
+        (fold_with(bias=lambda w, h: h.logit() + w * h), "you add w h"),
+    ],
+    "newton": [
+        (newton_with(lambda J, W, b, h: J), "you solve with J"),
+        (newton_with(sign=1.0), "you step away from the fixed point"),
+        (newton_with(lambda J, W, b, h: (W - torch.eye(len(W))).expand_as(J)), "you use W for J"),
+        (
+            newton_with(lambda J, W, b, h: (1 - h**2)[:, :, None] * W - torch.eye(len(W))),
+            "you take tanh' = 1 - h²",
+        ),
+        (
+            newton_with(
+                lambda J, W, b, h: W * (1 - torch.tanh(h @ W.T + b) ** 2)[:, None] - torch.eye(len(W))
+            ),
+            "multiplies the columns of W",
+        ),
+        (newton_with(lambda J, W, b, h: J.mT - torch.eye(len(W))), "your J is transposed"),
+        (newton_with(F=lambda W, b, h: torch.tanh(h @ W.T + b)), "you look for a zero of f(h)"),
+        (iterates, "you iterate the network"),
+        (
+            newton_with(residual=lambda W, b, before, h: defect(W, b, before).norm(dim=1)),
+            "your residual belongs to the states before the last step",
+        ),
+        (
+            newton_with(residual=lambda W, b, before, h: (h - before).norm(dim=1)),
+            "you return the length of the last step",
+        ),
+        (
+            newton_with(residual=lambda W, b, before, h: (defect(W, b, h) ** 2).sum(1)),
+            "you return the squared norm",
+        ),
+        (
+            newton_with(residual=lambda W, b, before, h: 0.5 * (defect(W, b, h) ** 2).sum(1)),
+            "you return half the squared norm",
+        ),
+        (
+            newton_with(residual=lambda W, b, before, h: defect(W, b, h).abs().max(1).values),
+            "you return the largest entry",
+        ),
+        (newton_with(residual=lambda W, b, before, h: 0 * h[:, 0]), "you return zeros"),
+    ],
+    "outcomes": [
+        (outcomes_with(lambda F, at_rest, tolerance: at_rest), "the search has come to rest there"),
+        (outcomes_with(lambda F, at_rest, tolerance: at_rest), "you never say slow"),
+        (outcomes_with(lambda F, at_rest, tol: (F**2).sum(1) / 2 <= tol), "you compare a square"),
+        (outcomes_with(lambda F, at_rest, tol: F.norm(dim=1) <= 1e-3), "your threshold is looser"),
+        (outcomes_with(lambda F, at_rest, tol: (F.abs() <= tol).any(1)), "one of its entries only"),
+        (outcomes_with(lambda F, at_rest, tol: (tol >= F).all(1)), "you forget the absolute value"),
+        (outcomes_with(slow=lambda fixed, at_rest, J, F: at_rest), "a fixed point is no slow point"),
+        (outcomes_with(slow=lambda fixed, at_rest, J, F: ~fixed), "you call slow whatever is not"),
+        (outcomes_with(slow=lambda fixed, at_rest, J, F: 0 * F[:, 0] > 0), "you never say slow"),
+        (outcomes_with(slow=lambda fixed, at_rest, J, F: ~at_rest), "True is for a search at rest"),
+    ],
+    "euler_rnn": [
+        (euler_with(W=lambda J, dt: dt * J), "you forget the state itself"),
+        (euler_with(W=lambda J, dt: torch.eye(len(J)) + J), "you forget Δt"),
+        (euler_with(W=lambda J, dt: torch.matrix_exp(dt * J)), "is the exact solution over a step"),
+        (euler_with(W=lambda J, dt: (torch.eye(len(J)) - dt * J).inverse()), "is the implicit Euler method"),
+        (euler_with(W=lambda J, dt: torch.eye(len(J)) - dt * J), "W, decay at 4 per h, by hand: the"),
+        (euler_with(W=lambda J, dt: 1 + dt * J), "you add 1 to every entry"),
+        (euler_with(W=lambda J, dt: torch.eye(len(J)) + dt * J.T), "you use the transpose of J"),
+        (euler_with(b=lambda J, c, dt: c + 0), "c is a rate too"),
+        (euler_with(b=lambda J, c, dt: -c * dt), "b, decay at 4 per h, by hand: the sign"),
+        (euler_with(b=lambda J, c, dt: -J.inverse() @ c), "you return the equilibrium"),
+        (euler_with(dt_max=lambda e: 2 / e.abs().max()), "2/|λ| holds for real λ only"),
+        (euler_with(dt_max=lambda e: 1 / e.abs().max()), "1/|λ| is the time constant"),
+        (euler_with(dt_max=lambda e: (-2 / e.real).min()), "you drop the imaginary part"),
+        (euler_with(dt_max=lambda e: (-1 / e.real).min()), "a real λ does not even overshoot"),
+        (euler_with(dt_max=lambda e: (-e.real / e.abs() ** 2).min()), "you lack a factor 2"),
+        (euler_with(dt_max=lambda e: (-2 * e.real / e.abs()).min()), "you divide by |λ|, not by"),
+        (
+            euler_with(dt_max=lambda e: (-2 * e.real / e.abs() ** 2)[e.abs().argmax()]),
+            "the fastest eigenvalue is not always the one",
+        ),
+        (euler_with(dt_max=lambda e: (-2 * e.real / e.abs() ** 2).max()), "take the least of the limits"),
+        (euler_with(dt_max=lambda e: (2 * e.real / e.abs() ** 2).min()), "your limit is negative"),
+    ],
+    "lyapunov_exponent": [
+        (exponent_with(lambda s: s.abs().mean().log()), "the logarithm of the mean slope"),
+        (lambda x, r, transient: mean_log(r * (1 - 2 * x)), "you include the transient"),
+        (exponent_with(lambda s: s.log().mean()), "you forget the absolute value"),
+        (exponent_with(lambda s: s[s > 0].log().mean()), "the steps with a negative slope"),
+        (
+            lambda x, r, transient: (r * (1 - 2 * x[transient:])).abs().log().sum() / len(x),
+            "you divide by the length of the whole series",
+        ),
+        (exponent_with(lambda s: s.abs().log().sum()), "you return the sum"),
+        (exponent_with(lambda s: s.abs().log2().mean()), "yours has base 2"),
+        (exponent_with(lambda s: s.abs().log10().mean()), "yours has base 10"),
+        (exponent_with(mean_log, lambda x, r: r * x * (1 - x)), "you average x'"),
+        (exponent_with(mean_log, lambda x, r: r * (1 - x)), "is not that of r x (1 - x)"),
+        (exponent_with(mean_log, lambda x, r: 1 - 2 * x), "lacks the factor r"),
+        (exponent_with(lambda s: s.abs().mean()), "you return the mean of |f'|"),
+    ],
+    "lyapunov_spectrum": [
+        (lambda J: eigenvalues_of(J[-1]), "eigenvalues of the last Jacobian"),
+        (lambda J: eigenvalues_of(J).mean(0), "you average the eigenvalues of single steps"),
+        (lambda J: eigenvalues_of(J.mean(0)), "eigenvalues of the mean Jacobian"),
+        (only_normalises, "you never make the tangent vectors orthogonal again"),
+        (never_orthogonal, "you never make the tangent vectors orthogonal again"),
+        (
+            lambda J: torch.linalg.svdvals(product_of(J)).log() / len(J),
+            "the singular values of the whole product",
+        ),
+        (lambda J: eigenvalues_of(product_of(J)) / len(J), "the eigenvalues of the whole product"),
+        (qr_with(carry=lambda J, Q: J), "you decompose J, or Q J"),
+        (qr_with(carry=lambda J, Q: Q @ J), "you decompose J, or Q J"),
+        (qr_with(carry=lambda J, Q: J.T @ Q), "you use the transpose of J"),
+        (lambda J: lyapunov_spectrum(J.flip(0)), "you go through the Jacobians backwards"),
+        (lambda J: len(J) * lyapunov_spectrum(J), "you return sums"),
+        (qr_with(growth=lambda R: R.diagonal().log()), "you forget the absolute value"),
+    ],
+    "delay_vectors": [
+        (
+            stacked(lambda x, d, m: [x[k * d : len(x) - (m - 1 - k) * d] for k in range(m)]),
+            "from t that looks ahead",
+        ),
+        (
+            stacked(lambda x, d, m: [x[(m - 1) * d - k : len(x) - k] for k in range(m)]),
+            "the values of a row follow each other directly; they",
+        ),
+        (
+            stacked(lambda x, d, m: [x[k : len(x) - (m - 1) * d + k] for k in range(m)]),
+            "the values of a row follow each other directly, and forwards",
+        ),
+        (stacked(lambda x, d, m: [x.roll(k * d)[: len(x) - (m - 1) * d] for k in range(m)]), "wraps around"),
+        (lambda x, d, m: delay_vectors(x, d, m).flip(0), "your rows run backwards in time"),
+    ],
+}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("check", "answer", "message"), MISCONCEPTIONS)
-def test_each_misconception_gets_its_own_message(check, answer, message, seed):
-    verdict = getattr(checks, check)(answer, seed=seed)
-    assert not verdict.passed
-    assert message in " ".join(str(verdict).split())
-
-
 @pytest.mark.parametrize(
     ("check", "answer", "message"),
     [
-        ("stability", lambda w, h: w * (1 - h**2), "stable, w = 2, at rest in the middle, by hand: your"),
-        ("stability", lambda w, h: (w, "yes"), "your function returns a value of type str"),
-        ("stability", 0.5, "the answer should be a function"),
-        ("fold", lambda w: w[0], "returns shape ()"),
-        ("newton", lambda W, b, h, steps: h @ W @ b @ b, "stopped with RuntimeError at line"),
-        (
-            "newton",
-            lambda W, b, h, steps: h,
-            "residual, one neuron, one step, by hand: your",
-        ),
-        ("outcomes", lambda W, b, h, tolerance: print(), "your function returns None"),
-        ("euler_rnn", lambda J, c, dt: (J, c), "dt_max, decay at 4 per h, by hand: your function returns"),
-        ("lyapunov_exponent", lambda x, r, transient: x, "returns shape (5,) instead of a number"),
-        ("lyapunov_spectrum", lambda jacobians: jacobians[0], "returns shape (2, 2)"),
-        (
-            "delay_vectors",
-            lambda x, d, m: delay_vectors(x, d, m)[1:],
-            "rows for t = 1 to 9: your function returns shape (8, 2) instead of",
-        ),
-        (
-            "delay_vectors",
-            lambda x, d, m: delay_vectors(x, d, m).T,
-            "its two axes are swapped",
-        ),
+        pytest.param(check, answer, message, id=f"{check}-{message}")
+        for check, wrong in MISCONCEPTIONS.items()
+        for answer, message in wrong
     ],
 )
-def test_an_answer_of_another_form_is_named(check, answer, message):
-    verdict = getattr(checks, check)(answer)
+def test_each_misconception_gets_its_own_message(check, answer, message, seed, assert_says):
+    verdict = getattr(checks, check)(answer, seed=seed)
     assert not verdict.passed
-    assert message in " ".join(str(verdict).split())
+    assert_says(verdict, message)
+
+
+def test_one_tensor_alone_earns_its_part(assert_says):
+    slope_alone = checks.stability(lambda w, h: w * (1 - h**2))
+    assert slope_alone.score(2) == 1.0
+    assert_says(
+        slope_alone, "stable, w = 2, at rest in the middle, by hand: your function returns 2 at [0]; 0 is"
+    )
+    without_limit = checks.euler_rnn(lambda J, c, dt: euler_rnn(J, c, dt)[:2])
+    assert without_limit.score(3) == pytest.approx(2.0)
+    assert_says(without_limit, "dt_max, decay at 4 per h, by hand: your function returns")
+
+
+def test_masks_may_be_numbers():
+    assert checks.outcomes(lambda *arguments: tuple(mask.float() for mask in outcomes(*arguments))).passed
 
 
 def test_cases_worked_by_hand():
@@ -556,14 +514,7 @@ def test_the_library_calls_the_same_states_fixed():
         assert [named for named, rests in zip(library.outcomes, at_rest, strict=True) if rests] == ours
 
 
-def test_a_stub_is_not_an_attempt():
-    def stub(w, h):
-        """Docstring."""
-        # YOUR CODE HERE
-        ...
-
-    assert checks.stability(stub).items == ()
-    assert checks.outcomes(stub).items == ()
+def test_untouched_answers_are_not_attempts():
     for function in FUNCTIONS:
         assert getattr(checks, function.__name__)(...).items == ()
     assert checks.delay_vectors(..., ...).items == ()
@@ -579,33 +530,31 @@ def test_the_figure_is_read_right():
     assert checks.cobweb_figure(["Periodic ", "CHAOTIC", "fixed", "bistable"], torch.tensor(0.17)).passed
 
 
+def test_maps_misread_are_explained(assert_says):
+    verdict = checks.cobweb_figure(("chaotic", "stable", "fixed", ...), 0.2)
+    assert verdict.score(5) == 2.0
+    assert_says(verdict, "A is not chaotic", "B: 'stable' is none of", "D: not answered yet")
+    assert_says(checks.cobweb_figure((*RIGHT_NAMES, "fixed"), 0.2), "there are four maps")
+
+
 @pytest.mark.parametrize(
-    ("names", "border", "messages"),
+    ("border", "message"),
     [
-        (
-            ("chaotic", "periodic", "fixed", "bistable"),
-            0.2,
-            ["A is not chaotic", "B is not periodic"],
-        ),
-        (("fixed", "chaotic", "periodic", ...), 0.2, ["C is not periodic", "D: not answered yet"]),
-        (("fixed", "chaotic", "stable", "bistable"), 0.2, ["C: 'stable' is none of"]),
-        ((*RIGHT_NAMES, "fixed"), 0.2, ["there are four maps"]),
-        (RIGHT_NAMES, ..., ["border: not answered yet"]),
-        (RIGHT_NAMES, "low", ["border: give one number"]),
-        (RIGHT_NAMES, -0.95, ["the states below the border come to rest"]),
-        (RIGHT_NAMES, 0.9, ["the states above the border come to rest"]),
-        (RIGHT_NAMES, 0, ["for a bias of 0 only"]),
-        (RIGHT_NAMES, -0.2, ["from 0 the state falls"]),
-        (RIGHT_NAMES, 0.5, ["that the cobwebs leave on both sides"]),
+        (-0.95, "the states below the border come to rest"),
+        (0.9, "the states above the border come to rest"),
+        (0, "for a bias of 0 only"),
+        (-0.2, "from 0 the state falls"),
+        (0.5, "that the cobwebs leave on both sides"),
+        pytest.param(..., "border: not answered yet", id="untouched"),
     ],
 )
-def test_the_figure_misread(names, border, messages):
-    verdict = checks.cobweb_figure(names, border)
-    assert not verdict.passed
-    assert all(message in " ".join(str(verdict).split()) for message in messages)
+def test_a_border_misread_is_explained(border, message, assert_says):
+    verdict = checks.cobweb_figure(RIGHT_NAMES, border)
+    assert verdict.score(5) == 4.0
+    assert_says(verdict, message)
 
 
-def followed(f, h, steps):
+def follow(f, h, steps):
     for _ in range(steps):
         h = f(h)
     return h
@@ -618,7 +567,7 @@ def slope_of(f, h):
 def test_each_map_does_what_it_is_called():
     maps = dict(zip(RIGHT_NAMES, checks.four_maps().values(), strict=True))
     starts = torch.linspace(-0.99, 0.99, 50, dtype=torch.float64)
-    late = {name: followed(f, starts, 1000) for name, f in maps.items()}
+    late = {name: follow(f, starts, 1000) for name, f in maps.items()}
     assert late["fixed"].std() < 1e-9
     assert -1 < slope_of(maps["fixed"], late["fixed"][0]) < 0
     f = maps["periodic"]
@@ -639,8 +588,7 @@ def test_each_map_does_what_it_is_called():
 @pytest.mark.parametrize(
     ("dimension", "message"),
     [
-        (..., "dimension: not answered yet"),
-        ("two", "dimension: give one number"),
+        pytest.param(..., "dimension: not answered yet", id="untouched"),
         (1, "x_t alone is no state"),
         (0, "entry 0 of the shares belongs to dimension 1"),
         (5, "Takens' 2 D + 1"),
@@ -648,10 +596,10 @@ def test_each_map_does_what_it_is_called():
         (3, "the first dimension with fewer than 1 %"),
     ],
 )
-def test_the_dimension_missed(dimension, message):
+def test_the_dimension_missed(dimension, message, assert_says):
     verdict = checks.delay_vectors(delay_vectors, dimension)
     assert [item.passed for item in verdict.items] == [True] * 4 + [False]
-    assert message in " ".join(str(verdict).split())
+    assert_says(verdict, message)
 
 
 def test_the_census_has_the_dimension_that_is_asked_for():
@@ -688,8 +636,7 @@ def test_the_edge_is_where_the_tool_says(edge):
         (1.0, "the state has left 0 already"),
         (2.0, "λ_1 reached 0 long before"),
         (-1.0, "gain: -1 is not a gain that amplifies"),
-        (..., "gain: not answered yet"),
-        ("one", "gain: give one number"),
+        pytest.param(..., "gain: not answered yet", id="untouched"),
     ],
 )
 def test_the_gain_missed(gain, message):
@@ -704,8 +651,7 @@ def test_the_gain_missed(gain, message):
         (0.95, "go higher"),
         (2.5, "go lower"),
         (0, "gain_with_inputs: 0 is not a gain that amplifies"),
-        (..., "gain_with_inputs: not answered yet"),
-        ("two", "gain_with_inputs: give one number"),
+        pytest.param(..., "gain_with_inputs: not answered yet", id="untouched"),
     ],
 )
 def test_the_gain_with_inputs_missed(gain, message):
