@@ -24,7 +24,7 @@ def transient(answer, seed: int = 1) -> Verdict:
     return examine(
         "transient",
         answer,
-        cases={},  # many matrices are right
+        cases={},  # many matrices are right: their powers judge
         reference=_power_norms,
         properties=lambda function: [_judge(function, *request) for request in requests],
     )
