@@ -8,7 +8,7 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
 from helpers.odes import solve
-from helpers.odes.compilation import compiled
+from helpers.odes.stepper import compile_function
 from helpers.systems import ToggleSwitch
 
 
@@ -73,6 +73,6 @@ def test_a_compiled_step_is_the_same_step(compiler):
 
 def test_without_a_compiler_the_message_says_so(monkeypatch):
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
-    compiled.cache_clear()
+    compile_function.cache_clear()
     with pytest.raises(ValueError, match=r"compile=True needs a C\+\+ compiler.*CXX"):
         solve(lambda t, y: -y, double([1.0]), double(0.0, 1.0), compile=True)

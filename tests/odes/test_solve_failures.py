@@ -236,7 +236,7 @@ def test_one_step_for_all_goes_on_without_the_sample_that_failed(failure):
     torch.testing.assert_close(solution.y[[0, 2]], alone.y, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["rk4", *ADAPTIVE])
+@pytest.mark.parametrize("method", FIXED + ADAPTIVE)
 @pytest.mark.parametrize("per_sample", [True, False])
 def test_statistics_count_what_was_done(method, per_sample):
     """One sample: every call of the field is one of its evaluations."""

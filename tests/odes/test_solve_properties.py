@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ode_problems import (
     ADAPTIVE,
     FIXED,
+    HIGH,
     ForcedPendulum,
     double,
     lotka_volterra,
@@ -20,7 +21,6 @@ from scipy.linalg import expm
 from helpers.odes import solve
 
 METHODS = FIXED + ADAPTIVE
-HIGH = ("dopri5", "tsit5", "dopri8")
 
 
 def uneven_times(draw, count):
