@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -45,7 +46,7 @@ class State:
     error_ratio: Tensor
     memory: Tensor
 
-    @property
+    @cached_property
     def h(self) -> Tensor:
         """The signed size of the next step (B,); 0 keeps a sample where it is."""
         return self.t_next - self.t
