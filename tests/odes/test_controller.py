@@ -89,7 +89,7 @@ class TestPIController:
         assert after.h.item() == pytest.approx(0.9 * 2 ** (-0.7 / ORDER), rel=1e-9)
         assert once_more.h.item() > 2 * after.h.item()
 
-    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("sign", [1, -1], ids=["forwards", "backwards"])
     def test_ends_exactly_at_the_end(self, sign):
         """A step that nearly gets there goes all the way; none leads beyond."""
         control = controller(double(*[sign * 1.1] * 4))

@@ -35,7 +35,7 @@ def test_weights_are_the_polynomials(method):
 
 
 @pytest.mark.parametrize("method", TABLEAUX)
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("sign", [1, -1], ids=["forwards", "backwards"])
 def test_polynomials_up_to_the_dense_order_are_exact(method, sign):
     """y' = d/dt Σ tᵏ for k ≤ the dense order: no error at any time, in one step of any size."""
     order = TABLEAUX[method].dense_order
@@ -156,17 +156,18 @@ class TestArguments:
     @pytest.mark.parametrize(
         "t, message",
         [
-            ([0.5], "t must be a floating-point tensor: got list"),
-            (torch.tensor([1]), "t must be a floating-point tensor: got a torch.int64 tensor"),
-            (double(0.5)[0], r"t must have shape \(T,\) or \(B, T\) with B = 3 and T ≥ 0: got \(\)"),
-            (torch.zeros(2, 4), r"t must have shape \(T,\) or \(B, T\) with B = 3 and T ≥ 0: got \(2, 4\)"),
-            (
-                double(0.5, 2.5),
-                r"t must lie within the times solved for, 0.0 to 2.0 in sample 0: t\[1\] = 2.5",
+            pytest.param([0.5], "a floating-point tensor: got list", id="list"),
+            pytest.param(torch.tensor([1]), "a floating-point tensor: got a torch.int64", id="integers"),
+            pytest.param(double(0.5)[0], r"with B = 3 and T ≥ 0: got \(\)", id="a single time"),
+            pytest.param(torch.zeros(2, 4), r"with B = 3 and T ≥ 0: got \(2, 4\)", id="another batch"),
+            pytest.param(double(0.5, 2.5), r"0.0 to 2.0 in sample 0: t\[1\] = 2.5", id="too late"),
+            pytest.param(double(-0.1), r"0.0 to 2.0 in sample 0: t\[0\] = -0.1", id="too early"),
+            pytest.param(
+                double([1.0], [1.0], [3.0]),
+                r"0.0 to 2.0 in sample 2: t\[2, 0\] = 3.0",
+                id="own time too late",
             ),
-            (double(-0.1), r"t must lie within the times solved for, 0.0 to 2.0 in sample 0: t\[0\] = -0.1"),
-            (double([1.0], [1.0], [3.0]), r"0.0 to 2.0 in sample 2: t\[2, 0\] = 3.0"),
-            (double(torch.nan), r"t\[0\] = nan"),
+            pytest.param(double(torch.nan), r"t\[0\] = nan", id="nan"),
         ],
     )
     def test_refused(self, t, message):

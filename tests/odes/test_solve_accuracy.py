@@ -284,8 +284,8 @@ def first_trial(rtol, *shape, **how):
     return stats.rejected[0].item() == 0
 
 
-@pytest.mark.parametrize("per_sample", [True, False])
-@pytest.mark.parametrize("shape, entries", [((1, 1), 1), ((1, 2), 2), ((1, 3, 2), 6)])
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
+@pytest.mark.parametrize("shape, entries", [((1, 1), 1), ((1, 2), 2), ((1, 3, 2), 6)], ids=str)
 def test_the_tolerance_bounds_the_root_mean_square_over_the_entries(per_sample, shape, entries):
     """The largest of |y| and |y₁| counts; the error of one of D entries is 1 / √D of its own."""
     limit = entries**-0.5

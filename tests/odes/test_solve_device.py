@@ -13,8 +13,8 @@ from helpers.systems import ToggleSwitch
 
 
 @pytest.mark.parametrize("method", FIXED + ADAPTIVE)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
 def test_results_live_where_the_start_does(method, dtype, per_sample, device):
     alpha = torch.tensor([1.0, 3.0, 6.0], dtype=dtype, device=device)
     y0 = torch.tensor([[1.0, 2.0], [2.0, 0.1], [0.3, 0.4]], dtype=dtype, device=device)

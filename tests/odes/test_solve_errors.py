@@ -57,7 +57,7 @@ def test_times_that_ask_for_a_gradient():
         assert solve(decay, Y0, t).y.shape == (6, 4, 2)
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.complex128, torch.bool])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex128, torch.bool], ids=str)
 def test_kind_of_the_start(dtype):
     refused(rf"y0 must be a float32 or float64 tensor: got a {dtype} tensor", y0=Y0.to(dtype))
 

@@ -77,7 +77,7 @@ def test_gradient_equals_the_closed_forms(method):
         torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e3 * tolerance, atol=1e3 * tolerance)
 
 
-@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("direction", [1, -1], ids=["forwards", "backwards"])
 def test_gradient_equals_the_sensitivity_equations(direction):
     """S' = ∂f/∂y S + ∂f/∂(y0, α) beside y' = f, for x' = α x - x z, z' = x z - z; SciPy solves both."""
 
@@ -126,7 +126,7 @@ def gradients(network, y0, outputs):
     return torch.autograd.grad(outputs.square().mean(), (y0, *network.parameters()))
 
 
-@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
 @pytest.mark.parametrize("method", ["dopri5", "dopri8"])
 def test_gradient_equals_torchdiffeqs(per_sample, method):
     """Its own backpropagation through the steps of dopri5."""

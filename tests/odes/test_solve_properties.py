@@ -104,8 +104,8 @@ def test_backwards_is_forwards_in_reversed_time(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
 def test_the_first_output_is_the_start_itself(method, dtype, per_sample):
     generator = torch.Generator().manual_seed(0)
     y0 = torch.randn(5, 3, dtype=dtype, generator=generator)

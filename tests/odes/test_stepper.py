@@ -73,16 +73,16 @@ def test_a_step_of_zero_stays_exactly_with_no_error(method):
     assert all((error == 0).all() for error in step.errors)
 
 
-@pytest.mark.parametrize("method", [name for name, tableau in TABLEAUX.items() if tableau.error])
-@pytest.mark.parametrize("stage", range(2))
+@pytest.mark.parametrize("method", [name for name, tableau in TABLEAUX.items() if tableau.adaptive])
+@pytest.mark.parametrize("stage", ["second", "last"])
 def test_no_infinity_escapes_the_error(method, stage):
     """Even if it arises in the very last stage, whose weight in the error may be 0."""
-    last = len(TABLEAUX[method].c) - 1
+    infinite = 2 if stage == "second" else len(TABLEAUX[method].c)
     calls = []
 
     def field(t, y):
         calls.append(t)
-        return torch.full_like(y, torch.inf) if len(calls) == (last if stage else 1) + 1 else -y
+        return torch.full_like(y, torch.inf) if len(calls) == infinite else -y
 
     step = one_step(method, field, double(0.0), double([1.0, 2.0]), double(0.1))
     assert all(not error.isfinite().any() for error in step.errors)
@@ -102,7 +102,7 @@ def test_time_is_handed_over_in_the_states_dtype():
     torch.testing.assert_close(torch.stack(seen), expected, rtol=1e-7, atol=0)
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 1, 3)])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 1, 3)], ids=str)
 def test_states_of_any_shape(shape):
     y = torch.linspace(-1, 1, 5 * int(np.prod(shape)), dtype=torch.float64).reshape(5, *shape)
     t, h = torch.linspace(0, 1, 5).double(), torch.linspace(0.1, 0.2, 5).double()
