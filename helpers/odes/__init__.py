@@ -7,20 +7,30 @@
 
 - The *stepper* (`stepper`, with a `tableau`) takes one step of every sample from where it stands. It knows
   neither tolerances nor output times.
-- The *controller* (`controller`: PI control of the error; `grid`: steps known beforehand) judges the step,
-  and says where each sample stands now and how far it shall step next. It knows nothing of stages.
+- The *controller* (`controller`: PI control of the error, or a grid of fixed steps) accepts or rejects the
+  step, and says where each sample stands now and how far it shall step next. It knows nothing of stages.
 - The *dense output* (`interpolation`) reads the answers, at whatever times, from the path that the loop
   leaves. An adaptive method shortens no step for an output, but the last.
 - The *gradient* (`gradient`) decides how the loop is run such that autograd can follow.
 
-The loop itself (`loop`) is a dozen lines. Everything in it is done for all samples at once, each with its own
-time and step (B,) in float64, whatever the states' dtype. A sample that has arrived or failed has the
-step h = 0, which keeps it where it is while the others go on.
+The loop itself is a dozen lines (`integrate` in `loop`, beside State, Step and Path). Everything in it is
+done for all samples at once, each with its own time and step (B,) in float64, whatever the states' dtype. A
+sample that has arrived or failed has the step h = 0, which keeps it where it is while the others go on.
 """
 
-from helpers.odes.failure import SolveError
-from helpers.odes.solution import Interpolant, Solution, Status
+from helpers.odes.loop import Field
+from helpers.odes.solution import Interpolant, Solution, SolveError, Stats, Status
 from helpers.odes.solve import solve
-from helpers.odes.stats import Stats
+from helpers.odes.tableau import TABLEAUX, Tableau
 
-__all__ = ["Interpolant", "Solution", "SolveError", "Stats", "Status", "solve"]
+__all__ = [
+    "TABLEAUX",
+    "Field",
+    "Interpolant",
+    "Solution",
+    "SolveError",
+    "Stats",
+    "Status",
+    "Tableau",
+    "solve",
+]

@@ -1,82 +1,72 @@
-"""The controller: from the error of a step to its acceptance and to the next step's size."""
+"""The controllers: whether a step is accepted, and how long the next one is. They know nothing of stages."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from torch import Tensor
 
-from helpers.odes.norms import error_ratio, pooled
-from helpers.odes.state import State
-from helpers.odes.stepper import Step, beside
-from helpers.odes.tableau import Tableau
+from helpers.odes.loop import Field, State, Step, unsqueeze_like
+from helpers.odes.stepper import compile_function
 
-SAFETY, RESPONSE, MEMORY = 0.9, 0.7, 0.4
+SAFETY, ALPHA, BETA = 0.9, 0.7, 0.4
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.2, 10.0
-LEAST_REMEMBERED, LARGE_RATIO = 1e-4, 1e12
-NEARLY_THERE = 1.01
-"""A step that would end this close before the last time goes all the way."""
+SMALLEST_REMEMBERED_RATIO, RATIO_IF_NOT_FINITE = 1e-4, 1e12
+
+LARGEST_STRETCH = 1.01
+"""A step that has to be no more than so much longer to reach the last time does."""
 
 EPSILON = torch.finfo(torch.float64).eps
 SMALLEST_STEP = 10 * EPSILON
-"""As a share of |t|, or of ε times the whole time where that is more (near t = 0)."""
+"""As a fraction of |t|, or of ε times the whole time where that is more (near t = 0)."""
 
-MANY = 1e9
-"""Steps left, where there are more."""
+MAX_STEPS_LEFT = 1e9
+"""Bounds the estimate of the steps that are left."""
 
-NEARLY_INFINITE = 1e-4
-"""As a share of the largest number: a state beyond has outgrown its numbers when a trial leaves them."""
+OVERFLOW_FRACTION = 1e-4
+"""Of the largest number: a state beyond has outgrown its numbers when a trial is not finite."""
+
+SMALLEST_NORM, SMALLEST_SLOPE, DEFAULT_FIRST_STEP = 1e-5, 1e-15, 1e-6
+"""Norms of state and slope below which they say nothing about time, and the first step then."""
+
+
+# Steps by their error.
 
 
 @dataclass(frozen=True, eq=False)
 class PIController:
     """Accept a step whose error is within the tolerance, and choose the next from this error and the last.
 
-    ::
-
-        r = ‖error / (atol + rtol max(|y|, |y₁|))‖_RMS ≤ 1,   h ← h · clamp(0.9 r^-α r_last^β, 0.2, 10)
-
-    with α = 0.7 / (q + 1) and β = 0.4 / (q + 1), q the error estimate's order. A step after a rejected one
-    does not grow. A trial that leaves the numbers has r = NaN or ∞; it is rejected, and h shrinks fivefold.
-    A sample that would need a step below 10 ε |t| has failed, and so has one whose trial leaves the numbers
-    from a state close to their end: it would creep towards it in ever smaller steps.
-
-    Attributes
+    Parameters
     ----------
-    tableau : Tableau
-        The method; its error order is q.
+    error_order : int
+        The order q of the method's error estimate.
     start, end : Tensor (B,), float64
         First and last times; the last are the only ones that steps are shortened for.
     rtol, atol : Tensor (), of the states' dtype
         Tolerances.
     per_sample : bool
         Whether each sample has its own r, or all that still go share the RMS of theirs.
-    judge : callable
-        `judged`, or a compiled version of it.
-
-    Where a solution settles, 0.9 r^-α r_last^β = 1 keeps r near 0.2: that cushion, and the memory, spare most
-    rejections. For the same achieved error other α and β, also without memory, took between 2 % fewer and 9 %
-    more evaluations, averaged over six problems and four accuracies.
-
-    Source: Gustafsson's PI control as in Hairer and Wanner (1996), Solving ordinary differential equations
-    II, 2nd edition, section IV.2.
+    compiled : bool
+        Whether torch.compile compiles `accept_or_reject`.
     """
 
-    tableau: Tableau
+    error_order: int
     start: Tensor
     end: Tensor
     rtol: Tensor
     atol: Tensor
     per_sample: bool
-    judge: Callable[..., State]
+    compiled: bool = False
 
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial."""
-        return self.judge(self, state, step)
+        judge = compile_function(accept_or_reject) if self.compiled else accept_or_reject
+        return judge(self, state, step)
 
-    def goal(self, t: Tensor, h: Tensor) -> Tensor:
+    def end_of_step(self, t: Tensor, h: Tensor) -> Tensor:
         """Where a step from t ends (B,): at t + h, or at the last time if that is nearly as near."""
-        return torch.where((self.end - t).abs() <= NEARLY_THERE * h.abs(), self.end, t + h)
+        return torch.where((self.end - t).abs() <= LARGEST_STRETCH * h.abs(), self.end, t + h)
 
     def smallest_step(self, t: Tensor) -> Tensor:
         """The shortest step (B,) that is tried at t."""
@@ -84,52 +74,199 @@ class PIController:
 
     def steps_left(self, state: State, trial: int) -> float:
         """Steps of their present size that the samples still need at most; 0 when none goes on. A poll."""
-        left = ((self.end - state.t) / state.h).clamp(max=MANY)
-        return torch.where(state.h != 0, left, 0.0).max().item()
+        h = state.h
+        left = ((self.end - state.t) / h).clamp(max=MAX_STEPS_LEFT)
+        return torch.where(h != 0, left, 0.0).max().item()
+
+    def first_step(self, field: Field, y: Tensor, slope: Tensor, given: float | None) -> Tensor:
+        """Where the first step ends (B,); a sample whose slope (B, ...) at y is not finite goes nowhere."""
+        h = torch.full_like(self.start, given) if given else _first_step_size(self, field, y, slope)
+        return torch.where(all_finite(slope), self.end_of_step(self.start, h), self.start)
 
 
-def judged(control: PIController, state: State, step: Step) -> State:
-    """The state after a trial."""
+def accept_or_reject(control: PIController, state: State, step: Step) -> State:
+    """The state after a trial: at its end if its error is within the tolerance, otherwise where it was.
+
+    ::
+
+        r = ‖error / (atol + rtol max(|y|, |y₁|))‖_RMS ≤ 1,   h ← h · clamp(0.9 r^-α r_last^β, 0.2, 10)
+
+    with α = 0.7 / (q + 1) and β = 0.4 / (q + 1), q the error estimate's order. A step after a rejected one
+    does not grow. A trial that is not finite has r = NaN or ∞; it is rejected, and h shrinks fivefold. A
+    sample that would need a step below 10 ε |t| has failed, and so has one whose trial is not finite from a
+    state close to the largest number: it would creep towards it in ever smaller steps.
+
+    Source: Gustafsson's PI control as in Hairer and Wanner (1996), Solving ordinary differential equations
+    II, 2nd edition, section IV.2.
+    """
     own_ratio = error_ratio(step.errors, state.y, step.y, control.rtol, control.atol)
-    ratio = own_ratio if control.per_sample else pooled(own_ratio, state.h != 0)
+    h = state.h
+    ratio = own_ratio if control.per_sample else joint_ratio(own_ratio, h != 0)
     accepted = ratio <= 1
-    t = torch.where(accepted, state.goal, state.t)
-    h = state.h * _factor(ratio, state, control.tableau)
-    too_small = ~(own_ratio <= 1) & (h.abs() < control.smallest_step(t))
-    failed = too_small | _outgrown(own_ratio, state.y)
-    goal = torch.where(failed, t, control.goal(t, h))
-    moved = beside(accepted, step.y)
+    t = torch.where(accepted, state.t_next, state.t)
+    h = h * _step_factor(ratio, state, control.error_order)
+    underflow = ~(own_ratio <= 1) & (h.abs() < control.smallest_step(t))
+    overflow = ~(own_ratio < torch.inf) & near_overflow(state.y)
+    memory = ratio.clamp(min=SMALLEST_REMEMBERED_RATIO) ** (BETA / (control.error_order + 1))
+    leads_on = unsqueeze_like(accepted, step.y)
     return State(
         t=t,
-        y=torch.where(moved, step.y, state.y),
-        slope=torch.where(moved, step.slope, state.slope),
-        goal=goal,
-        h=goal - t,
+        t_next=torch.where(underflow | overflow, t, control.end_of_step(t, h)),
+        y=torch.where(leads_on, step.y, state.y),
+        slope=None if step.slope is None else torch.where(leads_on, step.slope, state.slope),
         accepted=accepted,
-        ratio=own_ratio,
-        memory=torch.where(accepted, _remembered(ratio, control.tableau), state.memory),
+        error_ratio=own_ratio,
+        memory=torch.where(accepted, memory, state.memory),
     )
 
 
-def _factor(ratio: Tensor, state: State, tableau: Tableau) -> Tensor:
-    """What the step is multiplied by (B,); a ratio of NaN or ∞ counts as a very large one."""
-    ratio = ratio.nan_to_num(nan=LARGE_RATIO, posinf=LARGE_RATIO)
-    factor = ratio ** (-RESPONSE / (tableau.error_order + 1)) * state.memory
+def _step_factor(ratio: Tensor, state: State, error_order: int) -> Tensor:
+    """What the step is multiplied by (B,): 0.9 r^-α r_last^β within bounds."""
+    ratio = ratio.nan_to_num(nan=RATIO_IF_NOT_FINITE, posinf=RATIO_IF_NOT_FINITE)
+    factor = ratio ** (-ALPHA / (error_order + 1)) * state.memory
     factor = (SAFETY * factor).clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
     return torch.where(state.accepted, factor, factor.clamp(max=1.0))
 
 
-def _remembered(ratio: Tensor, tableau: Tableau) -> Tensor:
-    """r^β (B,) for the next factor."""
-    return ratio.clamp(min=LEAST_REMEMBERED) ** (MEMORY / (tableau.error_order + 1))
+@torch.no_grad()
+def _first_step_size(control: PIController, field: Field, y: Tensor, slope: Tensor) -> Tensor:
+    """A signed step (B,) of about the right size, from two slopes.
+
+    ::
+
+        h₀ = 0.01 ‖y‖ / ‖f‖,   d₂ = ‖f(t + h₀, y + h₀ f) - f‖ / h₀
+        h₁ = (0.01 / max(‖f‖, d₂))^(1 / (q + 1)),   h = min(50 h₀, h₁)
+
+    in the norm of the controller's tolerance. Where the field is not finite after h₀, the step is h₀. The
+    source has 100 h₀: that is |hλ| = 1 for y' = λy, where the error estimate of bosh3 happens to vanish.
+
+    Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, section
+    II.4.
+    """
+    t, time_left = control.start, control.end - control.start
+    scale, span = tolerance(y.abs(), control.rtol, control.atol), time_left.abs()
+
+    def norm(values: Tensor) -> Tensor:
+        ratios = rms(values / scale)
+        return ratios if control.per_sample else joint_ratio(ratios, ratios.isfinite())
+
+    size, speed = norm(y), norm(slope)
+    says_nothing = (size < SMALLEST_NORM) | (speed < SMALLEST_NORM)
+    guess = torch.minimum(torch.where(says_nothing, DEFAULT_FIRST_STEP, 0.01 * size / speed), span)
+    h = torch.copysign(guess, time_left)
+    probe = field((t + h).to(y.dtype), y + unsqueeze_like(h, y).to(y.dtype) * slope)
+    steepest = torch.maximum(speed, norm(probe - slope) / guess)
+    step = (0.01 / steepest) ** (1 / (control.error_order + 1))
+    step = torch.where(steepest <= SMALLEST_SLOPE, (1e-3 * guess).clamp(min=DEFAULT_FIRST_STEP), step)
+    step = torch.where(steepest.isfinite(), torch.minimum(50 * guess, step), guess)
+    step = torch.minimum(torch.maximum(step, control.smallest_step(t)), span)
+    return torch.copysign(step, time_left)
 
 
-def _outgrown(own_ratio: Tensor, y: Tensor) -> Tensor:
-    """Which samples (B,) have left the numbers from a state y close to their end."""
-    return ~(own_ratio < torch.inf) & nearly_infinite(y)
+# How large an error is, in units of its tolerance.
 
 
-def nearly_infinite(y: Tensor) -> Tensor:
+@torch.no_grad()
+def error_ratio(errors: tuple[Tensor, ...], y: Tensor, y_next: Tensor, rtol: Tensor, atol: Tensor) -> Tensor:
+    """‖error / (atol + rtol max(|y|, |y₁|))‖_RMS of each sample (B,); not finite where the step is not.
+
+    Of two estimates with norms r₅ and r₃ it is r₅² / √(r₅² + 0.01 r₃²), and 0 where both are 0.
+
+    Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition,
+    sections II.4 and II.10 (two estimates).
+    """
+    scale = tolerance(torch.maximum(y.abs(), y_next.abs()), rtol, atol)
+    fine, *coarse = [rms(error / scale) for error in errors]
+    if not coarse:
+        return fine
+    squares = fine.square() + 0.01 * coarse[0].square()
+    return fine.square() / (squares + torch.finfo(fine.dtype).tiny).sqrt()
+
+
+def tolerance(size: Tensor, rtol: Tensor, atol: Tensor) -> Tensor:
+    """atol + rtol |y| (B, ...)."""
+    return torch.addcmul(atol, rtol, size)
+
+
+def rms(values: Tensor) -> Tensor:
+    """Root mean square over each sample's entries: (B, ...) to (B,), float64."""
+    flat = values.reshape(len(values), -1)
+    return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64) / sqrt(flat.shape[1])
+
+
+def joint_ratio(ratios: Tensor, chosen: Tensor) -> Tensor:
+    """The RMS of the chosen samples' ratios, for all (B,): one joint step for the batch."""
+    size = torch.linalg.vector_norm(torch.where(chosen, ratios, 0.0))
+    return (size / chosen.sum().sqrt()).expand_as(ratios)
+
+
+def all_finite(values: Tensor) -> Tensor:
+    """Which samples (B,) have nothing but finite entries."""
+    return values.isfinite().reshape(len(values), -1).all(1)
+
+
+def near_overflow(y: Tensor) -> Tensor:
     """Which samples (B,) have an entry close to the largest number of their dtype."""
     largest = y.detach().abs().reshape(len(y), -1).amax(1)
-    return largest > NEARLY_INFINITE * torch.finfo(y.dtype).max
+    return largest > OVERFLOW_FRACTION * torch.finfo(y.dtype).max
+
+
+# Steps known beforehand.
+
+
+@dataclass(frozen=True, eq=False)
+class FixedGrid:
+    """Steps known beforehand, each sample its own; accepted as long as they are finite.
+
+    Parameters
+    ----------
+    times : Tensor (B, N + 1), float64
+        Where the steps begin and end; a sample with fewer steps repeats its last time.
+    """
+
+    times: Tensor
+
+    def __call__(self, state: State, step: Step, trial: int) -> State:
+        """The state after this trial: a sample of which any stage is not finite stays where it was."""
+        finite = all_finite(step.y) & all_finite(torch.stack(step.increments, dim=1))
+        goes_on = finite & (state.h != 0)
+        t = torch.where(finite, state.t_next, state.t)
+        return State(
+            t=t,
+            t_next=torch.where(goes_on, self.end_of_step(trial + 1), t),
+            y=torch.where(unsqueeze_like(goes_on, step.y), step.y, state.y),
+            slope=step.slope,
+            accepted=finite,
+            error_ratio=torch.where(finite, 0.0, torch.inf).to(state.error_ratio.dtype),
+            memory=state.memory,
+        )
+
+    def end_of_step(self, trial: int) -> Tensor:
+        """Where a step ends (B,)."""
+        return self.times[:, min(trial + 1, self.times.shape[1] - 1)]
+
+    def steps_left(self, state: State, trial: int) -> float:
+        """Steps up to the grid's end; 0 when all samples have arrived or failed. A poll."""
+        return self.times.shape[1] - 1 - trial if state.h.any() else 0
+
+
+ROUND_OFF = 1e-12
+"""An interval of n steps' length but for this is divided into n, not n + 1."""
+
+
+def fixed_grid(t: Tensor, longest: float | None, most: int) -> FixedGrid:
+    """The grid through all output times (B, T) with steps no longer than `longest`, at most `most`.
+
+    Every interval is divided into equal steps, as few as that allows; without `longest` it is one step.
+    """
+    lengths = t.diff()
+    if longest is None or not lengths.shape[1]:
+        return FixedGrid(t)
+    pieces = (lengths.abs() / longest * (1 - ROUND_OFF)).ceil().clamp(min=1)  # (B, T - 1)
+    last = pieces.cumsum(1)
+    count = int(last[:, -1].max().clamp(max=most))
+    index = torch.arange(count + 1, dtype=t.dtype, device=t.device).expand(len(t), -1).contiguous()
+    interval = torch.searchsorted(last, index, right=True).clamp(max=lengths.shape[1] - 1)  # (B, N + 1)
+    theta = (index - (last - pieces).gather(1, interval)) / pieces.gather(1, interval)
+    times = t.gather(1, interval) + theta * lengths.gather(1, interval)
+    return FixedGrid(torch.where(theta < 1, times, t[:, -1:]))

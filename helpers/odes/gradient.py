@@ -1,109 +1,106 @@
-"""Gradients of a solution. There is one way so far: through the steps."""
+"""The gradient through the steps as they were taken, `gradient="direct"`.
+
+Another way to differentiate is another function of the arguments of `direct` that returns what it returns:
+every trial, and the dense output that answers, and their gradients, are read from.
+"""
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from helpers.odes.grid import Grid
-from helpers.odes.loop import Controller, integrate
-from helpers.odes.path import Path
-from helpers.odes.state import State, starting
-from helpers.odes.stepper import Step, Stepper, beside
+from helpers.odes.controller import FixedGrid
+from helpers.odes.interpolation import DenseOutput
+from helpers.odes.loop import Controller, Path, State, Step, Stepper, initial_state, integrate, unsqueeze_like
+from helpers.odes.stepper import first_slope
+from helpers.odes.tableau import Tableau
 
-WILD_RATIO = 100.0
+LARGEST_HARMLESS_RATIO = 100.0
 """A trial with a larger error, in tolerances, may have met states at which the field has no derivative."""
 
 
-@dataclass(frozen=True, eq=False)
-class Integral:
-    """What an integration has done, and where it led.
-
-    Attributes
-    ----------
-    tried : Path
-        Every trial.
-    path : Path
-        What answers are computed from, and gradients through: mostly the same path.
-    stepper : Stepper
-        What took the steps of the path.
-    """
-
-    tried: Path
-    path: Path
-    stepper: Stepper
-
-
-def direct(stepper: Stepper, control: Controller, state: State, max_steps: int) -> Integral:
+def direct(
+    stepper: Stepper, control: Controller, state: State, end: Tensor, max_steps: int
+) -> tuple[Path, DenseOutput]:
     """Integrate such that autograd differentiates through the steps; their sizes are constants to it.
 
     A rejected trial has weight 0 in the answer, but 0 · ∞ = NaN: one that met an infinite derivative would
-    spoil the gradient for the whole batch. After a trial that went wild, the accepted steps are therefore
-    taken a second time, without the others. A trial that is rejected by less than that stays, for the sake of
-    speed; at such tolerances a field like √y, whose derivative is infinite somewhere, may still give NaN. So
-    may one whose derivative is infinite where a sample has arrived and waits for the others.
+    spoil the gradient for the whole batch. After a trial that went far wrong, the accepted steps are
+    therefore taken a second time, without the others. A trial that is rejected by less than that stays, for
+    the sake of speed; at such tolerances a field like √y, whose derivative is infinite somewhere, may still
+    give NaN. So may one whose derivative is infinite where a sample has arrived and waits for the others.
     """
-    tried = integrate(stepper, control, state, max_steps)
-    if tried.trials and tried.y[-1].requires_grad and went_wild(tried):
-        return retraced(stepper, tried)
-    return Integral(tried, tried, stepper)
+    trials = integrate(stepper, control, state, max_steps)
+    if trials.trials and trials.y[-1].requires_grad and needs_replay(trials):
+        return trials, replay_accepted(stepper, trials, end)
+    return trials, DenseOutput(stepper, trials, end)
 
 
-def went_wild(path: Path) -> bool:
-    """Whether any trial left the numbers or nearly did, or a sample could not even start."""
-    return not ((path.ratios() <= WILD_RATIO).all() & path.h[0].all())
+def needs_replay(path: Path) -> bool:
+    """Whether any trial was not finite or nearly so, or a sample could not even start."""
+    harmless = (path.error_ratios() <= LARGEST_HARMLESS_RATIO).all()
+    return not (harmless & (path.step_sizes()[:, 0] != 0).all())
+
+
+def replay_accepted(stepper: Stepper, path: Path, end: Tensor) -> DenseOutput:
+    """Take the accepted steps of a path once more, and no others.
+
+    Where a sample failed, its field may have neither value nor derivative. While it waits for the others the
+    field is evaluated at its first state; for a sample that took no step, at the first state of one that did.
+    """
+    accepted = path.accepted()
+    moves, stand_in = accepted.any(1), accepted.any(1).int().argmax()
+    t = torch.where(moves, path.t[0], path.t[0][stand_in])
+    y = torch.where(unsqueeze_like(moves, path.y[0]), path.y[0], path.y[0][stand_in])
+    safe = SafeStepper(stepper, t, y)
+    grid = FixedGrid(_accepted_times(path.times(), accepted))
+    start = initial_state(path.t[0], grid.end_of_step(0), path.y[0], first_slope(stepper.field, t, y))
+    return DenseOutput(safe, integrate(safe, grid, start, grid.times.shape[1] - 1), end)
 
 
 @dataclass(frozen=True, eq=False)
-class SafeStepper(Stepper):
+class SafeStepper:
     """A stepper that evaluates the field for samples that wait (h = 0) where it is known to be finite.
 
-    Attributes
+    Parameters
     ----------
+    stepper : Stepper
+        What takes the steps.
     t : Tensor (B,), float64
         Times of safe states.
     y : Tensor (B, ...)
         Safe states.
     """
 
+    stepper: Stepper
     t: Tensor
     y: Tensor
 
+    @property
+    def tableau(self) -> Tableau:
+        """The method."""
+        return self.stepper.tableau
+
     def __call__(self, state: State) -> Step:
-        """Try one step of every sample that goes."""
+        """Try one step of every sample that goes on."""
         t, y = self._safe(state.t, state.y, state.h)
-        return super().__call__(replace(state, t=t, y=y))
+        t_next = torch.where(state.h != 0, state.t_next, self.t)
+        return self.stepper(replace(state, t=t, t_next=t_next, y=y))
 
     def dense_stages(
         self, t: Tensor, y: Tensor, h: Tensor, increments: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        """h k_i of the further stages of every sample that goes."""
-        return super().dense_stages(*self._safe(t, y, h), h, increments)
+        """The further stages of every sample that goes on."""
+        return self.stepper.dense_stages(*self._safe(t, y, h), h, increments)
 
     def _safe(self, t: Tensor, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        goes = h != 0
-        return torch.where(goes, t, self.t), torch.where(beside(goes, y), y, self.y)
+        goes_on = h != 0
+        return torch.where(goes_on, t, self.t), torch.where(unsqueeze_like(goes_on, y), y, self.y)
 
 
-def retraced(stepper: Stepper, path: Path) -> Integral:
-    """The same path by its accepted steps alone.
-
-    Where a sample failed, its field may have neither value nor derivative. While it waits for the others the
-    field is evaluated at its first state; for a sample that took no step, at the first state of one that did.
-    """
-    moved = path.moved()
-    moves, stand_in = moved.any(1), moved.any(1).int().argmax()
-    t = torch.where(moves, path.t[0], path.t[0][stand_in])
-    y = torch.where(beside(moves, path.y[0]), path.y[0], path.y[0][stand_in])
-    safe = SafeStepper(stepper.field, stepper.tableau, stepper.attempt, t, y)
-    grid = Grid(_accepted_times(path.times(), moved))
-    start = starting(path.t[0], path.y[0], safe.first_slope(t, y), grid.goal(0))
-    return Integral(path, integrate(safe, grid, start, grid.times.shape[1] - 1), safe)
-
-
-def _accepted_times(times: Tensor, moved: Tensor) -> Tensor:
+def _accepted_times(times: Tensor, accepted: Tensor) -> Tensor:
     """Each sample's times (B, M + 1) between its accepted steps; the last repeated if it took fewer."""
-    trials = moved.shape[1]
-    order = torch.where(moved, torch.arange(trials, device=moved.device), trials).sort(1).values
-    order = order[:, : int(moved.sum(1).max())]
+    trials = accepted.shape[1]
+    order = torch.where(accepted, torch.arange(trials, device=accepted.device), trials).sort(1).values
+    order = order[:, : int(accepted.sum(1).max())]
     return torch.cat((times.gather(1, order), times[:, -1:]), dim=1)

@@ -1,32 +1,184 @@
-"""The loop in which stepper and controller meet: State in, State out."""
+"""The loop, and all that the four parts hand to each other: states, steps, and the path they leave."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
-from helpers.odes.path import Path
-from helpers.odes.state import State
-from helpers.odes.stepper import Step
+import torch
+from torch import Tensor
+
+from helpers.odes.tableau import Tableau
+
+Field = Callable[[Tensor, Tensor], Tensor]
+"""f: from times (B,) and states (B, ...) to slopes (B, ...)."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where each sample stands between two steps.
+
+    The next step's end is kept and not its size, since t + h, rounded, may miss the last time.
+
+    Attributes
+    ----------
+    t : Tensor (B,), float64
+        Times reached.
+    t_next : Tensor (B,), float64
+        Where the next step shall end: at t for a sample that has arrived or failed.
+    y : Tensor (B, ...)
+        States at t.
+    slope : Tensor (B, ...) or None
+        f(t, y), where the step before has computed it.
+    accepted : Tensor (B,), bool
+        Whether the last trial was.
+    error_ratio : Tensor (B,), float64
+        Error of the last trial in units of its tolerance; NaN or inf where it was not finite.
+    memory : Tensor (B,), float64
+        What the controller remembers of the last accepted trial.
+    """
+
+    t: Tensor
+    t_next: Tensor
+    y: Tensor
+    slope: Tensor | None
+    accepted: Tensor
+    error_ratio: Tensor
+    memory: Tensor
+
+    @cached_property
+    def h(self) -> Tensor:
+        """The signed size of the next step (B,); 0 keeps a sample where it is."""
+        return self.t_next - self.t
+
+
+def initial_state(t: Tensor, t_next: Tensor, y: Tensor, slope: Tensor | None) -> State:
+    """The state before the first step."""
+    ones = torch.ones_like(t)
+    return State(t, t_next, y, slope, accepted=ones.bool(), error_ratio=ones, memory=ones)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one step of every sample leads to.
+
+    Attributes
+    ----------
+    y : Tensor (B, ...)
+        y₁, the state at its end.
+    slope : Tensor (B, ...) or None
+        f(t₁, y₁) where the method computes it: the next step's first stage.
+    increments : tuple of Tensor (B, ...)
+        h k_i, one for each stage.
+    errors : tuple of Tensor (B, ...)
+        The method's estimates of the error of y₁.
+    """
+
+    y: Tensor
+    slope: Tensor | None
+    increments: tuple[Tensor, ...]
+    errors: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Every trial of the loop; not every sample took part in each, nor was it accepted for all that did.
+
+    Attributes
+    ----------
+    t, t_next : list of N + 1 Tensor (B,), float64
+        Where trial n starts and shall end; the last are where the path ends.
+    y : list of N + 1 Tensor (B, ...)
+        States from which it starts; the last is where the path ends.
+    increments : list of N tuples of Tensor (B, ...)
+        h k_i of each stage.
+    error_ratio : list of N Tensor (B,), float64
+        Errors in units of their tolerance.
+    """
+
+    t: list[Tensor] = field(default_factory=list)
+    t_next: list[Tensor] = field(default_factory=list)
+    y: list[Tensor] = field(default_factory=list)
+    increments: list[tuple[Tensor, ...]] = field(default_factory=list)
+    error_ratio: list[Tensor] = field(default_factory=list)
+
+    def begin(self, state: State) -> None:
+        """Add where the next trial starts, or the path ends."""
+        self.t.append(state.t)
+        self.t_next.append(state.t_next)
+        self.y.append(state.y)
+
+    def append(self, step: Step, state: State) -> None:
+        """Add a trial and the state after it."""
+        self.increments.append(step.increments)
+        self.error_ratio.append(state.error_ratio)
+        self.begin(state)
+
+    @property
+    def trials(self) -> int:
+        """N."""
+        return len(self.increments)
+
+    def times(self) -> Tensor:
+        """t (B, N + 1)."""
+        return torch.stack(self.t, dim=1)
+
+    def step_sizes(self) -> Tensor:
+        """h (B, N + 1), 0 for samples that had arrived or failed; the last were not tried."""
+        return torch.stack(self.t_next, dim=1) - self.times()
+
+    def error_ratios(self) -> Tensor:
+        """r (B, N)."""
+        nothing = self.t[0].new_empty(len(self.t[0]), 0)
+        return torch.stack(self.error_ratio, dim=1) if self.error_ratio else nothing
+
+    def tried(self) -> Tensor:
+        """Which samples (B, N) took part in each trial."""
+        return self.step_sizes()[:, :-1] != 0
+
+    def accepted(self) -> Tensor:
+        """Which samples (B, N) each trial led on."""
+        return self.times().diff(dim=1) != 0
+
+
+class Stepper(Protocol):
+    """From a state to one step of every sample."""
+
+    field: Field
+    tableau: Tableau
+
+    def __call__(self, state: State) -> Step:
+        """Try one step of every sample from where it stands."""
+        ...
+
+    def dense_stages(
+        self, t: Tensor, y: Tensor, h: Tensor, increments: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """What the dense output needs of a step beyond its increments."""
+        ...
 
 
 class Controller(Protocol):
-    """From a state and the step of that trial to the next state; the first trial is 0."""
+    """From a state and the step of a trial to the next state; the first trial is 0."""
 
-    def __call__(self, state: State, step: Step, trial: int) -> State: ...
+    def __call__(self, state: State, step: Step, trial: int) -> State:
+        """Accept or reject the step, and say where the next shall end."""
+        ...
 
     def steps_left(self, state: State, trial: int) -> float:
         """How many steps the samples still need, about; 0 when none goes on."""
         ...
 
 
-MOST_BETWEEN_POLLS, WARY = 8, 4
+LONGEST_POLL_INTERVAL, POLLS_TO_THE_END = 8, 4
 
 
-def integrate(stepper: Callable[[State], Step], control: Controller, state: State, max_steps: int) -> Path:
+def integrate(stepper: Stepper, control: Controller, state: State, max_steps: int) -> Path:
     """Try steps until every sample has arrived or failed, but no more than `max_steps`.
 
-    The host polls the device for the steps of present size that are left, and polls again after a quarter of
-    them, after eight at most: seldom far from the end, before each step close to it, so that hardly a step is
-    taken in vain.
+    Asking whether any sample goes on makes the host wait for the device. It does so after a quarter of the
+    steps that are left at their present size, after eight at most: before each step close to the end, so that
+    hardly a step is taken in vain.
     """
     path = Path()
     path.begin(state)
@@ -36,8 +188,13 @@ def integrate(stepper: Callable[[State], Step], control: Controller, state: Stat
             left = control.steps_left(state, trial)
             if not left:
                 break
-            next_poll += min(max(int(left) // WARY, 1), MOST_BETWEEN_POLLS)
+            next_poll += min(max(int(left) // POLLS_TO_THE_END, 1), LONGEST_POLL_INTERVAL)
         step = stepper(state)
         state = control(state, step, trial)
         path.append(step, state)
     return path
+
+
+def unsqueeze_like(numbers: Tensor, y: Tensor) -> Tensor:
+    """One number of each sample (B,) with as many axes as states y (B, ...), so that they broadcast."""
+    return numbers.reshape(-1, *[1] * (y.ndim - 1))

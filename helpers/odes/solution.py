@@ -1,4 +1,4 @@
-"""What `solve` returns."""
+"""What `solve` returns: the answers, how each sample ended, what it took, and why it failed."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -6,9 +6,11 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from helpers.odes.arguments import kind
-from helpers.odes.interpolation import DenseOutput
-from helpers.odes.stats import Stats
+from helpers.odes.arguments import check_times_within
+from helpers.odes.controller import near_overflow
+from helpers.odes.interpolation import DenseOutput, Located
+from helpers.odes.loop import Path
+from helpers.odes.tableau import Tableau
 
 
 class Status(IntEnum):
@@ -28,6 +30,23 @@ class Status(IntEnum):
     STEP_UNDERFLOW = 1
     NON_FINITE_FIELD = 2
     STEP_LIMIT = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Stats:
+    """What each sample's solution took.
+
+    Attributes
+    ----------
+    accepted, rejected : Tensor (B,), integer
+        Steps.
+    evaluations : Tensor (B,), integer
+        Of the field, for this sample's sake. A batch evaluates it for all samples until the last has arrived.
+    """
+
+    accepted: Tensor
+    rejected: Tensor
+    evaluations: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,29 +76,7 @@ class Interpolant:
             If `t` is not a floating-point tensor of that shape and on that device, requires a gradient, or
             leaves the times that were solved for.
         """
-        return self.dense(self.dense.locate(self._checked(t)))
-
-    def _checked(self, t: Tensor) -> Tensor:
-        batch = len(self.first)
-        if not (isinstance(t, Tensor) and t.is_floating_point()):
-            raise ValueError(f"t must be a floating-point tensor: got {kind(t)}")
-        if t.ndim not in (1, 2) or (t.ndim == 2 and len(t) != batch):
-            raise ValueError(f"t must have shape (T,) or (B, T) with B = {batch}: got {tuple(t.shape)}")
-        if t.requires_grad and torch.is_grad_enabled():
-            raise ValueError("t must not require a gradient, for there is none by the times: pass t.detach()")
-        if t.device != self.first.device:
-            raise ValueError(f"t must be on the device of the solution, {self.first.device}: got {t.device}")
-        times = t.detach().double().expand(batch, -1).contiguous()
-        low, high = torch.minimum(self.first, self.last), torch.maximum(self.first, self.last)
-        outside = ~((times >= low[:, None]) & (times <= high[:, None]))
-        if outside.any():
-            sample, k = outside.nonzero()[0].tolist()
-            place = f"t[{sample}, {k}]" if t.ndim == 2 else f"t[{k}]"
-            raise ValueError(
-                f"t must lie within the times solved for, {low[sample].item()} to {high[sample].item()} "
-                f"in sample {sample}: {place} = {times[sample, k].item()}"
-            )
-        return times
+        return self.dense(self.dense.locate(check_times_within(t, self.first, self.last)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +102,109 @@ class Solution:
     status: Tensor
     stats: Stats
     interpolant: Interpolant = field(repr=False)
+
+
+class SolveError(RuntimeError):
+    """At least one sample did not reach its last time.
+
+    Attributes
+    ----------
+    solution : Solution
+        Complete for the samples that did; NaN after the failure of those that did not.
+    """
+
+    def __init__(self, message: str, solution: Solution) -> None:
+        super().__init__(message)
+        self.solution = solution
+
+    def __reduce__(self) -> tuple:
+        """Pickle the solution, too."""
+        return type(self), (str(self), self.solution)
+
+
+def read_solution(t: Tensor, times: Tensor, trials: Path, dense: DenseOutput, probes: int) -> Solution:
+    """The solution at its times, t as given and (B, T), from the trials and what they led to.
+
+    `probes` counts the evaluations that chose the first step.
+    """
+    located = dense.locate(times[:, 1:].contiguous())
+    return Solution(
+        t=t,
+        y=torch.cat((dense.path.y[0][:, None], dense(located)), dim=1),
+        status=outcome(trials, dense.end),
+        stats=count_steps(trials, dense, located, probes),
+        interpolant=Interpolant(trials.t[0], dense.end, dense),
+    )
+
+
+def outcome(trials: Path, end: Tensor) -> Tensor:
+    """The `Status` (B,) of each sample: where the path ended early, its last trial tells why."""
+    h = trials.step_sizes()
+    tried = (h[:, :-1] != 0).sum(1, keepdim=True)
+    ratio = torch.nn.functional.pad(trials.error_ratios(), (1, 0), value=torch.nan).gather(1, tried)[:, 0]
+    early = torch.where(ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
+    early = torch.where(h[:, -1] != 0, Status.STEP_LIMIT, early)
+    return torch.where(trials.t[-1] == end, Status.OK, early)
+
+
+def count_steps(trials: Path, dense: DenseOutput, located: Located, probes: int) -> Stats:
+    """Count steps, and evaluations: for the first step's size, in steps, and for the outputs between them."""
+    tried, accepted = trials.tried().sum(1), trials.accepted().sum(1)
+    tableau = dense.stepper.tableau
+    evaluations = (probes + _evaluations(tableau, tried)).clamp(min=probes + 1)
+    if dense.path is not trials:
+        evaluations = evaluations + _evaluations(tableau, accepted)
+    if tableau.dense_a:
+        evaluations = evaluations + len(tableau.dense_a) * _steps_asked(located, dense.path.trials)
+    return Stats(accepted, tried - accepted, evaluations)
+
+
+def _evaluations(tableau: Tableau, steps: Tensor) -> Tensor:
+    """Of the field in so many steps (B,), the first with its first stage."""
+    return 1 + len(tableau.a) * steps if tableau.first_same_as_last else len(tableau.c) * steps
+
+
+def _steps_asked(located: Located, trials: int) -> Tensor:
+    """In how many of a sample's steps (B,) there are output times."""
+    asked = torch.zeros(len(located.trial), trials + 1, dtype=torch.long, device=located.trial.device)
+    return asked.scatter_add(1, located.trial, (located.theta > 0).long()).clamp(max=1).sum(1)
+
+
+def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:
+    """What happened to the first sample that failed, where, and what to try; the others are counted."""
+    failed = solution.status.nonzero()[:, 0].tolist()
+    sample, others = failed[0], len(failed) - 1
+    accepted, rejected = solution.stats.accepted[sample].item(), solution.stats.rejected[sample].item()
+    sizes = trials.step_sizes()[sample].abs()
+    tried = sizes[accepted + rejected - 1].item() if accepted + rejected else 0.0
+    y = trials.y[-1][sample].detach()
+    what, advice = {
+        Status.STEP_UNDERFLOW: (f"the step underflowed: it shrank to {tried:.2g}", STIFF + OR_SINGULAR),
+        Status.NON_FINITE_FIELD: _not_finite(y, tried),
+        Status.STEP_LIMIT: (
+            f"max_steps = {max_steps} was reached with steps of {tried:.2g}",
+            STIFF + OR_PATIENCE if adaptive else LONGER_STEPS,
+        ),
+    }[solution.status[sample].item()]
+    more = "" if not others else f" ({others} other {'sample' if others == 1 else 'samples'} failed too)"
+    size = torch.linalg.vector_norm(y.double()).item()
+    return (
+        f"sample {sample} failed at t = {trials.t[-1][sample].item():.6g}: {what} "
+        f"(state norm {size:.2g}, {accepted} accepted, {rejected} rejected); {advice}{more}"
+    )
+
+
+def _not_finite(y: Tensor, tried: float) -> tuple[str, str]:
+    """What happened and what to try: the state is too large, or the field is not finite near it."""
+    if near_overflow(y[None]).item():
+        largest = f"{str(y.dtype).removeprefix('torch.')} ends at {torch.finfo(y.dtype).max:.2g}"
+        return f"the state outgrew its numbers: {largest}", "check what lets the field grow without bound"
+    after = f", nor after a step of {tried:.2g}" if tried else ""
+    return f"the field is not finite{after}", SINGULAR
+
+
+STIFF = "if the system is stiff see chapter 09, otherwise "
+OR_SINGULAR = "loosen rtol or check the field for a singularity"
+OR_PATIENCE = "raise max_steps or loosen rtol"
+LONGER_STEPS = "raise max_steps or allow a longer step"
+SINGULAR = "check the field there for a singularity, or its parameters for NaN"

@@ -2,70 +2,44 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from helpers.odes.state import State
+from helpers.odes.loop import Field, State, Step, unsqueeze_like
 from helpers.odes.tableau import Row, Tableau
 
-Field = Callable[[Tensor, Tensor], Tensor]
-"""f: from times (B,) and states (B, ...) to slopes (B, ...)."""
-
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """What one step of every sample leads to.
+class ExplicitStepper:
+    """One explicit Runge–Kutta method on one field.
 
-    Attributes
-    ----------
-    y : Tensor (B, ...)
-        y₁, the state at its end.
-    slope : Tensor (B, ...) or None
-        f(t₁, y₁) where the method computes it: the next step's first stage.
-    increments : tuple of Tensor (B, ...)
-        h k_i, one for each stage.
-    errors : tuple of Tensor (B, ...)
-        The method's estimates of the error of y₁.
-    """
-
-    y: Tensor
-    slope: Tensor | None
-    increments: tuple[Tensor, ...]
-    errors: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Stepper:
-    """One Runge–Kutta method on one field.
-
-    Attributes
+    Parameters
     ----------
     field : callable
         f.
     tableau : Tableau
         The method.
-    attempt : callable
-        `take_step`, or a compiled version of it.
+    compiled : bool
+        Whether torch.compile compiles the step, and the field in it.
     """
 
     field: Field
     tableau: Tableau
-    attempt: Callable[..., Step]
+    compiled: bool = False
 
     def __call__(self, state: State) -> Step:
         """Try one step of every sample from where it stands."""
-        return self.attempt(self.field, self.tableau, state.t, state.y, state.h, state.slope)
-
-    def first_slope(self, t: Tensor, y: Tensor) -> Tensor:
-        """f(t, y), the first stage of the first step."""
-        return self.field(t.to(y.dtype), y)
+        step = compile_function(take_step) if self.compiled else take_step
+        return step(self.field, self.tableau, state.t, state.y, state.h, state.slope)
 
     def dense_stages(
         self, t: Tensor, y: Tensor, h: Tensor, increments: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """h k_i of the further stages that the tableau's dense output needs."""
-        stages = _stages(self.field, self.tableau.dense_c, self.tableau.dense_a, t, y, h, increments)[0]
+        tableau = self.tableau
+        stages = add_stages(self.field, tableau.dense_c, tableau.dense_a, t, y, h, increments)[0]
         return stages[len(increments) :]
 
 
@@ -90,9 +64,9 @@ def take_step(field: Field, tableau: Tableau, t: Tensor, y: Tensor, h: Tensor, s
         k₁ = f(t, y), where the step before has computed it.
     """
     if slope is None:
-        slope = field(t.to(y.dtype), y)
-    first = (beside(h, y).to(y.dtype) * slope,)
-    increments, y_next, slope = _stages(field, tableau.c[1:], tableau.a, t, y, h, first)
+        slope = first_slope(field, t, y)
+    first = (unsqueeze_like(h, y).to(y.dtype) * slope,)
+    increments, y_next, slope = add_stages(field, tableau.c[1:], tableau.a, t, y, h, first)
     if not tableau.first_same_as_last:
         y_next, slope = combination(tableau.b, increments, y), None
     with torch.no_grad():
@@ -100,7 +74,12 @@ def take_step(field: Field, tableau: Tableau, t: Tensor, y: Tensor, h: Tensor, s
     return Step(y_next, slope, increments, errors)
 
 
-def _stages(
+def first_slope(field: Field, t: Tensor, y: Tensor) -> Tensor:
+    """k₁ = f(t, y)."""
+    return field(t.to(y.dtype), y)
+
+
+def add_stages(
     field: Field,
     c: Row,
     a: tuple[Row, ...],
@@ -110,7 +89,7 @@ def _stages(
     increments: tuple[Tensor, ...],
 ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
     """Add one stage h f(t + c h, y + Σ_j a_j h k_j) for each row of a; the last stage's state and slope."""
-    step_size, state, slope = beside(h, y).to(y.dtype), y, None
+    step_size, state, slope = unsqueeze_like(h, y).to(y.dtype), y, None
     for node, row in zip(c, a, strict=True):
         state = combination(row, increments, y)
         slope = field(torch.add(t, h, alpha=node).to(y.dtype), state)
@@ -136,6 +115,27 @@ def error_estimate(weights: Row, increments: Sequence[Tensor], y_next: Tensor) -
     return error
 
 
-def beside(numbers: Tensor, y: Tensor) -> Tensor:
-    """One number of each sample (B,), shaped to stand beside states (B, ...)."""
-    return numbers.reshape(-1, *[1] * (y.ndim - 1))
+MAX_VARIANTS = 64
+"""After so many fields, shapes, dtypes and gradient modes, torch runs further ones uncompiled, and warns."""
+
+
+@cache
+def compile_function(function: Callable) -> Callable:
+    """A function, compiled when first called with a field, method, shape or dtype.
+
+    Raises
+    ------
+    ValueError
+        If there is no C++ compiler, which torch.compile needs on a CPU and around the kernels of a GPU.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler  # slow to import, and seldom wanted
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise ValueError(
+            "compile=True needs a C++ compiler, and none was found: install g++ or clang++, or name one "
+            "in the environment variable CXX"
+        ) from error
+    return torch.compile(function, dynamic=False, isolate_recompiles=True, recompile_limit=MAX_VARIANTS)

@@ -5,11 +5,13 @@ import math
 import torch
 from scipy.integrate import solve_ivp
 
-from helpers.odes import solve
+from helpers.odes import TABLEAUX, solve
 
-FIXED = ("euler", "midpoint", "rk4")
-ADAPTIVE = ("heun", "bosh3", "dopri5", "tsit5", "dopri8")
-ORDER = {"euler": 1, "midpoint": 2, "rk4": 4, "heun": 2, "bosh3": 3, "dopri5": 5, "tsit5": 5, "dopri8": 8}
+FIXED = tuple(name for name, tableau in TABLEAUX.items() if not tableau.adaptive)
+ADAPTIVE = tuple(name for name, tableau in TABLEAUX.items() if tableau.adaptive)
+ORDER = {name: tableau.order for name, tableau in TABLEAUX.items()}
+LOW = tuple(name for name in ADAPTIVE if ORDER[name] < 5)
+HIGH = tuple(name for name in ADAPTIVE if ORDER[name] >= 5)
 
 
 def double(*numbers):

@@ -5,15 +5,10 @@ from math import sqrt
 import pytest
 import torch
 
-from helpers.odes.controller import PIController, judged
-from helpers.odes.grid import Grid, divided
-from helpers.odes.norms import error_ratio, pooled, rms
-from helpers.odes.state import State, starting
-from helpers.odes.stepper import Step
-from helpers.odes.tableaux import TABLEAUX
+from helpers.odes.controller import FixedGrid, PIController, error_ratio, fixed_grid, joint_ratio, rms
+from helpers.odes.loop import State, Step, initial_state
 
-DOPRI5 = TABLEAUX["dopri5"]
-ORDER = 5
+ORDER = 5  # q + 1
 
 
 def double(*values) -> torch.Tensor:
@@ -21,12 +16,12 @@ def double(*values) -> torch.Tensor:
 
 
 def controller(end, per_sample=True, rtol=1e-3, atol=1e-3):
-    return PIController(DOPRI5, 0 * end, end, *double(rtol, atol), per_sample, judged)
+    return PIController(ORDER - 1, 0 * end, end, *double(rtol, atol), per_sample)
 
 
 def state(t, h, y=None) -> State:
     y = torch.ones(len(t), 1, dtype=torch.float64) if y is None else y
-    return starting(t, y, -y, t + h)
+    return initial_state(t, t + h, y, -y)
 
 
 def step_with_ratio(*ratios) -> Step:
@@ -51,14 +46,14 @@ class TestNorms:
         ratio = error_ratio((one, many), 0 * one, 0 * one, *double(1.0, 1.0))
         torch.testing.assert_close(ratio, double(9 / sqrt(9 + 0.01 * 1600), 0.0))
 
-    def test_pooled_is_the_rms_of_those_chosen(self):
-        ratios = pooled(double(3.0, torch.nan, 4.0), torch.tensor([True, False, True]))
+    def test_joint_ratio_is_the_rms_of_those_chosen(self):
+        ratios = joint_ratio(double(3.0, torch.nan, 4.0), torch.tensor([True, False, True]))
         torch.testing.assert_close(ratios, torch.full((3,), sqrt(12.5), dtype=torch.float64))
 
-    def test_pooled_is_the_norm_of_the_whole_batch(self):
+    def test_joint_ratio_is_the_norm_of_the_whole_batch(self):
         errors = torch.arange(12.0, dtype=torch.float64).reshape(4, 3)
         whole = errors.square().mean().sqrt()
-        torch.testing.assert_close(pooled(rms(errors), torch.ones(4, dtype=torch.bool))[0], whole)
+        torch.testing.assert_close(joint_ratio(rms(errors), torch.ones(4, dtype=torch.bool))[0], whole)
 
 
 class TestPIController:
@@ -94,13 +89,13 @@ class TestPIController:
         assert after.h.item() == pytest.approx(0.9 * 2 ** (-0.7 / ORDER), rel=1e-9)
         assert once_more.h.item() > 2 * after.h.item()
 
-    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("sign", [1, -1], ids=["forwards", "backwards"])
     def test_ends_exactly_at_the_end(self, sign):
         """A step that nearly gets there goes all the way; none leads beyond."""
         control = controller(double(*[sign * 1.1] * 4))
         t = torch.zeros(4, dtype=torch.float64)
-        goal = control.goal(t, sign * double(1.08, 1.0999, 1.2, 100.0))
-        assert goal.tolist() == [sign * 1.08, sign * 1.1, sign * 1.1, sign * 1.1]
+        ends = control.end_of_step(t, sign * double(1.08, 1.0999, 1.2, 100.0))
+        assert ends.tolist() == [sign * 1.08, sign * 1.1, sign * 1.1, sign * 1.1]
 
     def test_who_has_arrived_stays(self):
         t, control = double(0.0), controller(double(0.25))
@@ -134,48 +129,44 @@ class TestPIController:
         assert after.h[0] == 0 and after.h[1] > 0 and not after.accepted.any()
 
 
-class TestGrid:
-    def test_divided_takes_as_few_equal_steps_as_it_can(self):
-        grid = divided(double([0.0, 0.3, 1.0], [0.0, -0.05, -0.1]), 0.1, most=100)
+class TestFixedGrid:
+    def test_takes_as_few_equal_steps_as_it_can(self):
+        grid = fixed_grid(double([0.0, 0.3, 1.0], [0.0, -0.05, -0.1]), 0.1, most=100)
         expected = [*torch.linspace(0, 0.3, 4).tolist(), *torch.linspace(0.3, 1, 8).tolist()[1:]]
         torch.testing.assert_close(grid.times[0], double(*expected), rtol=0, atol=1e-7)
         torch.testing.assert_close(grid.times[1], double(0, -0.05, *[-0.1] * 9), rtol=0, atol=0)
 
     @pytest.mark.parametrize("step", [0.1, 0.07, 1 / 3, 2.0, None])
-    def test_divided_meets_every_output_exactly(self, step):
+    def test_meets_every_output_exactly(self, step):
         t = torch.rand(4, 9, generator=torch.Generator().manual_seed(0)).double().sort(1).values
-        grid = divided(t, step, most=10_000)
+        grid = fixed_grid(t, step, most=10_000)
         for ours, theirs in zip(grid.times.tolist(), t.tolist(), strict=True):
             assert set(theirs) <= set(ours)
             assert (ours[0], ours[-1]) == (theirs[0], theirs[-1])
         longest = 1.0 if step is None else step
         assert (grid.times.diff() >= 0).all() and grid.times.diff().max() <= longest * (1 + 1e-9)
 
-    def test_divided_is_cut_at_most(self):
-        assert divided(double([0.0, 1.0]), 1e-9, most=5).times.shape == (1, 6)
+    def test_is_cut_at_most(self):
+        assert fixed_grid(double([0.0, 1.0]), 1e-9, most=5).times.shape == (1, 6)
 
     def test_each_sample_follows_its_own_times(self):
-        grid = Grid(double([0.0, 1.0, 2.0], [0.0, 0.5, 0.5]))
+        grid = FixedGrid(double([0.0, 1.0, 2.0], [0.0, 0.5, 0.5]))
         y = torch.ones(2, 1, dtype=torch.float64)
-        at = starting(grid.times[:, 0], y, None, grid.goal(0))
+        at = initial_state(grid.times[:, 0], grid.end_of_step(0), y, None)
         seen = []
         for trial in range(2):
             seen.append(at.t.tolist())
-            at = grid(at, Step(at.y + beside_h(at), None, (at.y,), ()), trial)
+            at = grid(at, Step(at.y + at.h[:, None], None, (at.y,), ()), trial)
         assert seen == [[0.0, 0.0], [1.0, 0.5]]
         assert at.t.tolist() == [2.0, 0.5] and at.h.tolist() == [0.0, 0.0]
         assert at.y[:, 0].tolist() == [3.0, 1.5]
 
     def test_who_leaves_the_numbers_stays_at_the_last_finite_state(self):
-        grid = Grid(double([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]))
+        grid = FixedGrid(double([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]))
         y = torch.ones(2, 1, dtype=torch.float64)
-        at = starting(grid.times[:, 0], y, None, grid.goal(0))
+        at = initial_state(grid.times[:, 0], grid.end_of_step(0), y, None)
         at = grid(at, Step(double([torch.nan], [2.0]), None, (at.y,), ()), 0)
         assert at.t.tolist() == [0.0, 1.0] and at.h.tolist() == [0.0, 1.0]
         assert at.y[:, 0].tolist() == [1.0, 2.0]
         at = grid(at, Step(double([1.0], [3.0]), None, (at.y,), ()), 1)
         assert at.t.tolist() == [0.0, 2.0] and at.y[:, 0].tolist() == [1.0, 3.0]
-
-
-def beside_h(state: State) -> torch.Tensor:
-    return state.h[:, None]

@@ -5,11 +5,10 @@ import pytest
 import torch
 from scipy.integrate import DOP853, RK45
 
-from helpers.odes import solve
+from helpers.odes import TABLEAUX, solve
 from helpers.odes.interpolation import dense_weights
-from helpers.odes.tableaux import TABLEAUX
 
-ADAPTIVE = [name for name, tableau in TABLEAUX.items() if tableau.error]
+ADAPTIVE = [name for name, tableau in TABLEAUX.items() if tableau.adaptive]
 
 
 def double(*values) -> torch.Tensor:
@@ -36,7 +35,7 @@ def test_weights_are_the_polynomials(method):
 
 
 @pytest.mark.parametrize("method", TABLEAUX)
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("sign", [1, -1], ids=["forwards", "backwards"])
 def test_polynomials_up_to_the_dense_order_are_exact(method, sign):
     """y' = d/dt Σ tᵏ for k ≤ the dense order: no error at any time, in one step of any size."""
     order = TABLEAUX[method].dense_order
@@ -67,7 +66,7 @@ def test_the_same_as_scipys_within_a_step(method, theirs):
     t = torch.linspace(0, 0.2, 9, dtype=torch.float64)
     solution = solve(spiral, START[:1], double(0.0, 0.2), method=method, rtol=1.0, atol=1.0, first_step=0.2)
     theirs_at = solver.dense_output()(t.numpy()).T
-    np.testing.assert_allclose(solution.interpolant(t)[0].numpy(), theirs_at, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(solution.interpolant(t)[0].numpy(), theirs_at, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("method", ADAPTIVE)
@@ -75,10 +74,10 @@ def test_continuous_where_steps_meet(method):
     """Just before a step's end and just after it, and there it is the step's own state."""
     solution = solve(spiral, START, ENDS, method=method, rtol=1e-4, atol=1e-4)
     path = solution.interpolant.dense.path
-    times, moved = path.times(), path.moved()
+    times, accepted = path.times(), path.accepted()
     sample = 1
-    knots = times[sample, 1:][moved[sample]][:-1]
-    states = torch.stack(path.y[1:])[moved[sample], sample][:-1]
+    knots = times[sample, 1:][accepted[sample]][:-1]
+    states = torch.stack(path.y[1:])[accepted[sample], sample][:-1]
     at = solution.interpolant(knots)[sample]
     torch.testing.assert_close(at, states, rtol=0, atol=0)
     before = solution.interpolant(knots - 1e-12)[sample]
@@ -157,17 +156,18 @@ class TestArguments:
     @pytest.mark.parametrize(
         "t, message",
         [
-            ([0.5], "t must be a floating-point tensor: got list"),
-            (torch.tensor([1]), "t must be a floating-point tensor: got a torch.int64 tensor"),
-            (double(0.5)[0], r"t must have shape \(T,\) or \(B, T\) with B = 3: got \(\)"),
-            (torch.zeros(2, 4), r"t must have shape \(T,\) or \(B, T\) with B = 3: got \(2, 4\)"),
-            (
-                double(0.5, 2.5),
-                r"t must lie within the times solved for, 0.0 to 2.0 in sample 0: t\[1\] = 2.5",
+            pytest.param([0.5], "a floating-point tensor: got list", id="list"),
+            pytest.param(torch.tensor([1]), "a floating-point tensor: got a torch.int64", id="integers"),
+            pytest.param(double(0.5)[0], r"with B = 3 and T ≥ 0: got \(\)", id="a single time"),
+            pytest.param(torch.zeros(2, 4), r"with B = 3 and T ≥ 0: got \(2, 4\)", id="another batch"),
+            pytest.param(double(0.5, 2.5), r"0.0 to 2.0 in sample 0: t\[1\] = 2.5", id="too late"),
+            pytest.param(double(-0.1), r"0.0 to 2.0 in sample 0: t\[0\] = -0.1", id="too early"),
+            pytest.param(
+                double([1.0], [1.0], [3.0]),
+                r"0.0 to 2.0 in sample 2: t\[2, 0\] = 3.0",
+                id="own time too late",
             ),
-            (double(-0.1), r"t must lie within the times solved for, 0.0 to 2.0 in sample 0: t\[0\] = -0.1"),
-            (double([1.0], [1.0], [3.0]), r"0.0 to 2.0 in sample 2: t\[2, 0\] = 3.0"),
-            (double(torch.nan), r"t\[0\] = nan"),
+            pytest.param(double(torch.nan), r"t\[0\] = nan", id="nan"),
         ],
     )
     def test_refused(self, t, message):
@@ -176,5 +176,5 @@ class TestArguments:
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     def test_on_another_device(self):
-        with pytest.raises(ValueError, match="t must be on the device of the solution, cpu: got cuda:0"):
+        with pytest.raises(ValueError, match="t must have the device of the solution: got cuda:0 and cpu"):
             self.solution.interpolant(double(1.0).cuda())

@@ -8,13 +8,13 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
 from helpers.odes import solve
-from helpers.odes.compilation import compiled
+from helpers.odes.stepper import compile_function
 from helpers.systems import ToggleSwitch
 
 
 @pytest.mark.parametrize("method", FIXED + ADAPTIVE)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
 def test_results_live_where_the_start_does(method, dtype, per_sample, device):
     alpha = torch.tensor([1.0, 3.0, 6.0], dtype=dtype, device=device)
     y0 = torch.tensor([[1.0, 2.0], [2.0, 0.1], [0.3, 0.4]], dtype=dtype, device=device)
@@ -73,6 +73,6 @@ def test_a_compiled_step_is_the_same_step(compiler):
 
 def test_without_a_compiler_the_message_says_so(monkeypatch):
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
-    compiled.cache_clear()
+    compile_function.cache_clear()
     with pytest.raises(ValueError, match=r"compile=True needs a C\+\+ compiler.*CXX"):
         solve(lambda t, y: -y, double([1.0]), double(0.0, 1.0), compile=True)

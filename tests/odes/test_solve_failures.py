@@ -139,7 +139,7 @@ def test_a_field_that_is_not_a_number_only_further_on_is_followed_up_to_there():
 
 
 @pytest.mark.parametrize("method", ADAPTIVE)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_a_state_that_outgrows_its_numbers_does_not_creep_towards_their_end(method, dtype):
     largest = torch.finfo(dtype).max
     y0, t = torch.tensor([[0.01 * largest], [1.0]], dtype=dtype), torch.tensor([0.0, 10.0], dtype=dtype)
@@ -236,8 +236,8 @@ def test_one_step_for_all_goes_on_without_the_sample_that_failed(failure):
     torch.testing.assert_close(solution.y[[0, 2]], alone.y, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["rk4", *ADAPTIVE])
-@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("method", FIXED + ADAPTIVE)
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
 def test_statistics_count_what_was_done(method, per_sample):
     """One sample: every call of the field is one of its evaluations."""
     calls = []
@@ -278,7 +278,7 @@ def test_a_wrong_guess_of_the_first_step_is_rejected():
 
 @pytest.mark.parametrize("field", [blow_up, lambda t, y: y * torch.nan], ids=["blow-up", "nan"])
 @pytest.mark.parametrize("method", ["rk4", "dopri5", "dopri8"])
-@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
 def test_backwards_a_failure_is_what_it_is_forwards(field, method, per_sample):
     how = {"method": method, "per_sample": per_sample, "on_failure": "return"}
     y0, t = double([1.0], [0.1]), times(0.0, 2.0, 5)

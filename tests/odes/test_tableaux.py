@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from scipy.integrate._ivp import dop853_coefficients, rk
 
-from helpers.odes.tableau import Tableau
-from helpers.odes.tableaux import TABLEAUX
+from helpers.odes import TABLEAUX, Tableau
 
 Tree = tuple
 ROUND_OFF = 4e-14
