@@ -26,10 +26,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.likelihood import log_likelihood
-from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.smoother import rts_smoother
+from helpers.statespace import LinearGaussian, kalman_filter, log_likelihood, rts_smoother
 
 BATCH, STEPS, STATE, OUTPUT = 64, 1000, 4, 2
 MISSING = 0.3

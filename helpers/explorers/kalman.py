@@ -15,10 +15,7 @@ from torch import Tensor
 from helpers.explorers.controls import Slider
 from helpers.explorers.explorer import Explorer
 from helpers.figures import PALETTE, theme
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.results import Filtered, Smoothed
-from helpers.statespace.smoother import rts_smoother
+from helpers.statespace import Filtered, LinearGaussian, Smoothed, kalman_filter, rts_smoother
 
 DAYS = np.arange(90)
 GAP_START = 30

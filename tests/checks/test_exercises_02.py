@@ -7,8 +7,7 @@ from scipy.linalg import expm
 from scipy.optimize import brentq
 
 from helpers.checks import chapter_02 as checks
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.linear_gaussian import LinearGaussian
+from helpers.statespace import LinearGaussian, kalman_filter
 
 SEEDS = (1, 2026)
 

@@ -10,8 +10,7 @@ from scipy.stats import multivariate_normal
 from helpers.explorers import Explorer, Slider, extreme_settings, kalman
 from helpers.explorers.kalman import DAYS, Estimate
 from helpers.explorers.picture import Blitted
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.linear_gaussian import LinearGaussian
+from helpers.statespace import LinearGaussian, kalman_filter
 
 DEFAULTS = {control.name: control.value for control in kalman.CONTROLS}
 COMPLETE = {"gap_length": 0.0, "missing_share": 0.0}
