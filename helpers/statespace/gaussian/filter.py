@@ -15,12 +15,13 @@ from helpers.statespace.gaussian.diffuse import (
     marginalise,
 )
 from helpers.statespace.gaussian.means import Moments, as_columns, as_rows, by_series
-from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.sharing import filter_in_halves
 from helpers.statespace.gaussian.step import (
     check_innovations,
     log_density,
-    matrices_over_time,
+    observed_pairs,
+    observed_rows,
     predict,
     update,
 )
@@ -126,7 +127,9 @@ def filter_step_by_step(model: LinearGaussian, data: Observations) -> Moments:
     N is 1, and one more for each component of a flat prior, which is filtered like a mean, on data of 0.
     """
     series, steps = data.y.shape[:2]
-    A, Q, C, R = matrices_over_time(model, data.mask.transpose(0, 1))  # (T, B or 1, ·, ·)
+    seen = data.mask.transpose(0, 1)  # (T, B, D)
+    A, Q, C, R = matrices_over_time(model, steps)  # (T, B or 1, ·, ·)
+    C, R = observed_rows(C, seen), observed_pairs(R, seen)  # (T, B, ·, ·)
     effect = input_effect(model, data.inputs)
     effect = data.y.new_zeros(series, steps, model.state_size) if effect is None else effect
     y, effect = (beside_directions(model, rows).unbind(2) for rows in (data.y, effect))

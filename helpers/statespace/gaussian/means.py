@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from helpers.statespace.gaussian.diffuse import diffuse_directions
-from helpers.statespace.gaussian.model import LinearGaussian, compact
+from helpers.statespace.gaussian.model import LinearGaussian, compact, over_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +104,9 @@ def filter_means(
     -------
     predicted, filtered, innovation : Tensor (T, M, H, N), (T, M, H, N) and (T, M, D, N)
     """
-    A, C = (compact(matrix, y.shape[1]) for matrix in (model.transition, model.observation))
     shared = gain.shape[1] == 1
+    matrix_of = over_time if shared else compact  # either way, no product copies a matrix for each series
+    A, C = (matrix_of(matrix, y.shape[1]) for matrix in (model.transition, model.observation))
     directions = diffuse_directions(model)
     start = as_columns(model.initial_mean.expand(len(y), -1).unsqueeze(1), shared)
     start = torch.cat([start, directions.expand(1, start.shape[1], -1, -1)], -1)

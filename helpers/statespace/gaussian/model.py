@@ -247,3 +247,9 @@ def compact(matrix: Tensor, steps: int) -> Tensor:
     """A model's matrix as one matrix (rows, columns) if it is constant and shared, else (T, B or 1, ...)."""
     is_one = matrix.shape[:-2].numel() == 1
     return matrix.reshape(matrix.shape[-2:]) if is_one else over_time(matrix, steps)
+
+
+def matrices_over_time(model: LinearGaussian, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A, Q, C and R of each step, (T, B or 1, ·, ·)."""
+    names = ("transition", "transition_covariance", "observation", "observation_covariance")
+    return tuple(over_time(getattr(model, name), steps) for name in names)

@@ -14,12 +14,13 @@ from helpers.statespace.gaussian.data import Observations, input_effect
 from helpers.statespace.gaussian.diffuse import initial_covariance
 from helpers.statespace.gaussian.fused import fused_steps, may_fuse
 from helpers.statespace.gaussian.means import Moments, affine_loop, filter_means
-from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.recursion import Advance, Parts, recurse
 from helpers.statespace.gaussian.scan import affine_scan, scan_covariances
 from helpers.statespace.gaussian.step import (
     check_innovations,
-    matrices_over_time,
+    observed_pairs,
+    observed_rows,
     predict_covariance,
     update_covariance,
 )
@@ -81,13 +82,17 @@ def shared_covariances(model: LinearGaussian, mask: Tensor, parallel: bool = Fal
     """
     first_of_group, group = _group(model, mask)
     seen = mask[first_of_group].transpose(0, 1)  # (T, G, D)
-    matrices = matrices_over_time(model, seen)  # A, Q, C, R, each (T, G or 1, ·, ·)
+    A, Q, C, R = matrices_over_time(model, len(seen))  # (T, G or 1, ·, ·)
+    C = observed_rows(C, seen)
     initial = initial_covariance(model).expand(len(first_of_group), -1, -1)
-    recursion = scan_covariances(initial, *matrices) if parallel else _loop(model, initial, matrices, seen)
+    if parallel:
+        recursion = scan_covariances(initial, A, Q, C, observed_pairs(R, seen))
+    else:
+        recursion = _loop(model, initial, (A, Q, C, R), seen)
     filtered, predicted, gain, innovation = recursion
     check_innovations(innovation, first_of_group)
-    stacks = matrices[2], symmetric(predicted), symmetric(filtered), gain, innovation
-    return Covariances(matrices[0], *(_spread(stack, group) for stack in stacks))
+    stacks = C, symmetric(predicted), symmetric(filtered), gain, innovation
+    return Covariances(A, *(_spread(stack, group) for stack in stacks))
 
 
 def _group(model: LinearGaussian, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,13 +116,14 @@ def _spread(stack: Tensor, group: Tensor) -> Tensor:
 
 def _loop(model: LinearGaussian, initial: Tensor, matrices: tuple[Tensor, ...], seen: Tensor) -> Parts:
     """Filtered and predicted covariances, gains and innovation covariances, each (T, G, ·, ·)."""
-    _, _, C, R = matrices
-    filtered, *rest = update_covariance(initial, C[0], R[0])
+    A, Q, C, R = matrices
+    filtered, *rest = update_covariance(initial, C[0], observed_pairs(R[0], seen[0]))
     first = filtered, initial, *rest
     changed, differentiable = _changed(model, seen), _wants_gradient(model)
     if may_fuse(model):
         return recurse(first, partial(fused_steps, model), (seen,), changed, differentiable)
-    return recurse(first, _predict_and_update, matrices, changed, differentiable)
+    maps = A, Q, C, observed_pairs(R, seen)
+    return recurse(first, _predict_and_update, maps, changed, differentiable)
 
 
 def _predict_and_update(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Advance:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import refuse_where
-from helpers.statespace.gaussian.model import LinearGaussian, over_time
 from helpers.statespace.matrices import apply, is_positive_definite
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -83,32 +82,18 @@ def update_covariance(covariance: Tensor, C: Tensor, R: Tensor) -> tuple[Tensor,
     return kept @ covariance @ kept.mT + gain @ R @ gain.mT, gain, innovation_covariance
 
 
-# Missing entries.
+# A missing entry says nothing of the state: its gain is 0, and it multiplies |S| by 1.
 
 
-def matrices_over_time(model: LinearGaussian, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A, Q, C and R of each step, (T, M or 1, ·, ·), such that missing entries say nothing of the state.
+def observed_rows(C: Tensor, seen: Tensor) -> Tensor:
+    """C (..., D, H) with zeros in the rows that `seen` (..., D) leaves out."""
+    return seen.unsqueeze(-1) * C
 
-    A missing entry has a row of zeros in C, and in R its own unit variance: its gain is 0, and it multiplies
-    |S| by 1. Its innovation is 0 where y is 0.
 
-    Parameters
-    ----------
-    seen : Tensor (T, M, D), bool
-        True where observed.
-    """
-    A, Q, C, R = (
-        over_time(matrix, len(seen))
-        for matrix in (
-            model.transition,
-            model.transition_covariance,
-            model.observation,
-            model.observation_covariance,
-        )
-    )
+def observed_pairs(R: Tensor, seen: Tensor) -> Tensor:
+    """R (..., D, D) with rows and columns of the identity where `seen` (..., D) leaves entries out."""
     both = seen.unsqueeze(-1) & seen.unsqueeze(-2)
-    identity = torch.eye(seen.shape[-1], dtype=R.dtype, device=R.device)
-    return A, Q, torch.where(seen.unsqueeze(-1), C, 0.0), torch.where(both, R, identity)
+    return torch.where(both, R, torch.eye(seen.shape[-1], dtype=R.dtype, device=R.device))
 
 
 # How probable an observation is.
@@ -124,8 +109,8 @@ def log_density(whitened: Tensor, log_determinant: Tensor, seen: Tensor) -> Tens
     seen : Tensor (..., D, N), bool
         True where observed; there are n.
     """
-    squares = whitened.square() + seen.to(whitened.dtype) * LOG_TWO_PI
-    return -0.5 * (squares.sum(-2) + log_determinant)
+    squares = whitened.square().sum(-2) + log_determinant
+    return -0.5 * (squares + LOG_TWO_PI * seen.sum(-2, dtype=squares.dtype))
 
 
 def check_innovations(innovation_covariance: Tensor, series: Tensor) -> None:
