@@ -253,6 +253,16 @@ Y = torch.zeros(1, 4, 1, dtype=torch.float64)
         ),
         ({"lengths": torch.tensor([0])}, "y must have at least one observed entry: all are missing"),
     ],
+    ids=[
+        "unknown field",
+        "no field",
+        "no input matrix",
+        "diffuse start",
+        "unknown method",
+        "no iterations",
+        "all missing",
+        "all empty",
+    ],
 )
 def test_arguments_that_make_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -286,6 +296,12 @@ def test_arguments_that_make_no_sense(arguments, message):
             ("observation",),
             r"EM learns observation only beside a constant observation_covariance",
         ),
+    ],
+    ids=[
+        "singular Q",
+        "A per step",
+        "Q per step",
+        "R per step",
     ],
 )
 def test_models_that_cannot_be_learned(model, method, learn, message):

@@ -72,6 +72,13 @@ def test_gradients():
         (torch.zeros(2, 2), "positive definite: its smallest eigenvalue is 0"),
         (torch.tensor([[torch.nan]]), "covariance must be positive definite: it is not finite"),
     ],
+    ids=[
+        "not square",
+        "a vector",
+        "negative",
+        "zero",
+        "nan",
+    ],
 )
 def test_what_is_no_covariance_is_refused(covariance, message):
     with pytest.raises(ValueError, match=message):

@@ -196,6 +196,15 @@ def test_one_bad_series_leaves_the_others_alone(generator):
             r"initial_mean must be the same for all series and steps, with 1 dimension: got shape \(5, 2\)",
         ),
     ],
+    ids=[
+        "not detectable",
+        "unit root without noise",
+        "explosive without noise",
+        "observed without noise",
+        "inputs",
+        "A per step",
+        "m0 per series",
+    ],
 )
 def test_models_without_a_steady_filter_are_refused(system, message):
     with pytest.raises(ValueError, match=message):

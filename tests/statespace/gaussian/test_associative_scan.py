@@ -57,7 +57,7 @@ def test_depth_is_logarithmic_and_work_linear(steps, calls):
 
 
 @pytest.mark.parametrize("scan", SCANS)
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
 def test_gradients(scan, reverse):
     elements = tuple(part.requires_grad_() for part in affine_elements(5))
     assert torch.autograd.gradcheck(lambda *parts: scan(affine, parts, reverse=reverse), elements)

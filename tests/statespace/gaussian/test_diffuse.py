@@ -49,7 +49,7 @@ def test_nile(real_data):
     assert (filtered.step_log_likelihood[0, 1:] < -5).all()
 
 
-@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("parallel", [False, True], ids=["loop", "scan"])
 def test_a_local_linear_trend_with_missing_entries_equals_statsmodels(parallel):
     """statsmodels counts log 2π for the steps that fix the diffuse components too: k of them too many."""
     y, mask = wandering(3, 60)

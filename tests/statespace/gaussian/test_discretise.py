@@ -71,7 +71,11 @@ def test_gaps_are_those_of_each_series_and_the_first_is_not_read():
     assert Q[0, 2] == 0
 
 
-@pytest.mark.parametrize("gaps", [torch.tensor(0.5), torch.tensor([0.0, 0.5, 2.0]), torch.rand(2, 3)])
+@pytest.mark.parametrize(
+    "gaps",
+    [torch.tensor(0.5), torch.tensor([0.0, 0.5, 2.0]), torch.rand(2, 3)],
+    ids=["one gap", "gaps per step", "gaps per series"],
+)
 def test_each_series_may_have_its_own_rates(gaps):
     gaps, rates = gaps.double(), torch.tensor([0.3, 2.0]).double().reshape(2, 1, 1)
     together = discretise(-rates, ONE, ONE, gaps, ONE)
@@ -79,6 +83,25 @@ def test_each_series_may_have_its_own_rates(gaps):
         own = gaps if gaps.ndim < 2 else gaps[series]
         for found, expected in zip(together, discretise(-rates[series], ONE, ONE, own, ONE), strict=True):
             torch.testing.assert_close(found[series], expected.expand(found.shape[1:]), rtol=1e-13, atol=0)
+
+
+def test_two_people_together_are_each_person_alone():
+    """Compartments whose rates differ from person to person."""
+    rates = torch.tensor([[0.5, 2.0], [1.5, 0.1]], dtype=torch.float64)
+    F = torch.diag_embed(-rates)
+    L, q = torch.eye(2, dtype=torch.float64), torch.diag(torch.tensor([0.3, 0.7], dtype=torch.float64))
+    gaps = torch.tensor([[0.0, 0.4, 3.0], [0.0, 1.0, 0.2]], dtype=torch.float64)
+    A, Q, _ = discretise(F, L, q, gaps)
+    decay = torch.exp(-rates[:, None] * gaps[..., None])
+    torch.testing.assert_close(A, torch.diag_embed(decay))
+    expected = q.diagonal() * (1 - decay.square()) / (2 * rates[:, None])
+    torch.testing.assert_close(Q, torch.diag_embed(expected))
+
+
+def test_series_must_be_equally_many():
+    F, one = torch.eye(2, dtype=torch.float64).expand(3, 2, 2), torch.eye(2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"F must be one matrix or one per series.*F 3, deltas 2"):
+        discretise(F, one, one, torch.zeros(2, 5, dtype=torch.float64))
 
 
 def test_gradients():
@@ -115,6 +138,18 @@ def test_from_sde_builds_the_model():
         ),
         ({"deltas": torch.tensor([0.0, torch.nan]).double()}, r"finite .*: step 1, deltas\[1\] = nan"),
         ({"input": torch.ones(2, 1).double()}, r"input must have shape \(…, H, U\) = \(…, 1, U\)"),
+    ],
+    ids=[
+        "F not square",
+        "F of other series",
+        "infinite F",
+        "L of other states",
+        "L of another dtype",
+        "negative density",
+        "shape of deltas",
+        "negative gap",
+        "nan gap",
+        "B of other states",
     ],
 )
 def test_misuse_is_refused(change, message):

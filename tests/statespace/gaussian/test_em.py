@@ -122,6 +122,17 @@ def expected_complete(model, old, y, mask, u):
         ("initial_covariance",),
         ("input", "transition_covariance", "observation_covariance"),
     ],
+    ids=[
+        "everything",
+        "A",
+        "B",
+        "Q",
+        "C",
+        "R",
+        "m0",
+        "P0",
+        "B, Q and R",
+    ],
 )
 def test_m_step_is_where_the_expected_complete_log_likelihood_is_flat(learn):
     old, (y, mask, u) = a_model(), data()
@@ -138,7 +149,9 @@ def test_m_step_is_where_the_expected_complete_log_likelihood_is_flat(learn):
     torch.testing.assert_close(gradient(new), torch.zeros_like(gradient(new)), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("learn", [EVERYTHING, ("observation", "observation_covariance")])
+@pytest.mark.parametrize(
+    "learn", [EVERYTHING, ("observation", "observation_covariance")], ids=["everything", "C and R"]
+)
 def test_the_log_likelihood_never_falls(learn):
     y, mask, u = data()
     fitted = fit(

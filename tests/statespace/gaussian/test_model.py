@@ -77,13 +77,37 @@ INDEFINITE = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
         ),
         ({"transition": torch.ones(1, 1, 1, 2, 2)}, "transition must have at most four dimensions"),
     ],
+    ids=[
+        "A not square",
+        "Q a vector",
+        "C of other states",
+        "R of other observations",
+        "m0 of other states",
+        "P0 of other states",
+        "B of other states",
+        "diffuse of other states",
+        "diffuse not bool",
+        "A of integers",
+        "A a list",
+        "C of another dtype",
+        "nan in A",
+        "infinite Q",
+        "asymmetric Q",
+        "indefinite Q",
+        "indefinite Q of a step",
+        "indefinite Q of a series",
+        "indefinite P0 of a series",
+        "unequal steps",
+        "unequal series",
+        "five dimensions",
+    ],
 )
 def test_a_bad_model_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         build(**change)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 def test_singular_covariances_and_rounding_are_accepted(dtype):
     factor = torch.randn(2, 1, generator=torch.Generator().manual_seed(0)).to(dtype)
     rounded = torch.eye(2, dtype=dtype) * 1e6

@@ -59,7 +59,7 @@ def test_blocks_of_time_equal_predict_and_update_step_by_step(per):
             torch.testing.assert_close(filtered.covariance[series, step], covariance, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 def test_what_never_moves_is_never_forgotten(dtype):
     """Of a constant state the precisions of all observations so far add up, and the smoother adds no more."""
     eye, mask = torch.eye(3, dtype=dtype), random_mask()

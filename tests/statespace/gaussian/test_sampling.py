@@ -33,7 +33,7 @@ def test_simulations_have_the_joint_moments_of_the_model(per, generator, device)
 
 
 @pytest.mark.parametrize("per", ["constant", "series"])
-@pytest.mark.parametrize("diffuse", [None, torch.tensor([True, False, False])])
+@pytest.mark.parametrize("diffuse", [None, torch.tensor([True, False, False])], ids=["proper", "diffuse"])
 def test_paths_have_the_moments_of_the_smoother(per, diffuse):
     generator = torch.Generator().manual_seed(0)
     model = replace(random_model(per, series=2, steps=5), diffuse=diffuse)

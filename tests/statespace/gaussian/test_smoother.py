@@ -16,7 +16,7 @@ def observations(series, steps, size):
     return y, torch.rand(series, steps, size, generator=generator) > 0.3
 
 
-@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("parallel", [False, True], ids=["loop", "scan"])
 @pytest.mark.parametrize("per", ["constant", "step", "series"])
 def test_moments_are_those_of_dense_conditioning(per, parallel):
     y, mask = observations(3, 6, 2)

@@ -32,7 +32,7 @@ def varmax(y, p, q):
 
 
 @pytest.mark.parametrize("p, q", [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1), (2, 1), (1, 2)])
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
 def test_log_likelihood_is_statsmodels(p, q, missing):
     y = series(2)
     mask = torch.ones_like(y, dtype=torch.bool)
@@ -43,7 +43,11 @@ def test_log_likelihood_is_statsmodels(p, q, missing):
     assert abs(ours.item() - model.loglike(parameters)) < 1e-8
 
 
-@pytest.mark.parametrize("phi, theta", [((0.7, -0.2), (0.5,)), ((), (0.3, 0.4, -0.2)), ((0.95,), ())])
+@pytest.mark.parametrize(
+    "phi, theta",
+    [((0.7, -0.2), (0.5,)), ((), (0.3, 0.4, -0.2)), ((0.95,), ())],
+    ids=["ARMA(2, 1)", "MA(3)", "AR(1)"],
+)
 def test_a_single_series_is_statsmodels_sarimax(phi, theta):
     y = series(1)
     model = SARIMAX(y[0].numpy(), order=(len(phi), 0, len(theta)))
@@ -162,6 +166,19 @@ def test_device_and_dtype_follow(device):
             lambda: impulse_response(PHI[0], PHI[0], 2.0),
             "horizon must be a whole number of at least 0: got 2.0",
         ),
+    ],
+    ids=[
+        "one lag without its axis",
+        "not square lags",
+        "infinite lag",
+        "negative noise",
+        "noise a vector",
+        "unit root",
+        "explosive",
+        "A not square",
+        "B of other states",
+        "negative horizon",
+        "fractional horizon",
     ],
 )
 def test_what_is_no_model_is_refused(call, message):
