@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations
-from helpers.statespace.gaussian.filter import Filtered, filter_in_halves, summarise
+from helpers.statespace.gaussian.filter import Filtered, filter_observations
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.smoother import Smoothed, rts_smoother
 from helpers.statespace.matrices import apply, symmetric
@@ -28,7 +28,7 @@ def fit_by_em(
     _check_separable(model, learn)
 
     def evaluate(model: LinearGaussian) -> Filtered:
-        return summarise(model, data, filter_in_halves(model, data))
+        return filter_observations(model, data)
 
     def improve(model: LinearGaussian, filtered: Filtered) -> LinearGaussian:
         return maximise(model, rts_smoother(model, filtered), data, learn)

@@ -116,9 +116,15 @@ def kalman_filter(
     if parallel and plain:
         raise ValueError("parallel and plain exclude each other: got both")
     data = check_observations(model, y, mask, inputs, lengths)
-    if plain:
-        return summarise(model, data, filter_step_by_step(model, data))
-    return summarise(model, data, filter_in_halves(model, data, parallel))
+    return filter_observations(model, data, parallel=parallel, plain=plain)
+
+
+def filter_observations(
+    model: LinearGaussian, data: Observations, *, parallel: bool = False, plain: bool = False
+) -> Filtered:
+    """`kalman_filter` of data that have been checked."""
+    moments = filter_step_by_step(model, data) if plain else filter_in_halves(model, data, parallel)
+    return _summarise(model, data, moments)
 
 
 def filter_step_by_step(model: LinearGaussian, data: Observations) -> Moments:
@@ -130,25 +136,30 @@ def filter_step_by_step(model: LinearGaussian, data: Observations) -> Moments:
     seen = data.mask.transpose(0, 1)  # (T, B, D)
     A, Q, C, R = matrices_over_time(model, steps)  # (T, B or 1, ·, ·)
     C, R = observed_rows(C, seen), observed_pairs(R, seen)  # (T, B, ·, ·)
-    effect = input_effect(model, data.inputs)
-    effect = data.y.new_zeros(series, steps, model.state_size) if effect is None else effect
-    y, effect = (beside_directions(model, rows).unbind(2) for rows in (data.y, effect))
+    y, effect = beside_directions(model, data.y).unbind(2), input_effect(model, data.inputs)
+    effect = [0.0] * steps if effect is None else beside_directions(model, effect).unbind(2)
     mean = initial_means(model, series)  # (N, B, H)
     covariance = initial_covariance(model).expand(series, -1, -1)  # (B, H, H)
-    moments = []
+    predicted, filtered, innovations = [], [], []
     for t in range(steps):
         if t > 0:
             mean, covariance = predict(mean, covariance, A[t], Q[t], effect[t])
-        predicted = mean, covariance
+        predicted.append((mean, covariance))
         mean, covariance, innovation, S = update(mean, covariance, y[t], C[t], R[t])
-        moments.append((predicted[0], mean, innovation, predicted[1], covariance, S))
-    stacks = [torch.stack(part) for part in zip(*moments, strict=True)]  # (T, N, B, ·) and (T, B, ·, ·)
-    means = [rows.permute(0, 2, 3, 1) for rows in stacks[:3]]
-    check_innovations(stacks[-1], torch.arange(series))
-    return Moments(*means, symmetric(stacks[3]), symmetric(stacks[4]), stacks[5])
+        filtered.append((mean, covariance))
+        innovations.append((innovation, S))  # (N, B, D) and (B, D, D)
+    means, covariances = zip(*(_stack(steps) for steps in (predicted, filtered, innovations)), strict=True)
+    check_innovations(covariances[2], torch.arange(series))
+    return Moments(*means, symmetric(covariances[0]), symmetric(covariances[1]), covariances[2])
 
 
-def summarise(model: LinearGaussian, data: Observations, moments: Moments) -> Filtered:
+def _stack(steps: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Vectors (N, B, n) and matrices (B, n, n) of T steps, as columns (T, B, n, N) and (T, B, n, n)."""
+    vectors, matrices = zip(*steps, strict=True)
+    return torch.stack(vectors).permute(0, 2, 3, 1), torch.stack(matrices)
+
+
+def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> Filtered:
     """Moments by series, each step's log-likelihood, and what a flat prior adds."""
     series, shared = len(data.y), moments.innovation_covariance.shape[1] == 1
     seen = as_columns(data.mask, shared)  # (T, M, D, N)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
-from helpers.statespace.gaussian.likelihood import evaluate as evaluate_likelihood
+from helpers.statespace.gaussian.likelihood import log_likelihood_of
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.matrices import covariance_from_unconstrained, unconstrained_from_covariance
 
@@ -155,7 +155,7 @@ class _Loss:
     @torch.enable_grad()
     def _evaluate(self) -> None:
         self.model = self.build(self.parameters)
-        self.log_likelihood = evaluate_likelihood(self.model, self.data)  # (B,)
+        self.log_likelihood = log_likelihood_of(self.model, self.data)  # (B,)
         loss = -self.log_likelihood.sum() / self.observed
         if not loss.requires_grad:
             raise ValueError(
@@ -202,7 +202,7 @@ def check_some_observed(
 @torch.no_grad()
 def collapsed_variances(model: LinearGaussian, names: Collection[str], data: Observations) -> tuple[str, ...]:
     """Which variances could be a million times smaller at a cost of less than 0.01 nats, as in `Fitted`."""
-    reached = evaluate_likelihood(model, data).sum()
+    reached = log_likelihood_of(model, data).sum()
     collapsed = []
     for name in names:
         root, failed = torch.linalg.cholesky_ex(getattr(model, name))
@@ -213,7 +213,7 @@ def collapsed_variances(model: LinearGaussian, names: Collection[str], data: Obs
             shrunk = root.clone()
             shrunk[component, component] *= 1e-3
             smaller = replace(model, **{name: shrunk @ shrunk.mT})
-            if evaluate_likelihood(smaller, data).sum() > reached - 0.01:
+            if log_likelihood_of(smaller, data).sum() > reached - 0.01:
                 collapsed.append(f"{name}[{component}, {component}]")
     return tuple(collapsed)
 

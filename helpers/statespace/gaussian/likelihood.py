@@ -9,11 +9,11 @@ from torch.nn.functional import pad
 
 from helpers.statespace.gaussian.associative_scan import blocked_scan
 from helpers.statespace.gaussian.data import Observations, check_observations, input_effect
-from helpers.statespace.gaussian.filter import summarise
+from helpers.statespace.gaussian.filter import filter_observations
 from helpers.statespace.gaussian.means import affine_loop, as_columns, as_rows, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.scan import adjoint_scan, affine_scan
-from helpers.statespace.gaussian.sharing import Covariances, filter_in_halves, shared_covariances
+from helpers.statespace.gaussian.sharing import Covariances, shared_covariances
 from helpers.statespace.gaussian.step import log_density
 from helpers.statespace.matrices import symmetric, whiten
 
@@ -64,13 +64,13 @@ def log_likelihood(
     and Shephard (1992), Exact score for time series models in state space form, Biometrika 79(4), for Q and
     R.
     """
-    return evaluate(model, check_observations(model, y, mask, inputs, lengths))
+    return log_likelihood_of(model, check_observations(model, y, mask, inputs, lengths))
 
 
-def evaluate(model: LinearGaussian, data: Observations) -> Tensor:
+def log_likelihood_of(model: LinearGaussian, data: Observations) -> Tensor:
     """`log_likelihood` of data that have been checked."""
     if model.diffuse is not None:
-        return summarise(model, data, filter_in_halves(model, data)).log_likelihood
+        return filter_observations(model, data).log_likelihood
     return _LogLikelihood.apply(
         model,
         data.mask,
@@ -153,7 +153,7 @@ class _Score:
         self.mean = mean + self.P @ future_r
 
     def observations(self) -> Tensor:
-        """∂/∂y = -u."""
+        """∂/∂y = −u."""
         return as_rows(-self.weight * self.u)
 
     def input_effect(self) -> Tensor:
@@ -162,21 +162,21 @@ class _Score:
         return pad(later, (0, 0, 1, 0))
 
     def transition(self, A: Tensor) -> Tensor:
-        """∂/∂A = r m̄ᵀ - N A P."""
+        """∂/∂A = r m̄ᵀ − N A P."""
         moments = self.N[1:] @ (self.A @ self.P[:-1])
         return self._sum(A, self.r[1:], self.mean[:-1], moments)
 
     def observation(self, C: Tensor) -> Tensor:
-        """∂/∂C = u m̄ᵀ - Kᵀ (I - N⁺ P)."""
+        """∂/∂C = u m̄ᵀ − Kᵀ (I − N⁺ P)."""
         moments = self.K.mT - (self.K.mT @ self.future_N) @ self.P
         return self._sum(C, self.u, self.mean, moments)
 
     def transition_covariance(self, Q: Tensor) -> Tensor:
-        """∂/∂Q = ½ (r rᵀ - N)."""
+        """∂/∂Q = ½ (r rᵀ − N)."""
         return 0.5 * self._sum(Q, self.r[1:], self.r[1:], self.N[1:])
 
     def observation_covariance(self, R: Tensor, mask: Tensor) -> Tensor:
-        """∂/∂R = ½ (u uᵀ - U), 0 at missing entries."""
+        """∂/∂R = ½ (u uᵀ − U), 0 at missing entries."""
         seen = mask[:1] if self.shared else mask
         both = (seen.unsqueeze(-1) & seen.unsqueeze(-2)).transpose(0, 1)
         return 0.5 * self._sum(R, self.u, self.u, torch.where(both, self.U, 0.0))
@@ -186,12 +186,12 @@ class _Score:
         return as_rows(self.weight * self.r[:1]).squeeze(1).sum_to_size(m0.shape)
 
     def initial_covariance(self, P0: Tensor) -> Tensor:
-        """∂/∂P_0 = ½ (r_0 r_0ᵀ - N_0)."""
+        """∂/∂P_0 = ½ (r_0 r_0ᵀ − N_0)."""
         by_series = self._sum(P0.unsqueeze(1) if P0.ndim == 3 else P0, self.r[:1], self.r[:1], self.N[:1])
         return 0.5 * by_series.reshape(P0.shape)
 
     def _sum(self, like: Tensor, left: Tensor, right: Tensor, moments: Tensor) -> Tensor:
-        """Σ left rightᵀ - moments over the series and steps that share a matrix."""
+        """Σ left rightᵀ − moments over the series and steps that share a matrix."""
         series = like.shape[0] if like.ndim == 4 else 1
         steps = like.shape[-3] if like.ndim > 2 else 1
         kept = "t" * (steps > 1) + "m" * (series > 1)
