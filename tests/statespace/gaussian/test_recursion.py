@@ -1,3 +1,5 @@
+"""Recursions that forget: fewer calls than steps, and the moments that step by step gives."""
+
 import pytest
 import torch
 from statespace_models import random_covariance, random_model
