@@ -3,9 +3,10 @@
 The filter stands in `model.py` (what is assumed), `step.py` (predict and update, the equations) and
 `filter.py` (the loop over them). Every faster path imports `step.py` and equals the plain loop::
 
-    model ── step ─┬─ recursion ── fused ─┐
-                   └─ associative_scan ── scan ─┴─ sharing ── filter ─┬─ smoother ── em, sampling
-                                                                      └─ likelihood ── gradient
+    step ─┬─ filter: the plain loop
+          ├─ fused, recursion ─┐
+          └─ scan ─────────────┴─ sharing: covariances once, then means ─ filter ─┬─ smoother ─ em, sampling
+                                                                                  └─ likelihood ─ gradient
 """
 
 from helpers.statespace.gaussian.as_rnn import (
