@@ -26,10 +26,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from helpers.statespace.kalman import kalman_filter
-from helpers.statespace.likelihood import log_likelihood
-from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.smoother import rts_smoother
+from helpers.statespace import Filtered, LinearGaussian, kalman_filter, log_likelihood, rts_smoother
 
 BATCH, STEPS, STATE, OUTPUT = 64, 1000, 4, 2
 MISSING = 0.3
@@ -58,42 +55,15 @@ def make_case() -> Case:
     return model, y, torch.rand(y.shape, generator=generator) >= MISSING
 
 
-def plain_filter(
-    parameters: list[Tensor], y: Tensor, mask: Tensor
-) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-    """A textbook's Kalman filter: a loop over time, batched over series."""
-    A, C, Q, R, mean, covariance = parameters
-    mean, covariance = mean.expand(len(y), -1), covariance.expand(len(y), -1, -1)
-    identity, total, steps = torch.eye(OUTPUT, dtype=y.dtype), 0.0, []
-    for t in range(y.shape[1]):
-        if t > 0:
-            mean, covariance = mean @ A.T, A @ covariance @ A.T + Q
-        predicted = mean, covariance
-        seen = mask[:, t].to(y.dtype)
-        design = seen.unsqueeze(-1) * C
-        both = seen.unsqueeze(-1) * seen.unsqueeze(-2)
-        S = design @ covariance @ design.mT + both * R + (1 - both) * identity
-        innovation = seen * y[:, t] - (design @ mean.unsqueeze(-1)).squeeze(-1)
-        gain = torch.linalg.solve(S, design @ covariance).mT
-        distance = (innovation * torch.linalg.solve(S, innovation)).sum(-1)
-        total = total - 0.5 * (distance + torch.logdet(S) + seen.sum(-1) * math.log(2 * math.pi))
-        mean = mean + (gain @ innovation.unsqueeze(-1)).squeeze(-1)
-        covariance = covariance - gain @ design @ covariance
-        steps.append((*predicted, mean, covariance))
-    return total, steps
-
-
-def plain_smoother(parameters: list[Tensor], steps: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, Tensor]]:
+def plain_smoother(model: LinearGaussian, filtered: Filtered) -> list[tuple[Tensor, Tensor]]:
     """A textbook's Rauch-Tung-Striebel smoother."""
-    A = parameters[0]
-    mean, covariance = steps[-1][2:]
+    mean, covariance = filtered.mean[:, -1], filtered.covariance[:, -1]
     smoothed = [(mean, covariance)]
-    for t in range(len(steps) - 2, -1, -1):
-        predicted_mean, predicted_covariance = steps[t + 1][:2]
-        filtered_mean, filtered_covariance = steps[t][2:]
-        gain = torch.linalg.solve(predicted_covariance, A @ filtered_covariance).mT
-        mean = filtered_mean + (gain @ (mean - predicted_mean).unsqueeze(-1)).squeeze(-1)
-        covariance = filtered_covariance + gain @ (covariance - predicted_covariance) @ gain.mT
+    for t in range(filtered.mean.shape[1] - 2, -1, -1):
+        predicted_mean, predicted = filtered.predicted_mean[:, t + 1], filtered.predicted_covariance[:, t + 1]
+        gain = torch.linalg.solve(predicted, model.transition @ filtered.covariance[:, t]).mT
+        mean = filtered.mean[:, t] + (gain @ (mean - predicted_mean).unsqueeze(-1)).squeeze(-1)
+        covariance = filtered.covariance[:, t] + gain @ (covariance - predicted) @ gain.mT
         smoothed.append((mean, covariance))
     return smoothed[::-1]
 
@@ -131,18 +101,17 @@ def ours(case: Case) -> dict[str, Way]:
 
 
 def plain(case: Case) -> dict[str, Way]:
-    """The loops above."""
+    """The loop that the book teaches, predict, update, predict, update, and a textbook's smoother."""
     model, y, mask = case
-    parameters = parameters_of(model)
 
-    def smooth() -> object:
-        return plain_smoother(parameters, plain_filter(parameters, y, mask)[1])
+    def value(model: LinearGaussian, y: Tensor, mask: Tensor) -> Tensor:
+        return kalman_filter(model, y, mask, plain=True).log_likelihood
 
     return {
-        "log-likelihood": lambda: plain_filter(parameters, y, mask)[0],
-        "log-likelihood, one series": lambda: plain_filter(parameters, y[:1], mask[:1])[0],
-        "filter and smoother": smooth,
-        "gradient": lambda: gradient(lambda leaf: plain_filter(parameters_of(leaf), y, mask)[0], model),
+        "log-likelihood": lambda: value(model, y, mask),
+        "log-likelihood, one series": lambda: value(model, y[:1], mask[:1]),
+        "filter and smoother": lambda: plain_smoother(model, kalman_filter(model, y, mask, plain=True)),
+        "gradient": lambda: gradient(lambda leaf: value(leaf, y, mask), model),
     }
 
 

@@ -1,6 +1,29 @@
 """Hidden states and what they emit: linear-Gaussian and hidden Markov models, and the RNNs that they are."""
 
-from helpers.statespace.fitting import Fitted, fit, maximise_likelihood
+from helpers.statespace.ascent import Fitted
+from helpers.statespace.fit import fit
+from helpers.statespace.gaussian import (
+    Filtered,
+    LinearGaussian,
+    LinearRNN,
+    Simulated,
+    Smoothed,
+    discretise,
+    impulse_response,
+    kalman_as_rnn,
+    kalman_filter,
+    log_likelihood,
+    maximise_likelihood,
+    predict,
+    rts_smoother,
+    sample_posterior,
+    simulate,
+    state_space_to_linear_rnn,
+    stationary_covariance,
+    steady_state_covariance,
+    update,
+    varma_to_state_space,
+)
 from helpers.statespace.hmm import (
     HMM,
     BaumWelchFit,
@@ -20,18 +43,11 @@ from helpers.statespace.hmm import (
     simulate_hmm,
     viterbi,
 )
-from helpers.statespace.kalman import kalman_filter, predict, update
-from helpers.statespace.likelihood import log_likelihood
-from helpers.statespace.linear_gaussian import LinearGaussian
-from helpers.statespace.linear_rnn import LinearRNN, kalman_as_rnn, state_space_to_linear_rnn
-from helpers.statespace.positive_definite import (
+from helpers.statespace.matrices import (
     covariance_from_unconstrained,
+    spectral_radius,
     unconstrained_from_covariance,
 )
-from helpers.statespace.results import Filtered, Simulated, Smoothed
-from helpers.statespace.sampling import sample_posterior, simulate
-from helpers.statespace.smoother import rts_smoother
-from helpers.statespace.varma import impulse_response, spectral_radius, varma_to_state_space
 
 __all__ = [
     "HMM",
@@ -52,6 +68,7 @@ __all__ = [
     "Smoothed",
     "baum_welch",
     "covariance_from_unconstrained",
+    "discretise",
     "fit",
     "hmm_as_rnn",
     "hmm_filter",
@@ -69,6 +86,8 @@ __all__ = [
     "simulate_hmm",
     "spectral_radius",
     "state_space_to_linear_rnn",
+    "stationary_covariance",
+    "steady_state_covariance",
     "unconstrained_from_covariance",
     "update",
     "varma_to_state_space",

@@ -1,34 +1,32 @@
-"""What makes a matrix a covariance, and how a bad one is refused."""
+"""Covariances: what makes a matrix one, how a bad one is refused, its logarithm and its root."""
+
+from collections.abc import Callable
+from math import isqrt
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import refuse_where
+from helpers.arguments import check_finite, refuse_where
 
-SMALL = 4  # rows; many matrices of up to so many are faster eliminated row by row than matrix by matrix
-
-
-def place(index: list[int]) -> str:
-    """Where a matrix stands in a stack of them, in words; empty for a matrix that stands alone."""
-    match index:
-        case []:
-            return ""
-        case [step]:
-            return f" at step {step}"
-        case _:
-            return f" of series {index[0]} at step {index[1]}"
+LARGEST_ELIMINATED = 4  # rows; stacks of such matrices are faster eliminated row by row than one by one
 
 
-def check_kind(name: str, tensor: Tensor, like: Tensor, like_name: str) -> None:
-    """Refuse what is no floating-point tensor of the dtype and device of `like`."""
-    if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
-        found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise ValueError(f"{name} must be a floating-point tensor: got {found}")
-    if (tensor.dtype, tensor.device) != (like.dtype, like.device):
-        raise ValueError(
-            f"{name} must have the dtype and device of {like_name}: "
-            f"got {tensor.dtype} on {tensor.device} and {like.dtype} on {like.device}"
-        )
+def apply(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """M x for matrices (..., N, K) and vectors (..., K), shape (..., N)."""
+    return (matrix @ vectors.unsqueeze(-1)).squeeze(-1)
+
+
+def symmetric(matrix: Tensor) -> Tensor:
+    """The symmetric part (M + Mᵀ) / 2, which removes what rounding added."""
+    return (matrix + matrix.mT).mul_(0.5)
+
+
+def spectral_radius(A: Tensor) -> Tensor:
+    """The largest modulus of an eigenvalue of each matrix (..., H, H), shape (...)."""
+    return torch.linalg.eigvals(A).abs().amax(-1)
+
+
+# What is refused.
 
 
 def check_square(name: str, matrix: Tensor) -> None:
@@ -42,54 +40,49 @@ def check_shape(name: str, tensor: Tensor, expected: dict[str, int | None], beca
     sizes = list(expected.values())
     found = list(tensor.shape[tensor.ndim - len(sizes) :])
     if tensor.ndim < len(sizes) or any(n is not None and n != m for n, m in zip(sizes, found, strict=True)):
-        wanted = ", ".join(name if size is None else str(size) for name, size in expected.items())
+        wanted = ", ".join(letter if size is None else str(size) for letter, size in expected.items())
         raise ValueError(
             f"{name} must have shape (…, {', '.join(expected)}) = (…, {wanted}) {because}: "
             f"got {tuple(tensor.shape)}"
         )
 
 
-def check_finite(name: str, tensor: Tensor) -> None:
-    """Refuse NaN and infinities, naming the first."""
-    refuse_where(
-        ~tensor.isfinite(), lambda *i: f"{name} must be finite: {name}{list(i)} = {tensor[i].item()}"
-    )
-
-
-def tolerance(matrix: Tensor) -> Tensor:
-    """What rounding may do to a covariance: eps^(3/4) of its largest entry, shape (...)."""
-    return torch.finfo(matrix.dtype).eps ** 0.75 * matrix.abs().amax((-2, -1))
+def place(index: tuple[int, ...]) -> str:
+    """Where a matrix stands in a stack (T, ...) or (B, T, ...), in words; empty for one that stands alone."""
+    match index:
+        case ():
+            return ""
+        case (step,):
+            return f" at step {step}"
+        case _:
+            return f" of series {index[0]} at step {index[1]}"
 
 
 @torch.no_grad()
-def check_covariance(name: str, matrix: Tensor, where=place) -> None:
+def check_covariance(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> None:
     """Refuse a stack (..., H, H) unless each is finite, symmetric and positive semi-definite.
 
     A Cholesky factorisation decides where it can; eigenvalues are found only for matrices that have none.
     """
     check_square(name, matrix)
     check_finite(name, matrix)
-    slack = tolerance(matrix)
+    slack = torch.finfo(matrix.dtype).eps ** 0.75 * matrix.abs().amax((-2, -1))  # what rounding may do
     asymmetry = (matrix - matrix.mT).abs().amax((-2, -1))
     refuse_where(
         asymmetry > slack,
         lambda *i: (
-            f"{name} must be symmetric: "
-            f"it differs from its transpose by {asymmetry[i].item():.3g}{where(list(i))}"
+            f"{name} must be symmetric: it differs from its transpose by {asymmetry[i].item():.3g}{where(i)}"
         ),
     )
-    raised = matrix + slack[..., None, None] * torch.eye(
-        matrix.shape[-1], dtype=matrix.dtype, device=matrix.device
-    )
-    failed = torch.linalg.cholesky_ex(raised).info > 0
-    if not failed.any():
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    if not torch.linalg.cholesky_ex(matrix + slack[..., None, None] * identity).info.any():
         return
     smallest = torch.linalg.eigvalsh(matrix)[..., 0]
     refuse_where(
         smallest < -slack,
         lambda *i: (
             f"{name} must be positive semi-definite: "
-            f"its smallest eigenvalue is {smallest[i].item():.3g}{where(list(i))}"
+            f"its smallest eigenvalue is {smallest[i].item():.3g}{where(i)}"
         ),
     )
 
@@ -97,18 +90,16 @@ def check_covariance(name: str, matrix: Tensor, where=place) -> None:
 @torch.no_grad()
 def is_positive_definite(matrix: Tensor) -> Tensor:
     """Whether each matrix of a stack (..., D, D) has a Cholesky factor."""
-    if matrix.shape[-1] > SMALL:
+    if matrix.shape[-1] > LARGEST_ELIMINATED:
         return torch.linalg.cholesky_ex(matrix).info == 0
     return whiten(matrix, matrix[..., :0])[1].squeeze(-1).isfinite()
 
 
-def symmetric(matrix: Tensor) -> Tensor:
-    """The symmetric part (M + Mᵀ) / 2, which removes what rounding added."""
-    return (matrix + matrix.mT).mul_(0.5)
+# Quadratic forms.
 
 
 def whiten(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Columns z with :math:`z^\top z = x^\top S^{-1} x`, and :math:`\log |S|`.
+    """Columns z with zᵀ z = xᵀ S⁻¹ x, and log |S|.
 
     Parameters
     ----------
@@ -121,7 +112,7 @@ def whiten(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     -------
     whitened, log_determinant : Tensor (..., D, N) and (..., 1)
     """
-    if covariance.shape[-1] <= SMALL:
+    if covariance.shape[-1] <= LARGEST_ELIMINATED:
         return _eliminate(covariance, columns)
     root = torch.linalg.cholesky(covariance)
     whitened = torch.linalg.solve_triangular(root, columns, upper=False)
@@ -139,3 +130,79 @@ def _eliminate(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         log_determinant = log_determinant + pivot[..., 0].log()
         rest = rest[..., 1:, 1:] - rest[..., 1:, :1] * (rest[..., :1, 1:] / pivot)
     return torch.cat(whitened, -2), log_determinant
+
+
+# Covariances as vectors without constraints, so that an optimiser may go anywhere.
+
+
+def unconstrained_from_covariance(covariance: Tensor) -> Tensor:
+    """Write a covariance as a vector of numbers that know no bounds.
+
+    ::
+
+        Σ = L Lᵀ,   L = diag(exp(d)) (I + S)
+
+    The vector is d, followed by the rows of S, which is strictly lower triangular. Measured in another unit,
+    a component only shifts its own entry of d, so that an optimiser needs no hint of the scale. exp(d_i) is
+    the standard deviation of component i that is left once those before it are known.
+
+    Parameters
+    ----------
+    covariance : Tensor (..., N, N)
+
+    Returns
+    -------
+    Tensor (..., N (N + 1) / 2)
+
+    Raises
+    ------
+    ValueError
+        If it is not square, or not positive definite, with its smallest eigenvalue.
+
+    Source: Pinheiro and Bates (1996), Unconstrained parametrizations for variance-covariance matrices,
+    Statistics and Computing 6, section 2.2 (log-Cholesky; here with scaled rows).
+    """
+    factor = cholesky_factor(covariance, "covariance")
+    deviation = factor.diagonal(dim1=-2, dim2=-1)
+    rows, columns = _below_the_diagonal(covariance.shape[-1], covariance.device)
+    below = (factor / deviation.unsqueeze(-1))[..., rows, columns]
+    return torch.cat([deviation.log(), below], -1)
+
+
+def covariance_from_unconstrained(unconstrained: Tensor) -> Tensor:
+    """Undo `unconstrained_from_covariance`: from (..., N (N + 1) / 2) to a positive definite (..., N, N).
+
+    Raises
+    ------
+    ValueError
+        If no N fits the length of the vector.
+    """
+    length = unconstrained.shape[-1] if unconstrained.ndim else 0
+    size = (isqrt(8 * length + 1) - 1) // 2
+    if length == 0 or size * (size + 1) // 2 != length:
+        raise ValueError(f"unconstrained must have N (N + 1) / 2 entries, 1, 3, 6, 10 …: got {length}")
+    rows, columns = _below_the_diagonal(size, unconstrained.device)
+    unit = torch.eye(size, dtype=unconstrained.dtype, device=unconstrained.device)
+    unit = unit.repeat(*unconstrained.shape[:-1], 1, 1)
+    unit[..., rows, columns] = unconstrained[..., size:]
+    factor = unconstrained[..., :size].exp().unsqueeze(-1) * unit
+    return factor @ factor.mT
+
+
+def cholesky_factor(covariance: Tensor, name: str) -> Tensor:
+    """The lower triangular L with L Lᵀ = Σ; a Σ that has none is refused by `name`."""
+    check_square(name, covariance)
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if not torch.isfinite(factor).all() or failed.any():
+        raise ValueError(f"{name} must be positive definite: {_smallest_eigenvalue(covariance.detach())}")
+    return factor
+
+
+def _smallest_eigenvalue(covariance: Tensor) -> str:
+    if not covariance.isfinite().all():
+        return "it is not finite"
+    return f"its smallest eigenvalue is {torch.linalg.eigvalsh(covariance).min():.3g}"
+
+
+def _below_the_diagonal(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.tril_indices(size, size, -1, device=device).unbind()

@@ -1,0 +1,122 @@
+"""The loop of every fit: improve a model, evaluate it, and stop when that gains too little."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from helpers.arguments import check_whole_number
+from helpers.progress import ProgressBar
+
+Model = TypeVar("Model")
+Evidence = TypeVar("Evidence")
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted model, and how the fit went.
+
+    Attributes
+    ----------
+    model : LinearGaussian or HMM
+        After the last iteration.
+    log_likelihoods : tuple of float
+        Of all series together: first the start's, then that of the model after each iteration.
+    converged : bool
+        True if the last iteration gained less than the tolerance.
+    parameters : dict of Tensor
+        What `maximise_likelihood` found; empty after `fit`.
+    collapsed : tuple of str
+        Learned variances that could be a million times smaller at a cost of less than 0.01 nats, for example
+        `"transition_covariance[0, 0]"`: the likelihood pulls them to zero. Of a component of several, it is
+        the variance that is left once the components before it are known.
+    """
+
+    model: Any
+    log_likelihoods: tuple[float, ...]
+    converged: bool
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    collapsed: tuple[str, ...] = ()
+
+    @property
+    def iterations(self) -> int:
+        """How many times the model was improved."""
+        return len(self.log_likelihoods) - 1
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the fitted model."""
+        return self.log_likelihoods[-1]
+
+
+def ascend(
+    model: Model,
+    evaluate: Callable[[Model], Evidence],
+    improve: Callable[[Model, Evidence], Model],
+    iterations: int,
+    tolerance: float,
+    progress: bool,
+    patience: int = 1,
+) -> Fitted:
+    """Evaluate, improve, evaluate, improve, until an iteration gains too little or there were enough.
+
+    Parameters
+    ----------
+    model : LinearGaussian or HMM
+        The start.
+    evaluate : function (model) -> evidence
+        The evidence has a `log_likelihood` (B,), and whatever `improve` needs to know.
+    improve : function (model, evidence) -> model
+        A better model, from a model and its evidence.
+    iterations : int
+        At most this many.
+    tolerance : float
+        What counts as too little, of all series together, in nats.
+    progress : bool
+        Whether to show how far it is.
+    patience : int
+        How many iterations in a row must gain too little.
+
+    Raises
+    ------
+    ValueError
+        If the log-likelihood is not finite, or as `evaluate` and `improve` do, saying at which iteration.
+    """
+    check_whole_number("iterations", iterations)
+    with _naming_iteration(0):
+        evidence = evaluate(model)
+        reached = [_total(evidence)]
+    idle = 0
+    with ProgressBar(iterations, "iteration", shown=progress) as bar:
+        while len(reached) <= iterations and idle < patience:
+            with _naming_iteration(len(reached)):
+                model = improve(model, evidence)
+                evidence = evaluate(model)
+                reached.append(_total(evidence))
+            idle = idle + 1 if reached[-1] - reached[-2] < tolerance else 0
+            bar.advance(f"log-likelihood {reached[-1]:.6g}")
+        ending = "converged" if idle == patience else "not yet converged"
+        bar.finish(
+            f"{len(reached) - 1} iterations, {ending}: log-likelihood {reached[0]:.6g} → {reached[-1]:.6g}"
+        )
+    return Fitted(model, tuple(reached), idle == patience)
+
+
+def _total(evidence: Evidence) -> float:
+    """The log-likelihood of all series, which must be finite: the one poll of an iteration."""
+    total = evidence.log_likelihood.sum().item()
+    if not isfinite(total):
+        raise ValueError(f"the log-likelihood must be finite: got {total}")
+    return total
+
+
+@contextmanager
+def _naming_iteration(iteration: int) -> Iterator[None]:
+    """Say at which iteration an error came."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"iteration {iteration} of the fit: {error}") from error

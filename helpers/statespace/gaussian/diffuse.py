@@ -1,0 +1,161 @@
+"""A flat prior, exactly: components of the first state about which nothing is known.
+
+The state is written h_t + J_t δ with a flat prior on δ (k,). Given δ the model is an ordinary one, so the
+same filter, with the same gains, carries h and the k columns of J (de Jong's augmented filter). What the
+innovations e_t + E_t δ say of δ adds up::
+
+    M_t = Σ_{s ≤ t} E_sᵀ S_s⁻¹ E_s,   s_t = −Σ_{s ≤ t} E_sᵀ S_s⁻¹ e_s
+
+and δ given y_0 … y_t has mean M_t⁻¹ s_t and covariance M_t⁻¹. The log-likelihood is log ∫ p(y | δ) dδ.
+
+A flat prior plus noise is flat still. So h_0 may keep a variance in the diffuse directions, which changes
+nothing but keeps every S positive definite, even without observation noise.
+
+Until the data have fixed a direction, variances along it are infinite and means stay at the prior mean. A
+step's log-likelihood is 0 until the data have fixed all of δ; the step which does so has that of all so far.
+
+Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.step import LOG_TWO_PI
+from helpers.statespace.matrices import symmetric
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusePosterior:
+    """What is known of δ after each step.
+
+    Attributes
+    ----------
+    mean : Tensor (T, M, k, N)
+    covariance : Tensor (T, M, k, k)
+        Of the directions that are known.
+    unknown : Tensor (T, M, k, k)
+        Projector on the directions of which nothing is known.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    unknown: Tensor
+
+    def at_the_end(self) -> "DiffusePosterior":
+        """What is known after the last step, as a sequence of one step."""
+        return DiffusePosterior(self.mean[-1:], self.covariance[-1:], self.unknown[-1:])
+
+    def one_step_earlier(self) -> "DiffusePosterior":
+        """What was known before each step: nothing before step 0."""
+        identity = torch.eye(self.unknown.shape[-1], dtype=self.mean.dtype, device=self.mean.device)
+        return DiffusePosterior(
+            torch.cat([torch.zeros_like(self.mean[:1]), self.mean[:-1]]),
+            torch.cat([torch.zeros_like(self.covariance[:1]), self.covariance[:-1]]),
+            torch.cat([identity.expand_as(self.unknown[:1]), self.unknown[:-1]]),
+        )
+
+
+def diffuse_directions(model: LinearGaussian) -> Tensor:
+    """J_0, shape (H, k): one column for each diffuse component, as long as the model's noise is large."""
+    if model.diffuse is None:
+        return model.transition.new_zeros(model.state_size, 0)
+    noises = (model.transition_covariance, model.observation_covariance)
+    size = max(noise.detach().diagonal(dim1=-2, dim2=-1).amax().item() for noise in noises)
+    directions = torch.diag(model.diffuse.to(model.transition.dtype))[:, model.diffuse]
+    return directions * (math.sqrt(size) if size > 0 else 1.0)
+
+
+def initial_covariance(model: LinearGaussian) -> Tensor:
+    """P_0, shape (B or 1, H, H), with a variance J_0 J_0ᵀ added in the diffuse directions."""
+    covariance = model.known_initial_covariance
+    if model.diffuse is not None:
+        directions = diffuse_directions(model)
+        covariance = covariance + directions @ directions.T
+    return covariance if covariance.ndim == 3 else covariance.unsqueeze(0)
+
+
+def initial_means(model: LinearGaussian, series: int) -> Tensor:
+    """m_0 of each series, followed by the columns of J_0, shape (1 + k, B, H)."""
+    mean = model.initial_mean.expand(series, -1).unsqueeze(0)
+    return torch.cat([mean, diffuse_directions(model).T.unsqueeze(1).expand(-1, series, -1)])
+
+
+def beside_directions(model: LinearGaussian, rows: Tensor) -> Tensor:
+    """Data (B, T, n), followed by the zeros that the columns of J see instead, shape (1 + k, B, T, n)."""
+    unknown = 0 if model.diffuse is None else int(model.diffuse.sum())
+    return pad(rows.unsqueeze(0), (0, 0) * 3 + (0, unknown))
+
+
+def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple[Tensor, DiffusePosterior]:
+    """Average the likelihood over δ, and say what is known of δ after each step.
+
+    ::
+
+        log ∫ p(y_0 … y_t | J_0 δ) d(J_0 δ)
+            = log p(y_0 … y_t | δ = 0) + ½ s_tᵀ M_t⁻¹ s_t − ½ log |M_t| + ½ k log 2π + log |J_0|
+
+    Parameters
+    ----------
+    steps : Tensor (T, M, N)
+        Log-likelihood of each step given δ = 0.
+    whitened : Tensor (T, M, D, N + k)
+        S^(-1/2) e, followed by S^(-1/2) E.
+
+    Returns
+    -------
+    steps, posterior : Tensor (T, M, N) and DiffusePosterior
+        The log-likelihood of each step.
+    """
+    directions, series = diffuse_directions(model), steps.shape[-1]
+    own, carried = whitened[..., :series], whitened[..., series:]
+    precision = symmetric((carried.mT @ carried).cumsum(0))
+    evidence = -(carried.mT @ own).cumsum(0)
+    unknown = _unknown(precision.detach())
+    root = torch.linalg.cholesky(precision + unknown)
+    covariance = torch.cholesky_inverse(root) - unknown
+    mean = covariance @ evidence
+    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+    constant = carried.shape[-1] * LOG_TWO_PI + directions.square().sum(0).log().sum()
+    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + constant)
+    known = (unknown == 0).flatten(-2).all(-1, keepdim=True)
+    so_far = torch.where(known, steps.cumsum(0) + gained, 0.0)
+    steps = so_far.diff(dim=0, prepend=torch.zeros_like(so_far[:1]))
+    return steps, DiffusePosterior(mean, covariance, unknown)
+
+
+def _unknown(precision: Tensor) -> Tensor:
+    """Projector on the directions in which a precision (..., k, k), at most 1, vanishes but for rounding."""
+    values, vectors = torch.linalg.eigh(precision)
+    null = vectors * (values < torch.finfo(values.dtype).eps ** 0.75).unsqueeze(-2)
+    return null @ null.mT
+
+
+def include_diffuse(
+    columns: Tensor, covariance: Tensor, posterior: DiffusePosterior
+) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of h + J δ, from those of h, J, and what is known of δ.
+
+    Parameters
+    ----------
+    columns : Tensor (T, M, n, N + k)
+        Means of h, and J.
+    covariance : Tensor (T, M, n, n)
+        Of h given δ.
+    """
+    series = posterior.mean.shape[-1]
+    mean, carried = columns[..., :series], columns[..., series:]
+    return mean + carried @ posterior.mean, covariance + diffuse_covariance(carried, carried, posterior)
+
+
+def diffuse_covariance(left: Tensor, right: Tensor, posterior: DiffusePosterior) -> Tensor:
+    """Covariance of J δ with J' δ: infinite where it depends on what is unknown of δ."""
+    finite = left @ posterior.covariance @ right.mT
+    endless = left @ posterior.unknown @ right.mT
+    size = left.square().sum(-1).unsqueeze(-1) * right.square().sum(-1).unsqueeze(-2)
+    slack = torch.finfo(endless.dtype).eps ** 0.75 * size.sqrt()
+    return torch.where(endless.abs() > slack, torch.inf * endless.sign(), finite)

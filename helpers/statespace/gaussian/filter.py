@@ -1,0 +1,187 @@
+"""The Kalman filter: predict, update, predict, update."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from helpers.statespace.gaussian.data import Observations, check_observations, input_effect
+from helpers.statespace.gaussian.diffuse import (
+    DiffusePosterior,
+    beside_directions,
+    include_diffuse,
+    initial_covariance,
+    initial_means,
+    marginalise,
+)
+from helpers.statespace.gaussian.means import Moments, as_columns, as_rows, by_series
+from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
+from helpers.statespace.gaussian.sharing import filter_in_halves
+from helpers.statespace.gaussian.step import (
+    check_innovations,
+    log_density,
+    observed_pairs,
+    observed_rows,
+    predict,
+    update,
+)
+from helpers.statespace.matrices import symmetric, whiten
+
+
+@dataclass(frozen=True, eq=False)
+class Filtered:
+    """What is known of the state from the past and the present, step by step.
+
+    Covariances that all series share are stored once and repeated as a view: clone before you write in them.
+
+    Attributes
+    ----------
+    mean, covariance : Tensor (B, T, H) and (B, T, H, H)
+        Of h_t given y_0 … y_t.
+    predicted_mean, predicted_covariance : Tensor (B, T, H) and (B, T, H, H)
+        Of h_t given y_0 … y_{t-1}.
+    innovation : Tensor (B, T, D)
+        y_t minus its prediction; 0 where y is missing.
+    innovation_covariance : Tensor (B, T, D, D)
+        S_t; the rows and columns of missing entries are those of the identity.
+    step_log_likelihood : Tensor (B, T)
+        log p(y_t | y_0 … y_{t-1}); 0 where nothing was observed.
+    mask : Tensor (B, T, D), bool
+        True where y was observed.
+    moments : Moments
+        What the smoother reads instead: the same, but shared, and given δ where the prior is flat.
+    diffuse : DiffusePosterior or None
+        What is known of δ after each step, where the prior is flat.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    predicted_mean: Tensor
+    predicted_covariance: Tensor
+    innovation: Tensor
+    innovation_covariance: Tensor
+    step_log_likelihood: Tensor
+    mask: Tensor
+    moments: Moments
+    diffuse: DiffusePosterior | None
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """log p(y_0 … y_{T-1}) of each series, shape (B,)."""
+        return self.step_log_likelihood.sum(-1)
+
+
+def kalman_filter(
+    model: LinearGaussian,
+    y: Tensor,
+    mask: Tensor | None = None,
+    *,
+    inputs: Tensor | None = None,
+    lengths: Tensor | None = None,
+    parallel: bool = False,
+    plain: bool = False,
+) -> Filtered:
+    """Follow the hidden state through what is observed of it, entry by entry.
+
+    Each step is `predict` and then `update`, as `filter_step_by_step` writes them one after the other.
+    Covariances do not depend on the data: unless told otherwise, they are computed once for all series that
+    share them, up to where they stop changing (see `filter_in_halves`).
+
+    Differentiable in y, inputs and every tensor of the model.
+
+    Parameters
+    ----------
+    y : Tensor (B, T, D)
+        Observations.
+    mask : Tensor (B, T, D), bool, optional
+        True where observed; any pattern. What stands at a missing entry is never read.
+    inputs : Tensor (B, T, U), optional
+        u_t; entry 0 is never used.
+    lengths : Tensor (B,), integers, optional
+        Steps of each series; from there on nothing is observed, and the filter predicts.
+    parallel : bool
+        Use an associative scan, of depth O(log T), instead of a loop over time: for GPUs.
+    plain : bool
+        Run the plain loop: what all other ways are checked against.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument whose shape or kind is wrong, the observed entry that is not finite, or the series
+        and step whose innovation covariance is not positive definite.
+
+    Source: Kalman (1960), A new approach to linear filtering and prediction problems; Särkkä and Svensson
+    (2023), Bayesian filtering and smoothing, theorem 6.6.
+    """
+    if parallel and plain:
+        raise ValueError("parallel and plain exclude each other: got both")
+    data = check_observations(model, y, mask, inputs, lengths)
+    return filter_observations(model, data, parallel=parallel, plain=plain)
+
+
+def filter_observations(
+    model: LinearGaussian, data: Observations, *, parallel: bool = False, plain: bool = False
+) -> Filtered:
+    """`kalman_filter` of data that have been checked."""
+    moments = filter_step_by_step(model, data) if plain else filter_in_halves(model, data, parallel)
+    return _summarise(model, data, moments)
+
+
+def filter_step_by_step(model: LinearGaussian, data: Observations) -> Moments:
+    """The plain loop: one step of all series after the other.
+
+    N is 1, and one more for each component of a flat prior, which is filtered like a mean, on data of 0.
+    """
+    series, steps = data.y.shape[:2]
+    seen = data.mask.transpose(0, 1)  # (T, B, D)
+    A, Q, C, R = matrices_over_time(model, steps)  # (T, B or 1, ·, ·)
+    C, R = observed_rows(C, seen), observed_pairs(R, seen)  # (T, B, ·, ·)
+    y, effect = beside_directions(model, data.y).unbind(2), input_effect(model, data.inputs)
+    effect = [0.0] * steps if effect is None else beside_directions(model, effect).unbind(2)
+    mean = initial_means(model, series)  # (N, B, H)
+    covariance = initial_covariance(model).expand(series, -1, -1)  # (B, H, H)
+    predicted, filtered, innovations = [], [], []
+    for t in range(steps):
+        if t > 0:
+            mean, covariance = predict(mean, covariance, A[t], Q[t], effect[t])
+        predicted.append((mean, covariance))
+        mean, covariance, innovation, S = update(mean, covariance, y[t], C[t], R[t])
+        filtered.append((mean, covariance))
+        innovations.append((innovation, S))  # (N, B, D) and (B, D, D)
+    means, covariances = zip(*(_stack(steps) for steps in (predicted, filtered, innovations)), strict=True)
+    check_innovations(covariances[2], torch.arange(series))
+    return Moments(*means, symmetric(covariances[0]), symmetric(covariances[1]), covariances[2])
+
+
+def _stack(steps: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Vectors (N, B, n) and matrices (B, n, n) of T steps, as columns (T, B, n, N) and (T, B, n, n)."""
+    vectors, matrices = zip(*steps, strict=True)
+    return torch.stack(vectors).permute(0, 2, 3, 1), torch.stack(matrices)
+
+
+def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> Filtered:
+    """Moments by series, each step's log-likelihood, and what a flat prior adds."""
+    series, shared = len(data.y), moments.innovation_covariance.shape[1] == 1
+    seen = as_columns(data.mask, shared)  # (T, M, D, N)
+    predicted = moments.predicted, moments.predicted_covariance
+    filtered = moments.filtered, moments.filtered_covariance
+    innovation = moments.innovation, moments.innovation_covariance
+    whitened, log_determinant = whiten(innovation[1], innovation[0])
+    steps, diffuse = log_density(whitened[..., : seen.shape[-1]], log_determinant, seen), None
+    if model.diffuse is not None:
+        steps, diffuse = marginalise(model, steps, whitened)
+        filtered = include_diffuse(*filtered, diffuse)
+        predicted = include_diffuse(*predicted, diffuse.one_step_earlier())
+        innovation = include_diffuse(*innovation, diffuse.one_step_earlier())
+    return Filtered(
+        mean=as_rows(filtered[0]),
+        covariance=by_series(filtered[1], series),
+        predicted_mean=as_rows(predicted[0]),
+        predicted_covariance=by_series(predicted[1], series),
+        innovation=as_rows(innovation[0]),
+        innovation_covariance=by_series(innovation[1], series),
+        step_log_likelihood=as_rows(steps.unsqueeze(-2)).squeeze(-1),
+        mask=data.mask,
+        moments=moments,
+        diffuse=diffuse,
+    )

@@ -1,0 +1,119 @@
+"""Recursions over time that forget: they may come to stand still, and may be cut into blocks side by side."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Parts = tuple[Tensor, ...]
+Advance = Callable[[int, Parts], Parts]
+
+STEPS_BETWEEN_CHECKS = 8  # whether a recursion stands still: each check is a poll
+SHORTEST_BLOCK = 64  # steps by which most filters have forgotten where they started
+MOST_PASSES = 3  # until blocks that do not forget are given up
+LARGEST_STEP = 16384  # numbers in the first part of a step, beyond which arithmetic costs more than calls
+
+
+def recurse(
+    first: Parts,
+    steps: Callable[..., Advance],
+    maps: tuple[Tensor, ...],
+    changed: Tensor,
+    differentiable: bool,
+) -> Parts:
+    """All steps of a recursion, stacked.
+
+    Where its map stays the same, a recursion that stands still is not computed on: one of which a step moved
+    no matrix of the first part by more than four units in the last place of the matrix's largest entry. What
+    is left to its limit is of that order too, divided by how much of the way a step covers.
+
+    Where the map keeps changing, time is cut into blocks which are run side by side, in fewer and larger
+    operations. Each must start within 16 such units of where the one before it ends: runs that have forgotten
+    different starts still differ by the rounding of every step.
+
+    Parameters
+    ----------
+    first : tuple of Tensor, each (G, ...)
+        Step 0.
+    steps : function (*maps) -> advance
+        And `advance(step, before)` makes the parts of a step from those of the step before.
+    maps : tuple of Tensor, each (T, G or 1, ...)
+        What the map of every step is made of; step 0 is not read.
+    changed : Tensor (T - 1,), bool
+        Whether each step after the first has another map than the step before.
+    differentiable : bool
+        Compute every step once, for a gradient through all of them.
+
+    Returns
+    -------
+    tuple of Tensor, each (T, G, ...)
+    """
+    if differentiable:
+        return _run(first, steps(*maps), _next_changes(torch.ones_like(changed)))
+    blocks = min(len(maps[0]) // SHORTEST_BLOCK, LARGEST_STEP // first[0].numel())
+    if blocks > 1 and SHORTEST_BLOCK * int(changed.sum()) > len(changed):
+        parts = _run_blocks(first, steps, maps, blocks)
+        if parts is not None:
+            return parts
+    return _run(first, steps(*maps), _next_changes(changed))
+
+
+def _run(first: Parts, advance: Advance, next_change: list[int]) -> Parts:
+    """Step by step, but for steps at which the recursion would stand still."""
+    parts = [first]
+    while (step := len(parts)) < len(next_change):
+        parts.append(advance(step, parts[-1]))
+        is_due = step % STEPS_BETWEEN_CHECKS == 0 and next_change[step] > step + 1
+        if is_due and _stands_still(parts[-1][0], parts[-2][0]):
+            parts.extend(parts[-1:] * (next_change[step] - step - 1))
+    return tuple(torch.stack(part) for part in zip(*parts, strict=True))
+
+
+def _run_blocks(
+    first: Parts, steps: Callable[..., Advance], maps: tuple[Tensor, ...], blocks: int
+) -> Parts | None:
+    """K blocks of time at once, again and again, until each starts where the one before it ended.
+
+    At first a start is a guess. But a recursion that forgets ends a block in the right place from anywhere,
+    and the second pass is the last. One that does not forget in time is given up: None.
+    """
+    groups, total = len(first[0]), len(maps[0])
+    length = -(-total // blocks)
+    advance = steps(*(_cut(part.expand(-1, groups, *part.shape[2:]), blocks, length) for part in maps))
+    starts = tuple(torch.cat([part] * blocks) for part in first)
+    for _ in range(MOST_PASSES):
+        parts = [starts]
+        for step in range(1, length + 1):
+            parts.append(advance(step, parts[-1]))
+        ends = parts.pop()
+        following = tuple(torch.cat([head, end[:-groups]]) for head, end in zip(first, ends, strict=True))
+        if _stands_still(following[0], starts[0], units=16):
+            return tuple(_join(part, blocks)[:total] for part in zip(*parts, strict=True))
+        starts = following
+    return None
+
+
+def _cut(stack: Tensor, blocks: int, length: int) -> Tensor:
+    """K blocks of (T, G, ...), each with the first step of the next: (L + 1, K G, ...), with T repeated."""
+    step = torch.arange(length + 1, device=stack.device).unsqueeze(-1)
+    start = length * torch.arange(blocks, device=stack.device)
+    return stack[(start + step).clamp(max=len(stack) - 1)].flatten(1, 2)
+
+
+def _join(steps: tuple[Tensor, ...], blocks: int) -> Tensor:
+    """Blocks side by side, L steps of shape (K G, ...), one after the other: (K L, G, ...)."""
+    return torch.stack([step.unflatten(0, (blocks, -1)) for step in steps], 1).flatten(0, 1)
+
+
+def _next_changes(changed: Tensor) -> list[int]:
+    """For each of T steps the next one that differs from its predecessor, or T, from (T - 1,) flags."""
+    steps = len(changed) + 1
+    changes = torch.where(changed, torch.arange(1, steps, device=changed.device), steps)
+    upcoming = changes.flip(0).cummin(0).values.flip(0)
+    return [*upcoming.tolist(), steps]
+
+
+def _stands_still(matrix: Tensor, previous: Tensor, units: int = 4) -> bool:
+    """Whether no matrix moved by more than so many units in the last place of its largest entry."""
+    slack = units * torch.finfo(matrix.dtype).eps * matrix.abs().amax((-2, -1), keepdim=True)
+    return bool(((matrix - previous).abs() <= slack).all())
