@@ -1,17 +1,15 @@
 """Exercise 7: products by squares alone, the way a network with activation z² makes them."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from types import CodeType
 
 import torch
 from torch import Tensor
 
-from helpers.checks.attempt import is_blank
-from helpers.checks.chapter_07.several import items_of
-from helpers.checks.examine import Case, Misconception, examine
-from helpers.checks.verdict import Item, Verdict
+from helpers.checks.functions import Misconception, examine
+from helpers.checks.verdict import Verdict, combine
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,90 +65,66 @@ def _value(other: object) -> Tensor | float:
     return other.value if isinstance(other, Unknown) else other
 
 
-@dataclass(frozen=True)
-class _Restricted:
-    """A function whose arguments know the square as their only product."""
-
-    function: Callable
-
-    @property
-    def __code__(self) -> CodeType:
-        return self.function.__code__
-
-    def __call__(self, *arguments: Tensor):
-        returned = self.function(*map(Unknown, arguments))
-        return returned.value if isinstance(returned, Unknown) else returned
-
-
-def _polarised(x: Tensor, y: Tensor) -> Tensor:
-    return x * y
-
-
-def _autocatalysis(x: Tensor, y: Tensor) -> Tensor:
-    return x**2 * y
-
-
-PRODUCT_IDEAS = (
-    Misconception(
-        "you have 4 x y: (x + y)² - (x - y)² is 4 x y, so divide by 4",
-        lambda x, y: 4 * x * y,
-    ),
-    Misconception(
+OF_THE_PRODUCT = (
+    ("you have 4 x y: (x + y)² - (x - y)² is 4 x y, so divide by 4", lambda x, y: 4 * x * y),
+    (
         "you have 2 x y. (x + y)² - x² - y² is to be halved, (x + y)² - (x - y)² to be divided by 4",
         lambda x, y: 2 * x * y,
     ),
-    Misconception("the sign is wrong: (x + y)² comes first, less (x - y)²", lambda x, y: -x * y),
-    Misconception(
+    ("the sign is wrong: (x + y)² comes first, less (x - y)²", lambda x, y: -x * y),
+    (
         "(x + y)² + (x - y)² is 2 x² + 2 y²: the mixed terms cancel, and you want the others to. Subtract",
         lambda x, y: (x**2 + y**2) / 2,
     ),
-    Misconception(
+    (
         "the pure squares are still in it: (x + y)² = x² + 2 x y + y², and (x - y)² takes x² and y² away",
         lambda x, y: (x + y) ** 2 / 4,
     ),
-    Misconception(
+    (
         "the pure squares are still in it: (x + y)² = x² + 2 x y + y², and (x - y)² takes x² and y² away",
         lambda x, y: (x + y) ** 2,
     ),
-    Misconception("you have x² - y², which is (x + y) (x - y)", lambda x, y: x**2 - y**2),
+    ("you have x² - y², which is (x + y) (x - y)", lambda x, y: x**2 - y**2),
 )
-AUTOCATALYSIS_IDEAS = (
-    Misconception("you have x y²: two X and one Y meet", lambda x, y: x * y**2),
-    Misconception("you have x y: square x before you multiply", lambda x, y: x * y),
-    Misconception("you have x² y²: square x alone, then multiply by y", lambda x, y: (x * y) ** 2),
-    Misconception("you have 4 x² y: a factor 1/4 is missing", lambda x, y: 4 * x**2 * y),
-    Misconception("you have 2 x² y: a factor 1/2 is missing", lambda x, y: 2 * x**2 * y),
-    Misconception(
-        "you have 16 x² y: a factor 1/4 is missing in each of two products", lambda x, y: 16 * x**2 * y
-    ),
-    Misconception("the sign is wrong", lambda x, y: -(x**2) * y),
-    Misconception("you have x³: the product is of x² with y", lambda x, y: x**3),
+OF_THE_AUTOCATALYSIS = (
+    ("you have x y²: two X and one Y meet", lambda x, y: x * y**2),
+    ("you have x y: square x before you multiply", lambda x, y: x * y),
+    ("you have x² y²: square x alone, then multiply by y", lambda x, y: (x * y) ** 2),
+    ("you have 4 x² y: a factor 1/4 is missing", lambda x, y: 4 * x**2 * y),
+    ("you have 2 x² y: a factor 1/2 is missing", lambda x, y: 2 * x**2 * y),
+    ("you have 16 x² y: a factor 1/4 is missing in each of two products", lambda x, y: 16 * x**2 * y),
+    ("the sign is wrong", lambda x, y: -(x**2) * y),
+    ("you have x³: the product is of x² with y", lambda x, y: x**3),
 )
 
 
 def by_squares(product, autocatalysis=None, seed: int = 1) -> Verdict:
     """Exercise 7: `product(x, y) -> x y` and `autocatalysis(x, y) -> x² y`, (N,) each, by squares."""
-    if is_blank(product) and is_blank(autocatalysis):
-        return Verdict("by_squares")
+    return combine(
+        "by_squares",
+        _judge("product", product, lambda x, y: x * y, OF_THE_PRODUCT, seed),
+        _judge("autocatalysis", autocatalysis, lambda x, y: x**2 * y, OF_THE_AUTOCATALYSIS, seed),
+    )
+
+
+def _judge(
+    name: str, function: object, reference: Callable, misconceptions: Sequence[Misconception], seed: int
+) -> Verdict:
     x, y = 4 * torch.rand(2, 6, generator=torch.Generator().manual_seed(seed)) - 2
-    cases = (
-        Case("x = 3, y = 2, by hand", {"x": torch.tensor([3.0]), "y": torch.tensor([2.0])}),
-        Case("six pairs, some negative", {"x": x, "y": y}),
-    )
-    items = (
-        *_judged("product", product, cases, _polarised, PRODUCT_IDEAS),
-        *_judged("autocatalysis", autocatalysis, cases, _autocatalysis, AUTOCATALYSIS_IDEAS),
-    )
-    return Verdict("by_squares", items)
+    cases = {
+        f"{name}, x = 3, y = 2, by hand": {"x": torch.tensor([3.0]), "y": torch.tensor([2.0])},
+        f"{name}, six pairs, some negative": {"x": x, "y": y},
+    }
+    restricted = _restrict(function) if callable(function) else function
+    return examine(name, restricted, cases, reference, misconceptions)
 
 
-def _judged(
-    name: str,
-    function: object,
-    cases: tuple[Case, ...],
-    reference: Callable,
-    ideas: tuple[Misconception, ...],
-) -> tuple[Item, ...]:
-    named = [Case(f"{name}, {case.name}", case.arguments) for case in cases]
-    restricted = _Restricted(function) if callable(function) and not is_blank(function) else function
-    return items_of(examine(name, restricted, named, reference, ideas))
+def _restrict(function: Callable) -> Callable:
+    """The function, with arguments that know the square as their only product."""
+
+    @functools.wraps(function)
+    def restricted(*arguments: Tensor):
+        returned = function(*map(Unknown, arguments))
+        return returned.value if isinstance(returned, Unknown) else returned
+
+    return restricted
