@@ -26,7 +26,7 @@ SLIPS = {
 }
 
 
-def _projected(F: Tensor, L: Tensor) -> Tensor:
+def _project(F: Tensor, L: Tensor) -> Tensor:
     """F - F L⁺ L, row by row: what is left of F is orthogonal to the rows of L."""
     return F - F @ L.mT @ torch.linalg.solve(L @ L.mT, L)
 
@@ -57,8 +57,8 @@ MISCONCEPTIONS = (
         "share a species. Solve with the whole matrix L Lᵀ",
         _one_by_one,
     ),
-    ("you return the part that breaks the totals; subtract it from F", lambda F, L: F - _projected(F, L)),
-    ("you add the part that breaks the totals; subtract it", lambda F, L: 2 * F - _projected(F, L)),
+    ("you return the part that breaks the totals; subtract it from F", lambda F, L: F - _project(F, L)),
+    ("you add the part that breaks the totals; subtract it", lambda F, L: 2 * F - _project(F, L)),
     ("you return F as it is; L F is not zero yet", lambda F, L: F.clone()),
     (
         "a field of zeros keeps every total, and everything else. Take out only what breaks them",
@@ -79,7 +79,7 @@ def totals(L, project=None, seed: int = 1) -> Verdict:
         "project, two totals that share a species": _field(generator, overlapping),
         "project, three totals at random": _field(generator, torch.randn(3, 6, generator=generator)),
     }
-    projected = examine("project", project, cases, _projected, MISCONCEPTIONS)
+    projected = examine("project", project, cases, _project, MISCONCEPTIONS)
     return combine("totals", Verdict("L", _judge_rows(L)), projected)
 
 
@@ -104,7 +104,7 @@ def _judge_row(number: int, L: Tensor) -> Item:
     if number > len(L):
         return Item(False, f"row {number} is missing: there are three totals")
     row = L[number - 1]
-    name = f"row {number}, {_written(row)}"
+    name = f"row {number}, {_as_sum(row)}"
     if not row.any() or not row.isfinite().all():
         return Item(False, f"{name}: it says nothing")
     changing = _changes(row).nonzero().flatten().tolist()
@@ -141,7 +141,7 @@ def _total(species: tuple[str, ...]) -> Tensor:
     return torch.tensor([float(name in species) for name in CYCLE.species], dtype=torch.float64)
 
 
-def _written(row: Tensor) -> str:
+def _as_sum(row: Tensor) -> str:
     """A row as a sum of species: `X + 2 EX - F`."""
     terms = [
         f"{'-' if weight < 0 else '+'} {'' if abs(weight) == 1 else f'{abs(weight):g} '}{name}"

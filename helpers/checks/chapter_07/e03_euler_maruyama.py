@@ -59,10 +59,10 @@ def euler_maruyama(answer, seed: int = 1) -> Verdict:
     still = {
         "f": lambda t, y: t - 2 * y,
         "t": 0.7,
-        "y": torch.randn(3, 2, generator=_fresh(seed)),
+        "y": torch.randn(3, 2, generator=_generator(seed)),
         "dt": 0.1,
         "sigma": torch.zeros(2),
-        "generator": _fresh(seed),
+        "generator": _generator(seed),
     }
     return examine(
         "euler_maruyama",
@@ -74,21 +74,21 @@ def euler_maruyama(answer, seed: int = 1) -> Verdict:
     )
 
 
-def _fresh(seed: int) -> Generator:
+def _generator(seed: int) -> Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def _judge_noise(step: Callable, seed: int) -> tuple[Item, ...]:
     """Three items on the kicks that cells get in one step, and one on many steps."""
-    generator = _fresh(seed)
-    first, second, again = (_kick(step, numbers) for numbers in (generator, generator, _fresh(seed)))
+    generator = _generator(seed)
+    first, second, again = (_kick(step, numbers) for numbers in (generator, generator, _generator(seed)))
     if first.answer is None:
         return (Item(False, f"noise: {first.problem}"), *3 * [Item(False, "noise: the same again")])
     return (
-        _separate(first.answer),
-        _spread(first.answer),
-        _fresh_numbers(first, second, again),
-        _in_the_long_run(step, seed),
+        _judge_independence(first.answer),
+        _judge_size(first.answer),
+        _judge_generator(first, second, again),
+        _judge_long_run(step, seed),
     )
 
 
@@ -99,7 +99,7 @@ def _kick(step: Callable, generator: Generator) -> Attempt:
     return attempt(step, at_rest | {"dt": STEP, "sigma": SIGMA, "generator": generator}, y)
 
 
-def _separate(kicks: Tensor) -> Item:
+def _judge_independence(kicks: Tensor) -> Item:
     """Whether cells, and the variables of a cell, are kicked independently."""
     if (kicks.std(0) < 1e-6 * SIGMA).any():
         return Item(
@@ -112,23 +112,23 @@ def _separate(kicks: Tensor) -> Item:
     return Item(True, "one number each: kicks of cells and variables are independent")
 
 
-def _spread(kicks: Tensor) -> Item:
+def _judge_size(kicks: Tensor) -> Item:
     """Whether the kicks have mean 0 and the standard deviation σ √Δt."""
     spread, expected = kicks.std(0), SIGMA * STEP**0.5
     measured = f"size of a kick: standard deviations {spread[0]:.3f} and {spread[1]:.3f}"
     if (kicks.mean(0).abs() > 0.1 * spread).any():
         return Item(False, "size of a kick: its mean is not 0. `torch.rand` is uniform, `torch.randn` normal")
-    if _close(spread, expected):
+    if _is_close(spread, expected):
         return Item(True, f"{measured}, as σ √Δt is")
-    reason = next((f" {reason}" for slip, reason in SLIPS if _close(spread, slip)), "")
+    reason = next((f" {reason}" for slip, reason in SLIPS if _is_close(spread, slip)), "")
     return Item(False, f"{measured}; σ √Δt is {expected[0]:.3f} and {expected[1]:.3f}.{reason}")
 
 
-def _close(spread: Tensor, expected: Tensor) -> bool:
+def _is_close(spread: Tensor, expected: Tensor) -> bool:
     return torch.allclose(spread, expected.double(), rtol=WITHIN, atol=1e-6)
 
 
-def _fresh_numbers(first: Attempt, second: Attempt, again: Attempt) -> Item:
+def _judge_generator(first: Attempt, second: Attempt, again: Attempt) -> Item:
     """Whether numbers come from the generator that is given, new ones at each step."""
     if second.answer is None or torch.equal(first.answer, second.answer):
         return Item(False, "numbers: each step gives the same kicks; do not seed inside the function")
@@ -137,10 +137,10 @@ def _fresh_numbers(first: Attempt, second: Attempt, again: Attempt) -> Item:
     return Item(True, "numbers: new ones at each step, from the generator you were given")
 
 
-def _in_the_long_run(step: Callable, seed: int) -> Item:
+def _judge_long_run(step: Callable, seed: int) -> Item:
     """The variance to which an Ornstein-Uhlenbeck process with γ = σ = 1 settles: 1 / (2 - Δt)."""
     arguments = {"f": lambda t, y: -y, "t": 0.0, "y": torch.zeros(CELLS // 5, 2), "dt": LONG_STEP}
-    arguments |= {"sigma": torch.ones(2), "generator": _fresh(seed)}
+    arguments |= {"sigma": torch.ones(2), "generator": _generator(seed)}
     for k in range(LONG_RUN):
         tried = attempt(step, arguments | {"t": k * LONG_STEP}, arguments["y"])
         if tried.answer is None:

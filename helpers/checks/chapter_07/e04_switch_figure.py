@@ -37,8 +37,10 @@ def four_switches() -> dict[str, Tensor]:
     clocks = torch.zeros(len(STARTS), 1)
     kinds = {
         "law": _trajectories(Flow(SWITCH).every(STEP).step, STARTS, steps=800),
-        "input": _trajectories(Flow(_dosed).every(STEP).step, torch.cat([STARTS, clocks], 1), steps=350),
-        "noise": _trajectories(_kicking(torch.Generator().manual_seed(8)), STARTS, steps=250),
+        "input": _trajectories(
+            Flow(_dosed_switch).every(STEP).step, torch.cat([STARTS, clocks], 1), steps=350
+        ),
+        "noise": _trajectories(_noisy_step(torch.Generator().manual_seed(8)), STARTS, steps=250),
         "map": _trajectories(_jump, STARTS, steps=8),
     }
     return {label: kinds[kind][..., :2] for label, kind in SWITCHES.names.items()}
@@ -51,7 +53,7 @@ def _trajectories(step: Callable[[Tensor], Tensor], state: Tensor, steps: int) -
     return torch.stack(states, 1)
 
 
-def _dosed(t: float, state: Tensor) -> Tensor:
+def _dosed_switch(t: float, state: Tensor) -> Tensor:
     """Synthesis of u goes up and down; the time is a third variable, of which the plane shows nothing."""
     y, clock = state[:, :2], state[:, 2:]
     synthesis = SWITCH(t, y)[:, :1] + y[:, :1]
@@ -59,7 +61,7 @@ def _dosed(t: float, state: Tensor) -> Tensor:
     return torch.cat([SWITCH(t, y) + dose, torch.ones_like(clock)], 1)
 
 
-def _kicking(generator: Generator) -> Callable[[Tensor], Tensor]:
+def _noisy_step(generator: Generator) -> Callable[[Tensor], Tensor]:
     """A step of the Euler-Maruyama method, after which amounts are positive."""
 
     def step(state: Tensor) -> Tensor:

@@ -18,15 +18,15 @@ def _sum_of_squares(error: Tensor) -> Tensor:
     return error.square().sum()
 
 
-def _in_order(y: Tensor, pieces: int) -> Tensor:
+def _cut(y: Tensor, pieces: int) -> Tensor:
     return y.reshape(pieces, -1, y.shape[-1])
 
 
-def _interleaved(y: Tensor, pieces: int) -> Tensor:
+def _interleave(y: Tensor, pieces: int) -> Tensor:
     return y.reshape(-1, pieces, y.shape[-1]).transpose(0, 1)
 
 
-def _to_the_next_start(predicted: Tensor, starts: Tensor, data: Tensor) -> Tensor:
+def _jump(predicted: Tensor, starts: Tensor, data: Tensor) -> Tensor:
     return predicted[:-1, -1] - starts[1:]
 
 
@@ -36,9 +36,9 @@ def _shooting(
     y: Tensor,
     weight: Tensor | float,
     *,
-    cut: Callable = _in_order,
+    cut: Callable = _cut,
     fitted: slice = slice(0, -1),
-    jump: Callable = _to_the_next_start,
+    jump: Callable = _jump,
     of_fit: Callable = _mean_square,
     of_jump: Callable = _mean_square,
 ) -> Tensor:
@@ -59,7 +59,7 @@ MISCONCEPTIONS = (
     ),
     (
         "you start each piece at its first measurement, noise and all; `starts` are free, and fitted with θ",
-        lambda flow, starts, y, weight: _shooting(flow, _in_order(y, len(starts))[:, 0], y, weight),
+        lambda flow, starts, y, weight: _shooting(flow, _cut(y, len(starts))[:, 0], y, weight),
     ),
     (
         "the end of a piece is compared with the next measurement; it should meet the next start, which is "
@@ -92,7 +92,7 @@ MISCONCEPTIONS = (
     (
         "the pieces are interleaved: piece k holds the measurements k n to (k + 1) n - 1, side by side in "
         "`y.reshape(K, n, D)`",
-        partial(_shooting, cut=_interleaved),
+        partial(_shooting, cut=_interleave),
     ),
     (
         "`weight` does not come in: it multiplies the mean squared jump",
