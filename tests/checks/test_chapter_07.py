@@ -1,7 +1,6 @@
 """Checks of chapter 07: answers written here, in another way, against what each check says about them."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -756,19 +755,3 @@ def test_the_memory_missed(memory, message, assert_says):
     verdict = checks.pitchfork("later", memory)
     assert not verdict.passed
     assert_says(verdict, message)
-
-
-def test_what_a_student_writes_to_stderr_goes_to_stdout(capsys):
-    """nbgrader gives a graded cell that writes to stderr no marks."""
-
-    def heun(f, t, y, dt):
-        print("look", file=sys.stderr)
-        return heun_step(f, t, y, dt)
-
-    def maruyama(f, t, y, dt, sigma, generator):
-        print("look", file=sys.stderr)
-        return euler_maruyama(f, t, y, dt, sigma, generator)
-
-    assert checks.heun_step(heun).passed
-    assert checks.euler_maruyama(maruyama).passed
-    assert capsys.readouterr().err == ""
