@@ -1,4 +1,4 @@
-"""Instant verdicts on exercises: one module per chapter, one function per exercise, reused by the grader."""
+"""Instant verdicts on exercises, reused by the grader: a file per exercise, named by number and function."""
 
 from helpers.checks.verdict import Item, Verdict
 

@@ -42,6 +42,11 @@ def examine(
         which return either that tensor alone or all of them.
     properties : callable
         What else to look at: given the function, returns items.
+
+    Returns
+    -------
+    Verdict
+        An item for each case and tensor, one for each argument that is changed in place, and the properties.
     """
     if is_blank(function):
         return Verdict(exercise)

@@ -34,6 +34,10 @@ def forgets_return(table):
     table = 2 * table
 
 
+def multiplies_itself(table):
+    return table @ table
+
+
 def changes_its_input(table):
     return table.mul_(2)
 
@@ -41,7 +45,7 @@ def changes_its_input(table):
 WRONG = {
     "no function": (3.0, "the answer should be a function, but it is of type float"),
     "other arguments": (lambda: 0, "could not be called: TypeError"),
-    "stops": (lambda table: table @ table, "your function stopped with RuntimeError at line"),
+    "stops": (multiplies_itself, "your function stopped with RuntimeError at line"),
     "no return": (
         forgets_return,
         "returns None instead of a floating-point tensor of shape (3, 2): is its `return` line missing?",

@@ -1,4 +1,4 @@
-"""Check of the one exercise of chapter 00, the welcome."""
+"""Exercise 1: the time in which a quantity that decays is halved."""
 
 import math
 
@@ -25,7 +25,7 @@ MISCONCEPTIONS = (
 
 
 def half_life(answer) -> Verdict:
-    """Chapter 00: `answer(rate (...)) -> (...)`, the time in h after which exp(-rate · t) is one half."""
+    """Exercise 1: `answer(rate (...)) -> (...)`, the time in h after which exp(-rate · t) is one half."""
     cases = {
         "one rate, ln 2 per hour, halves in an hour": {"rate": torch.tensor(math.log(2))},
         "a table of rates": {"rate": torch.tensor([[0.08, 0.32], [1.5, 12.0]])},

@@ -13,12 +13,12 @@ MISCONCEPTIONS = (
         "you fill backwards: rows before the first observation hold a value that is measured only later. "
         "Nothing was known then but `before`",
         lambda values, mask, before: torch.where(
-            _seen(mask), _carried(values, mask, before), _next_observed(values, mask, before)
+            _seen(mask), _carry(values, mask, before), _next_observation(values, mask, before)
         ),
     ),
     (
         "you fill a gap with the observation that follows it; carry the last one forward",
-        lambda values, mask, before: _next_observed(values, mask, before),
+        lambda values, mask, before: _next_observation(values, mask, before),
     ),
     (
         "you fill every gap with `before`; that is for rows before the first observation only",
@@ -27,7 +27,7 @@ MISCONCEPTIONS = (
     (
         "rows before the first observation keep what stands in `values`, which means nothing where the mask "
         "is False; they take `before`",
-        lambda values, mask, before: torch.where(_seen(mask), _carried(values, mask, before), values),
+        lambda values, mask, before: torch.where(_seen(mask), _carry(values, mask, before), values),
     ),
     (
         "you return what stands in `values` where the mask is False; it was never measured",
@@ -35,7 +35,7 @@ MISCONCEPTIONS = (
     ),
     (
         "you carry the value of the step before, even where the step itself is observed",
-        lambda values, mask, before: torch.cat([before[None], _carried(values, mask, before)[:-1]]),
+        lambda values, mask, before: torch.cat([before[None], _carry(values, mask, before)[:-1]]),
     ),
 )
 
@@ -46,18 +46,18 @@ def carry_forward(answer, seed: int = 1) -> Verdict:
     gap = torch.tensor([[1], [0], [0], [1], [0]], dtype=torch.bool)
     series = _random_series(torch.Generator().manual_seed(seed))
     cases = {
-        "before the first observation": _filling([0.0, 0.0, 7.0, 8.0], late, 5.0),
-        "a gap of two": _filling([4.0, 0.0, 0.0, 1.0, 0.0], gap, 5.0),
-        "a sentinel, -1, where nothing was measured": _filling([4.0, -1.0, -1.0, 1.0, -1.0], gap, 5.0),
+        "before the first observation": _one_feature([0.0, 0.0, 7.0, 8.0], late, 5.0),
+        "a gap of two": _one_feature([4.0, 0.0, 0.0, 1.0, 0.0], gap, 5.0),
+        "a sentinel, -1, where nothing was measured": _one_feature([4.0, -1.0, -1.0, 1.0, -1.0], gap, 5.0),
         "nine visits, three features, at random": series,
     }
     return examine(
         "carry_forward",
         answer,
         cases,
-        _carried,
+        _carry,
         MISCONCEPTIONS,
-        lambda fill: [_ignores_the_future(fill, series)],
+        lambda fill: [_judge_causality(fill, series)],
     )
 
 
@@ -69,25 +69,25 @@ def _random_series(generator: Generator) -> dict[str, Tensor]:
     return {"values": values, "mask": mask, "before": torch.tensor([-1.0, -2.0, -3.0])}
 
 
-def _filling(values: list[float], mask: Tensor, before: float) -> dict[str, Tensor]:
+def _one_feature(values: list[float], mask: Tensor, before: float) -> dict[str, Tensor]:
     return {"values": torch.tensor(values)[:, None], "mask": mask, "before": torch.tensor([before])}
 
 
-def _carried(values: Tensor, mask: Tensor, before: Tensor) -> Tensor:
+def _carry(values: Tensor, mask: Tensor, before: Tensor) -> Tensor:
     steps = torch.arange(len(values), dtype=values.dtype)
     batch = IrregularBatch(steps[None], values[None], mask[None], torch.tensor([len(steps)]))
     return batch.last_observed(before)[0]
 
 
-def _next_observed(values: Tensor, mask: Tensor, before: Tensor) -> Tensor:
-    return _carried(values.flip(0), mask.flip(0), before).flip(0)
+def _next_observation(values: Tensor, mask: Tensor, before: Tensor) -> Tensor:
+    return _carry(values.flip(0), mask.flip(0), before).flip(0)
 
 
 def _seen(mask: Tensor) -> Tensor:
     return mask.cummax(0).values
 
 
-def _ignores_the_future(function, series: dict[str, Tensor]) -> Item:
+def _judge_causality(function, series: dict[str, Tensor]) -> Item:
     """Whether earlier rows stay as they are when every value from row 5 on is altered."""
     altered = series | {"values": torch.where(torch.arange(9)[:, None] < 5, series["values"], 99.0)}
     expected = series["values"].double()

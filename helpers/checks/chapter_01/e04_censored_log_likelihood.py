@@ -36,12 +36,12 @@ MISCONCEPTIONS = (
     ),
     (
         "you average over the sample; the log likelihood of independent values is the sum",
-        lambda **sample: _censored(**sample) / len(sample["recorded"]),
+        lambda **sample: _log_likelihood(**sample) / len(sample["recorded"]),
     ),
     (
         "your density lacks the factor 1 / standard deviation",
         lambda recorded, limit, mean, standard_deviation: (
-            _censored(recorded, limit, mean, standard_deviation)
+            _log_likelihood(recorded, limit, mean, standard_deviation)
             + (recorded > limit).sum() * standard_deviation.log()
         ),
     ),
@@ -58,7 +58,7 @@ def censored_log_likelihood(answer, seed: int = 1) -> Verdict:
         "40 values at random": _sample(drawn, limit=1.0, mean=2.0, standard_deviation=1.5),
         "a limit 40 deviations low": _sample([0.0, 40.5], limit=0.0, mean=40.0, standard_deviation=1.0),
     }
-    return examine("censored_log_likelihood", answer, cases, _censored, MISCONCEPTIONS)
+    return examine("censored_log_likelihood", answer, cases, _log_likelihood, MISCONCEPTIONS)
 
 
 def _sample(recorded: list[float] | Tensor, **parameters: float) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def _sample(recorded: list[float] | Tensor, **parameters: float) -> dict[str, Te
     return {name: torch.as_tensor(value, dtype=torch.float64) for name, value in arguments.items()}
 
 
-def _censored(recorded: Tensor, limit: Tensor, mean: Tensor, standard_deviation: Tensor) -> Tensor:
+def _log_likelihood(recorded: Tensor, limit: Tensor, mean: Tensor, standard_deviation: Tensor) -> Tensor:
     return CensoredGaussian(mean, standard_deviation, limit).log_prob(recorded).sum()
 
 

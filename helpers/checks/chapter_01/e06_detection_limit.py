@@ -1,6 +1,7 @@
 """Exercise 6: how much a detection limit biases the complete-case mean."""
 
 import math
+from statistics import NormalDist
 
 import torch
 
@@ -8,7 +9,7 @@ from helpers.checks.attempt import as_number
 from helpers.checks.numbers import Number
 from helpers.checks.verdict import Verdict, combine
 
-LOG_LOAD_MEAN, LOG_LOAD_DEVIATION = 4.0, 1.2  # log10 copies per mL
+LOG_LOAD = NormalDist(4.0, 1.2)  # log10 copies per mL
 TOLERANCE = 0.03
 
 
@@ -19,12 +20,12 @@ def detection_limit(limit: object, lost: object, prediction: object = None) -> V
     above the limit have mean μ + σ n(a) / (1 - Φ(a)), and the fraction Φ(a) is lost.
     """
     at = as_number(limit)
-    return combine("detection_limit", LIMIT.judge(limit), _lost(at).judge(lost, prediction))
+    return combine("detection_limit", LIMIT.judge(limit), _fraction_lost(at).judge(lost, prediction))
 
 
-def _lost(limit: float | None) -> Number:
+def _fraction_lost(limit: float | None) -> Number:
     """The fraction below a limit, which must be known."""
-    truth = math.nan if limit is None else _normal_cdf((limit - LOG_LOAD_MEAN) / LOG_LOAD_DEVIATION)
+    truth = math.nan if limit is None else LOG_LOAD.cdf(limit)
     return Number(
         "lost",
         truth,
@@ -46,13 +47,9 @@ def _lost(limit: float | None) -> Number:
 
 def _complete_case_bias(limit: float) -> float:
     """Bias of the mean above the limit, n(a) / (1 - Φ(a)), in standard deviations."""
-    a = (limit - LOG_LOAD_MEAN) / LOG_LOAD_DEVIATION
+    a = LOG_LOAD.zscore(limit)
     log_density = torch.tensor(-a * a / 2, dtype=torch.float64) - 0.5 * math.log(2 * math.pi)
     return (log_density - torch.special.log_ndtr(torch.tensor(-a, dtype=torch.float64))).exp().item()
-
-
-def _normal_cdf(a: float) -> float:
-    return 0.5 * math.erfc(-a / math.sqrt(2))
 
 
 _BIAS = "at {answer:.2f} the complete-case mean is {effect:.2f} standard deviations too high"
@@ -65,11 +62,11 @@ LIMIT = Number(
     wrong=_BIAS,
     slips=(
         (
-            lambda limit: abs(_complete_case_bias(limit) * LOG_LOAD_DEVIATION - 0.5) <= TOLERANCE,
-            f", which is 0.5 log units; one standard deviation is {LOG_LOAD_DEVIATION} of those",
+            lambda limit: abs(_complete_case_bias(limit) * LOG_LOAD.stdev - 0.5) <= TOLERANCE,
+            f", which is 0.5 log units; one standard deviation is {LOG_LOAD.stdev} of those",
         ),
         (
-            lambda limit: abs(limit - LOG_LOAD_MEAN) <= 0.05,
+            lambda limit: abs(limit - LOG_LOAD.mean) <= 0.05,
             ": half of the values are lost there, but the bias is more than half a standard deviation",
         ),
     ),

@@ -10,28 +10,28 @@ from helpers.series import IrregularBatch, Standardiser
 MISCONCEPTIONS = (
     (
         "zeros that stand for missing values enter your mean and standard deviation; use what was observed",
-        lambda values, mask, train: _scaled(values, mask, train[:, None, None].expand_as(mask)),
+        lambda values, mask, train: _scale(values, mask, train[:, None, None].expand_as(mask)),
     ),
     (
         "the test series enter your mean and standard deviation: in a study that is leakage, since the model "
         "has then seen the data it is judged on",
-        lambda values, mask, train: _scaled(values, mask, mask),
+        lambda values, mask, train: _scale(values, mask, mask),
     ),
     (
         "zeros that stand for missing values and the test series both enter your mean and standard deviation",
-        lambda values, mask, train: _scaled(values, mask, torch.ones_like(mask)),
+        lambda values, mask, train: _scale(values, mask, torch.ones_like(mask)),
     ),
     (
         "unobserved entries must be 0 after standardising, which is the mean; yours hold a transformed zero",
-        lambda values, mask, train: _scaled(values, torch.ones_like(mask), mask & train[:, None, None]),
+        lambda values, mask, train: _scale(values, torch.ones_like(mask), mask & train[:, None, None]),
     ),
     (
         "you share one mean and standard deviation between the features; each has its own unit",
-        lambda values, mask, train: _pooled(values, mask, train),
+        lambda values, mask, train: _pool(values, mask, train),
     ),
     (
         "your standard deviation divides by n - 1; the exercise asks for n",
-        lambda values, mask, train: _scaled(values, mask, mask & train[:, None, None], correction=1),
+        lambda values, mask, train: _scale(values, mask, mask & train[:, None, None], correction=1),
     ),
 )
 
@@ -47,25 +47,25 @@ def standardise(answer, seed: int = 1) -> Verdict:
     mask[train, 0] = True
     every = torch.ones_like(mask)
     cases = {
-        "everything observed, all for training": _standard(measured, every, torch.ones_like(train)),
-        "test series that lie elsewhere": _standard(shifted, every, train),
-        "gaps, stored as zeros": _standard(measured * mask, mask, torch.ones_like(train)),
-        "gaps and test series": _standard(shifted * mask, mask, train),
+        "everything observed, all for training": _series(measured, every, torch.ones_like(train)),
+        "test series that lie elsewhere": _series(shifted, every, train),
+        "gaps, stored as zeros": _series(measured * mask, mask, torch.ones_like(train)),
+        "gaps and test series": _series(shifted * mask, mask, train),
     }
-    return examine("standardise", answer, cases, _standardised, MISCONCEPTIONS)
+    return examine("standardise", answer, cases, _standardise, MISCONCEPTIONS)
 
 
-def _standard(values: Tensor, mask: Tensor, train: Tensor) -> dict[str, Tensor]:
+def _series(values: Tensor, mask: Tensor, train: Tensor) -> dict[str, Tensor]:
     return {"values": values, "mask": mask, "train": train}
 
 
-def _standardised(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
+def _standardise(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
     times = torch.arange(values.shape[1], dtype=values.dtype).expand(values.shape[:2])
     batch = IrregularBatch(times, values, mask, torch.full((len(values),), values.shape[1]))
     return Standardiser.fit(batch[train]).transform(batch).values
 
 
-def _scaled(values: Tensor, mask: Tensor, fitted: Tensor, correction: int = 0) -> Tensor:
+def _scale(values: Tensor, mask: Tensor, fitted: Tensor, correction: int = 0) -> Tensor:
     """Standardised by the entries `fitted` (B, T, D), and 0 where `mask` is False."""
     number = fitted.sum((0, 1))
     mean = (values * fitted).sum((0, 1)) / number
@@ -73,6 +73,6 @@ def _scaled(values: Tensor, mask: Tensor, fitted: Tensor, correction: int = 0) -
     return (values - mean) / variance.sqrt() * mask
 
 
-def _pooled(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
+def _pool(values: Tensor, mask: Tensor, train: Tensor) -> Tensor:
     fitted = values[mask & train[:, None, None]]
     return (values - fitted.mean()) / fitted.std(correction=0) * mask

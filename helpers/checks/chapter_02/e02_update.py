@@ -14,14 +14,14 @@ OF_BOTH = (
     (
         "you empty the rows of C and keep all of R, whose off-diagonal entries then tie observed sensors to "
         "missing ones; keep the observed block only, `R[mask][:, mask]`",
-        lambda m, P, y, mask, C, R: _conditioned(
+        lambda m, P, y, mask, C, R: _condition(
             m, P, torch.where(mask, y - C @ m, 0.0), torch.where(mask[:, None], C, 0.0), R
         ),
     ),
     (
         "you take the first rows and columns of R, as many as entries are observed; take those that are "
         "observed, `R[mask][:, mask]`",
-        lambda m, P, y, mask, C, R: _conditioned(
+        lambda m, P, y, mask, C, R: _condition(
             m, P, (y - C @ m)[mask], C[mask], R[: mask.sum(), : mask.sum()]
         ),
     ),
@@ -33,7 +33,7 @@ OF_BOTH = (
 OF_THE_MEAN = (
     (
         "a missing entry enters as if 0 had been read; 0 is a reading like any other. Leave its row of C out",
-        lambda m, P, y, mask, C, R: _conditioned(m, P, torch.where(mask, y, 0.0) - C @ m, C, R),
+        lambda m, P, y, mask, C, R: _condition(m, P, torch.where(mask, y, 0.0) - C @ m, C, R),
     ),
     (
         "your mean is NaN, since a NaN stays a NaN when it is multiplied by zero; `y[mask]` leaves it out",
@@ -41,19 +41,19 @@ OF_THE_MEAN = (
     ),
     (
         "whatever stands in y where the mask is False enters your mean; it means nothing",
-        lambda m, P, y, mask, C, R: _conditioned(m, P, y - C @ m, C, R),
+        lambda m, P, y, mask, C, R: _condition(m, P, y - C @ m, C, R),
     ),
     (
         "a missing entry enters as if its prediction had been read, innovation 0, which makes the filter too "
         "sure of the prediction; leave its row of C out",
-        lambda m, P, y, mask, C, R: _conditioned(m, P, torch.where(mask, y - C @ m, 0.0), C, R),
+        lambda m, P, y, mask, C, R: _condition(m, P, torch.where(mask, y - C @ m, 0.0), C, R),
     ),
 )
 OF_THE_COVARIANCE = (
     (
         "your covariance shrinks as if every entry had been read; the rows of C and R that belong to missing "
         "entries must go",
-        lambda m, P, y, mask, C, R: _conditioned(m, P, torch.zeros_like(y), C, R),
+        lambda m, P, y, mask, C, R: _condition(m, P, torch.zeros_like(y), C, R),
     ),
     (
         "you return the covariance of before the update; what is read makes it smaller, by K C P",
@@ -107,10 +107,10 @@ def _four_sensors(generator: Generator) -> dict[str, Tensor]:
 
 
 def _update(m: Tensor, P: Tensor, y: Tensor, mask: Tensor, C: Tensor, R: Tensor):
-    return _conditioned(m, P, (y - C @ m)[mask], C[mask], R[mask][:, mask])
+    return _condition(m, P, (y - C @ m)[mask], C[mask], R[mask][:, mask])
 
 
-def _conditioned(m: Tensor, P: Tensor, innovation: Tensor, C: Tensor, R: Tensor):
+def _condition(m: Tensor, P: Tensor, innovation: Tensor, C: Tensor, R: Tensor):
     """Mean and covariance of the state after an innovation of which every entry counts."""
     K = torch.linalg.solve(C @ P @ C.T + R, C @ P).T
     return m + K @ innovation, P - K @ C @ P

@@ -10,33 +10,33 @@ MISCONCEPTIONS = (
     (
         "your covariance still lacks the noise that the reading brings in: the error contains - K v, whose "
         "covariance is K R Kᵀ",
-        lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, K).T,
+        lambda P, C, R, K: _error_map(C, K) @ P @ _error_map(C, K).T,
     ),
     (
         "(I - K C) P is a shortcut that holds for the optimal gain only; with any other gain it is not even "
         "symmetric",
-        lambda P, C, R, K: _kept(C, K) @ P,
+        lambda P, C, R, K: _error_map(C, K) @ P,
     ),
     (
         "(I - K C) P made symmetric is still wrong, and hides it; write the error as (I - K C) e - K v",
-        lambda P, C, R, K: (_kept(C, K) @ P + P @ _kept(C, K).T) / 2,
+        lambda P, C, R, K: (_error_map(C, K) @ P + P @ _error_map(C, K).T) / 2,
     ),
     ("P - K S Kᵀ holds for the optimal gain only", lambda P, C, R, K: P - K @ (C @ P @ C.T + R) @ K.T),
     (
         "you transpose the first factor instead of the last: the covariance of M e is M P Mᵀ",
-        lambda P, C, R, K: _kept(C, K).T @ P @ _kept(C, K) + K @ R @ K.T,
+        lambda P, C, R, K: _error_map(C, K).T @ P @ _error_map(C, K) + K @ R @ K.T,
     ),
     (
         "your last factor is (I + K C)ᵀ; the covariance of M e is M P Mᵀ, with one and the same M",
-        lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, -K).T + K @ R @ K.T,
+        lambda P, C, R, K: _error_map(C, K) @ P @ _error_map(C, -K).T + K @ R @ K.T,
     ),
     (
         "you subtract K R Kᵀ; the variances of independent errors add, whatever the sign in front of K v",
-        lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, K).T - K @ R @ K.T,
+        lambda P, C, R, K: _error_map(C, K) @ P @ _error_map(C, K).T - K @ R @ K.T,
     ),
     (
         "you add R itself; the noise enters through the gain, as K v, with covariance K R Kᵀ",
-        lambda P, C, R, K: _kept(C, K) @ P @ _kept(C, K).T + R,
+        lambda P, C, R, K: _error_map(C, K) @ P @ _error_map(C, K).T + R,
     ),
 )
 
@@ -59,10 +59,10 @@ def posterior_covariance(answer, seed: int = 1) -> Verdict:
 
 
 def _posterior_covariance(P: Tensor, C: Tensor, R: Tensor, K: Tensor) -> Tensor:
-    return _kept(C, K) @ P @ _kept(C, K).T + K @ R @ K.T
+    return _error_map(C, K) @ P @ _error_map(C, K).T + K @ R @ K.T
 
 
-def _kept(C: Tensor, K: Tensor) -> Tensor:
+def _error_map(C: Tensor, K: Tensor) -> Tensor:
     """I - K C, the part of the error that the update keeps."""
     return torch.eye(len(K)) - K @ C
 

@@ -13,7 +13,7 @@ def _power(W: Tensor, lag: int) -> Tensor:
     return torch.linalg.matrix_power(W, lag)
 
 
-def _unrolled(
+def _unroll(
     W: Tensor, U: Tensor, h_0: Tensor, x: Tensor, *, power: Callable = _power, late: int = 0
 ) -> Tensor:
     """Row i is W^(i + late) U x[T-1-i], and the last row is W^T h_0."""
@@ -25,31 +25,31 @@ MISCONCEPTIONS = (
     (
         "the inputs are the wrong way round: lag 0 belongs to the last row of x, which has just come in and "
         "has not been through W yet",
-        lambda W, U, h_0, x: _unrolled(W, U, h_0, x.flip(0)),
+        lambda W, U, h_0, x: _unroll(W, U, h_0, x.flip(0)),
     ),
     (
         "each contribution is right, in the wrong row: row 0 is lag 0, the latest input",
-        lambda W, U, h_0, x: torch.cat([_unrolled(W, U, h_0, x)[:-1].flip(0), _unrolled(W, U, h_0, x)[-1:]]),
+        lambda W, U, h_0, x: torch.cat([_unroll(W, U, h_0, x)[:-1].flip(0), _unroll(W, U, h_0, x)[-1:]]),
     ),
     (
         "you apply W once too often: the input of lag i has been through W i times, the latest not at all",
-        lambda W, U, h_0, x: _unrolled(W, U, h_0, x, late=1),
+        lambda W, U, h_0, x: _unroll(W, U, h_0, x, late=1),
     ),
     (
         "`W ** i` raises each entry by itself; the power of a matrix is `torch.linalg.matrix_power(W, i)`",
-        lambda W, U, h_0, x: _unrolled(W, U, h_0, x, power=torch.pow),
+        lambda W, U, h_0, x: _unroll(W, U, h_0, x, power=torch.pow),
     ),
     (
         "you use the transpose of W; with h a column, the step is W h",
-        lambda W, U, h_0, x: _unrolled(W.T, U, h_0, x),
+        lambda W, U, h_0, x: _unroll(W.T, U, h_0, x),
     ),
     (
         "the last row is W^T h_0: the initial state has been through W at every one of the T steps",
-        lambda W, U, h_0, x: torch.cat([_unrolled(W, U, h_0, x)[:-1], (_power(W, len(x) - 1) @ h_0)[None]]),
+        lambda W, U, h_0, x: torch.cat([_unroll(W, U, h_0, x)[:-1], (_power(W, len(x) - 1) @ h_0)[None]]),
     ),
     (
         "the last row is W^T h_0, and not h_0 itself: the initial state fades like everything else",
-        lambda W, U, h_0, x: torch.cat([_unrolled(W, U, h_0, x)[:-1], h_0[None]]),
+        lambda W, U, h_0, x: torch.cat([_unroll(W, U, h_0, x)[:-1], h_0[None]]),
     ),
 )
 
@@ -71,4 +71,4 @@ def contributions(answer, seed: int = 1) -> Verdict:
             "x": torch.randn(6, 2, generator=generator),
         },
     }
-    return examine("contributions", answer, cases, _unrolled, MISCONCEPTIONS)
+    return examine("contributions", answer, cases, _unroll, MISCONCEPTIONS)

@@ -19,7 +19,7 @@ def hmm_rnn(answer, seed: int = 1) -> Verdict:
         "12 readings, three states, at random": random,
         "densities of about 1e-30": random | {"likelihood": 1e-30 * random["likelihood"]},
     }
-    return examine("hmm_rnn", answer, cases, _filtered, MISCONCEPTIONS)
+    return examine("hmm_rnn", answer, cases, _filter, MISCONCEPTIONS)
 
 
 def _channel(likelihood: list[list[float]], leave: float = 0.4) -> dict[str, Tensor]:
@@ -39,16 +39,12 @@ def _random_readings(generator: Generator) -> dict[str, Tensor]:
     }
 
 
-def _normalised(h: Tensor) -> Tensor:
+def _normalise(h: Tensor) -> Tensor:
     return h / h.sum(-1, keepdim=True)
 
 
-def _same(h: Tensor) -> Tensor:
-    return h
-
-
-def _filtered(
-    likelihood: Tensor, transition: Tensor, initial: Tensor, *, normalise: Callable = _normalised
+def _filter(
+    likelihood: Tensor, transition: Tensor, initial: Tensor, *, normalise: Callable = _normalise
 ) -> Tensor:
     """The recursion: the state moves, what it emits is weighed, and the result is normalised."""
     rows = [normalise(likelihood[0] * initial)]
@@ -57,58 +53,61 @@ def _filtered(
     return torch.stack(rows)
 
 
-def _predicted(likelihood: Tensor, transition: Tensor, initial: Tensor) -> Tensor:
+def _joint(likelihood: Tensor, transition: Tensor, initial: Tensor) -> Tensor:
+    """Row t is the joint probability of state t and the readings up to it."""
+    return _filter(likelihood, transition, initial, normalise=lambda h: h)
+
+
+def _predict(likelihood: Tensor, transition: Tensor, initial: Tensor) -> Tensor:
     """Row t is the distribution of state t given the readings before it."""
-    return torch.cat([initial[None], _filtered(likelihood, transition, initial)[:-1] @ transition])
+    return torch.cat([initial[None], _filter(likelihood, transition, initial)[:-1] @ transition])
 
 
 MISCONCEPTIONS = (
     (
         "`transition @ h` sums over where the state goes; sum over where it comes from, `transition.T @ h`: "
         "W_hh is the transpose",
-        lambda likelihood, transition, initial: _filtered(likelihood, transition.T, initial),
+        lambda likelihood, transition, initial: _filter(likelihood, transition.T, initial),
     ),
     (
         "you let the state move after the reading, so that your row t is the prediction for step t + 1; let "
         "it move first, and weigh the reading last",
-        lambda likelihood, transition, initial: _filtered(likelihood, transition, initial) @ transition,
+        lambda likelihood, transition, initial: _filter(likelihood, transition, initial) @ transition,
     ),
     (
         "your row t is the prediction from the readings before t; multiply it by likelihood[t] and normalise",
-        _predicted,
+        _predict,
     ),
     (
         "you move the state before the first reading; `initial` is its distribution at that reading",
-        lambda likelihood, transition, initial: _filtered(likelihood, transition, transition.T @ initial),
+        lambda likelihood, transition, initial: _filter(likelihood, transition, transition.T @ initial),
     ),
     (
         "you do not normalise: your rows are joint probabilities of the state and all readings so far",
-        lambda likelihood, transition, initial: _filtered(likelihood, transition, initial, normalise=_same),
+        _joint,
     ),
     (
         "you normalise only at the end, when the products have underflowed to zero; normalise at every step",
-        lambda likelihood, transition, initial: _normalised(
-            _filtered(likelihood, transition, initial, normalise=_same)
-        ),
+        lambda likelihood, transition, initial: _normalise(_joint(likelihood, transition, initial)),
     ),
     (
         "softmax normalises logarithms, and you give it the product itself. Divide the product by its sum, "
         "or take softmax of its logarithm",
-        lambda likelihood, transition, initial: _filtered(
+        lambda likelihood, transition, initial: _filter(
             likelihood, transition, initial, normalise=lambda h: torch.softmax(h, -1)
         ),
     ),
     (
         "you ignore the transitions: each row is the one before times the likelihood, as if the state "
         "never moved",
-        lambda likelihood, transition, initial: _filtered(likelihood, torch.eye(len(initial)), initial),
+        lambda likelihood, transition, initial: _filter(likelihood, torch.eye(len(initial)), initial),
     ),
     (
         "you ignore the past: each row weighs `initial` by its own reading alone",
-        lambda likelihood, transition, initial: _normalised(likelihood * initial),
+        lambda likelihood, transition, initial: _normalise(likelihood * initial),
     ),
     (
         "you ignore the readings: your rows are what the chain does unobserved",
-        lambda likelihood, transition, initial: _filtered(torch.ones_like(likelihood), transition, initial),
+        lambda likelihood, transition, initial: _filter(torch.ones_like(likelihood), transition, initial),
     ),
 )

@@ -18,18 +18,18 @@ def discretise(answer, seed: int = 1) -> Verdict:
         "uneven, from 8:00 on": _infusion([8.0, 8.5, 10.0, 14.0, 32.0], 0.1, 0.6),
         "eight readings at random": _infusion([0.0, *gaps.cumsum(0)], 0.4, 2.0),
     }
-    return examine("discretise", answer, cases, _exact, {"a": OF_BOTH + OF_A, "q": OF_BOTH + OF_Q})
+    return examine("discretise", answer, cases, _discretise, {"a": OF_BOTH + OF_A, "q": OF_BOTH + OF_Q})
 
 
 def _infusion(times: list[float], k: float, sigma: float) -> dict[str, Tensor]:
     return {"times": torch.tensor(times), "k": torch.tensor(k), "sigma": torch.tensor(sigma)}
 
 
-def _exact(times: Tensor, k: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    return _over(_gap_before(times), k, sigma)
+def _discretise(times: Tensor, k: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    return _transition(_gap_before(times), k, sigma)
 
 
-def _over(gap: Tensor, k: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+def _transition(gap: Tensor, k: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """What is kept over a gap, e^(-k δ), and the variance that noise adds in it."""
     return torch.exp(-k * gap), -(sigma**2) * torch.expm1(-2 * k * gap) / (2 * k)
 
@@ -50,15 +50,15 @@ def _mean_gap(times: Tensor) -> Tensor:
 OF_BOTH = (
     (
         "you use the gap that follows; a[t] and q[t] lead into reading t, over times[t] - times[t - 1]",
-        lambda times, k, sigma: _over(_gap_after(times), k, sigma),
+        lambda times, k, sigma: _transition(_gap_after(times), k, sigma),
     ),
     (
         "you use the time of the reading; what counts is the gap since the one before",
-        lambda times, k, sigma: _over(times, k, sigma),
+        lambda times, k, sigma: _transition(times, k, sigma),
     ),
     (
         "you use one gap for all, their mean; each reading has its own",
-        lambda times, k, sigma: _over(_mean_gap(times), k, sigma),
+        lambda times, k, sigma: _transition(_mean_gap(times), k, sigma),
     ),
 )
 OF_A = (
@@ -84,15 +84,15 @@ OF_Q = (
     ),
     (
         "the integral of e^(-2 k s) gives 1 / (2 k), not 1 / k",
-        lambda times, k, sigma: 2 * _exact(times, k, sigma)[1],
+        lambda times, k, sigma: 2 * _discretise(times, k, sigma)[1],
     ),
     (
         "you return the standard deviation of the noise; q is its variance",
-        lambda times, k, sigma: _exact(times, k, sigma)[1].sqrt(),
+        lambda times, k, sigma: _discretise(times, k, sigma)[1].sqrt(),
     ),
     (
         "you do not square σ; the variance needs σ²",
-        lambda times, k, sigma: _exact(times, k, sigma)[1] / sigma,
+        lambda times, k, sigma: _discretise(times, k, sigma)[1] / sigma,
     ),
     (
         "σ² / (2 k) is the variance after an infinite gap; a shorter one has let less noise in",

@@ -1,11 +1,13 @@
 """Exercise 6: a loss that compares the right times of the right samples, where there is a measurement."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Verdict
 
 
@@ -29,71 +31,71 @@ class Linear:
         return y0 @ torch.linalg.matrix_exp((t - t[0])[:, None, None] * self.A).mT
 
 
-def _squared(predicted: Tensor, y: Tensor) -> Tensor:
-    return (predicted - y).square()
+def _samples_first(solution: Tensor, y: Tensor) -> Tensor:
+    return solution.transpose(0, 1)
 
 
-def _batch_first(field: Linear, t: Tensor, y: Tensor) -> Tensor:
-    return field.solution(t, y[:, 0]).transpose(0, 1)
+def _times_first(solution: Tensor, y: Tensor) -> Tensor:
+    """Axes (T, B, D) to meet (B, T, D): that runs only where B = T, or B = 1."""
+    return solution if len(y) in (1, len(solution)) else torch.full_like(y, torch.nan)
 
 
-def _loss(field: Linear, t: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    return _squared(_batch_first(field, t, y), y)[mask].mean()
+def _mean_of_measured(squares: Tensor, mask: Tensor) -> Tensor:
+    return (squares * mask).sum() / mask.sum()
 
 
-def _against_each_other(field: Linear, t: Tensor, y: Tensor, mask: Tensor, masked: bool) -> Tensor:
-    """Axes (T, B, D) against (B, T, D): runs only where B = T, or B = 1."""
-    predicted = field.solution(t, y[:, 0])
-    if len(y) not in (1, len(t)):
-        return torch.tensor(torch.nan)
-    errors = _squared(predicted, y)
-    return (errors * mask).sum() / mask.sum() if masked else errors.mean()
-
-
-def _reshaped(field: Linear, t: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    return _squared(field.solution(t, y[:, 0]).reshape(y.shape), y)[mask].mean()
+def _loss(
+    field: Linear,
+    t: Tensor,
+    y: Tensor,
+    mask: Tensor,
+    *,
+    arrange: Callable = _samples_first,
+    reduce: Callable = _mean_of_measured,
+) -> Tensor:
+    return reduce((arrange(field.solution(t, y[:, 0]), y) - y).square(), mask)
 
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "both faults are left: torchdiffeq's (T, B, D) meets (B, T, D), and zeros that nobody measured count "
         "as measurements",
-        lambda field, t, y, mask: _against_each_other(field, t, y, mask, masked=False),
+        partial(_loss, arrange=_times_first, reduce=lambda squares, mask: squares.mean()),
     ),
-    Misconception(
+    (
         "sample 3 at time 5 still meets sample 5 at time 3: torchdiffeq returns (T, B, D), the data are "
         "(B, T, D). Where T = B nothing complains. Swap the first two axes",
-        lambda field, t, y, mask: _against_each_other(field, t, y, mask, masked=True),
+        partial(_loss, arrange=_times_first),
     ),
-    Misconception(
+    (
         "`reshape` and `view` keep the order of the numbers in memory and cut them anew: samples and times "
         "are shuffled. Swap the axes with `transpose(0, 1)`",
-        _reshaped,
+        partial(_loss, arrange=lambda solution, y: solution.reshape(y.shape)),
     ),
-    Misconception(
+    (
         "zeros that nobody measured still count as measurements: use the mask",
-        lambda field, t, y, mask: _squared(_batch_first(field, t, y), y).mean(),
+        partial(_loss, reduce=lambda squares, mask: squares.mean()),
     ),
-    Misconception(
+    (
         "you mask the errors and divide by all entries, so that a patient seen less often seems to fit "
         "better; divide by the number of measurements",
-        lambda field, t, y, mask: (_squared(_batch_first(field, t, y), y) * mask).mean(),
+        partial(_loss, reduce=lambda squares, mask: (squares * mask).mean()),
     ),
-    Misconception(
+    (
         "your mask is inverted: True is observed",
-        lambda field, t, y, mask: _squared(_batch_first(field, t, y), y)[~mask].mean(),
+        partial(_loss, reduce=lambda squares, mask: squares[~mask].mean()),
     ),
-    Misconception(
+    (
         "you return the sum; divide by the number of measurements",
-        lambda field, t, y, mask: _squared(_batch_first(field, t, y), y)[mask].sum(),
+        partial(_loss, reduce=lambda squares, mask: squares[mask].sum()),
     ),
-    Misconception(
+    (
         "you return the root of the mean square; its gradient at a perfect fit is NaN. Leave the root out",
-        lambda field, t, y, mask: _loss(field, t, y, mask).sqrt(),
+        partial(_loss, reduce=lambda squares, mask: squares[mask].mean().sqrt()),
     ),
-    Misconception(
+    (
         "you average absolute errors; the mean square is asked for",
-        lambda field, t, y, mask: (_batch_first(field, t, y) - y).abs()[mask].mean(),
+        partial(_loss, reduce=lambda squares, mask: squares[mask].sqrt().mean()),
     ),
 )
 
@@ -101,12 +103,12 @@ MISCONCEPTIONS = (
 def trajectory_loss(answer, seed: int = 1) -> Verdict:
     """Exercise 6: `answer(field, t (T,), y (B, T, D), mask (B, T, D)) -> ()`, mean squared error."""
     generator = torch.Generator().manual_seed(seed)
-    cases = (
-        Case("as many samples as times, all measured", _study(generator, 6, 6, share=1.0)),
-        Case("as many samples as times, some not measured", _study(generator, 5, 5, share=0.6)),
-        Case("one sample", _study(generator, 1, 4, share=0.7)),
-        Case("three samples, seven times", _study(generator, 3, 7, share=0.6)),
-    )
+    cases = {
+        "as many samples as times, all measured": _study(generator, 6, 6, share=1.0),
+        "as many samples as times, some not measured": _study(generator, 5, 5, share=0.6),
+        "one sample": _study(generator, 1, 4, share=0.7),
+        "three samples, seven times": _study(generator, 3, 7, share=0.6),
+    }
     return examine("trajectory_loss", answer, cases, _loss, MISCONCEPTIONS)
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from helpers.checks.attempt import Attempt, attempt
-from helpers.checks.examine import Case, Misconception, examine
+from helpers.checks.functions import examine
 from helpers.checks.verdict import Item, Verdict
 
-ORDER, TOLERANCE = 2, 0.15
 STEPS = 64
+TOLERANCE = 0.15  # of the order
 BEGIN = torch.tensor([[0.1, 0.2], [0.3, 0.1], [0.2, 0.4]], dtype=torch.float64)
 END = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
 
@@ -37,55 +37,49 @@ def _heun(
     reach: float = 1.0,
     weights: tuple[float, float] = (0.5, 0.5),
     spread: Callable = _columns,
-    base: float = 1.0,
 ) -> Tensor:
     """One step of two stages, k₂ = f(t + clock Δt, y + reach Δt k₁) and y + Δt (b₁ k₁ + b₂ k₂)."""
     step = spread(dt, y)
     k1 = f(t, y)
     k2 = f(t + clock * dt, y + reach * step * k1)
-    return base * y + step * (weights[0] * k1 + weights[1] * k2)
+    return y + step * (weights[0] * k1 + weights[1] * k2)
 
 
 MISCONCEPTIONS = (
-    Misconception(
+    (
         "that is Euler's method: the second slope, at the end of the step, does not come in",
         partial(_heun, weights=(1.0, 0.0)),
     ),
-    Misconception(
+    (
         "you take the second slope at the time t; it belongs to the end of the step, t + Δt",
         partial(_heun, clock=0.0),
     ),
-    Misconception(
-        "you take the second slope at the state y; first go there, y + Δt k₁",
-        partial(_heun, reach=0.0),
-    ),
-    Misconception(
+    ("you take the second slope at the state y; first go there, y + Δt k₁", partial(_heun, reach=0.0)),
+    (
         "both slopes are those at the start, once at a later time; the second belongs to y + Δt k₁ at t + Δt",
         partial(_heun, clock=0.0, reach=0.0),
     ),
-    Misconception(
+    (
         "that is the midpoint method, of order 2 as well; Heun's goes to the end of the step and averages",
         partial(_heun, clock=0.5, reach=0.5, weights=(0.0, 1.0)),
     ),
-    Misconception(
+    (
         "you go half a step for the second slope; average with the slope at the end of the step",
         partial(_heun, clock=0.5, reach=0.5),
     ),
-    Misconception("you add both slopes; take their mean", partial(_heun, weights=(1.0, 1.0))),
-    Misconception(
-        "you use the second slope alone; take the mean of both", partial(_heun, weights=(0.0, 1.0))
-    ),
-    Misconception(
+    ("you add both slopes; take their mean", partial(_heun, weights=(1.0, 1.0))),
+    ("you use the second slope alone; take the mean of both", partial(_heun, weights=(0.0, 1.0))),
+    (
         "Δt times k multiplies the columns: variable 0 gets the step of sample 0. Each row is a sample; "
         "`dt[:, None]` has one step for each row",
         partial(_heun, spread=_rows),
     ),
-    Misconception("you return what the step adds; add it to y", partial(_heun, base=0.0)),
-    Misconception(
+    ("you return what the step adds; add it to y", lambda f, t, y, dt: _heun(f, t, y, dt) - y),
+    (
         "you forget Δt where the slopes are averaged; a slope times a time is a change",
         lambda f, t, y, dt: y + (f(t, y) + f(t + dt, y + dt[:, None] * f(t, y))) / 2,
     ),
-    Misconception(
+    (
         "you forget Δt on the way to the second slope: go to y + Δt k₁",
         lambda f, t, y, dt: y + dt[:, None] * (f(t, y) + f(t + dt, y + f(t, y))) / 2,
     ),
@@ -94,19 +88,14 @@ MISCONCEPTIONS = (
 
 def heun_step(answer, seed: int = 1) -> Verdict:
     """Exercise 5: `answer(f, t (B,), y (B, D), dt (B,)) -> (B, D)`, and the order it has."""
-    generator = torch.Generator().manual_seed(seed)
-    spiral = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
-    cases = (
-        Case("y' = t from t = 0, y = 1 in one step of 2, by hand", _start(_ramp, [0.0], [[1.0]], [2.0])),
-        Case("two samples, two variables, two steps", _start(_turn, [0.0, 0.0], spiral.tolist(), [0.1, 0.5])),
-        Case("five samples in three seasons", _population(generator)),
-    )
-    verdict = examine("heun_step", answer, cases, _heun, MISCONCEPTIONS)
-    return (
-        Verdict("heun_step", (*verdict.items, _order(answer)))
-        if callable(answer) and verdict.items
-        else verdict
-    )
+    cases = {
+        "y' = t from t = 0, y = 1 in one step of 2, by hand": _start(_ramp, [0.0], [[1.0]], [2.0]),
+        "two samples, two variables, two steps": _start(
+            _turn, [0.0, 0.0], [[0.0, 1.0], [2.0, 0.0]], [0.1, 0.5]
+        ),
+        "five samples in three seasons": _population(torch.Generator().manual_seed(seed)),
+    }
+    return examine("heun_step", answer, cases, _heun, MISCONCEPTIONS, lambda step: [_judge_order(step)])
 
 
 def _ramp(t: Tensor, y: Tensor) -> Tensor:
@@ -140,14 +129,14 @@ def _population(generator: torch.Generator) -> dict[str, object]:
     return {"f": _seasons, "t": t, "y": 0.1 + 0.5 * torch.rand(5, 3, generator=generator), "dt": dt}
 
 
-def _order(step: Callable) -> Item:
+def _judge_order(step: Callable) -> Item:
     """How the error falls with the step: the binary logarithm of the ratio of two errors."""
     coarse, fine = (_run(step, steps) for steps in (STEPS, 2 * STEPS))
     if coarse.answer is None or fine.answer is None:
         return Item(False, f"order: {coarse.problem or fine.problem}")
     exact = torch.sigmoid(BEGIN.logit() + (END + 1 - END.cos())[:, None])
     order = torch.log2((coarse.answer - exact).abs().max() / (fine.answer - exact).abs().max()).item()
-    if abs(order - ORDER) <= TOLERANCE:
+    if abs(order - 2) <= TOLERANCE:
         return Item(True, f"order: half the step divides the error by {2**order:.2f}, nearly 2² = 4")
     if abs(order - 1) <= TOLERANCE:
         return Item(False, "order: half the step only halves the error. That is order 1, as Euler's method")
