@@ -76,7 +76,7 @@ class _Finding:
     @property
     def correct(self) -> bool:
         """Whether the answer has the right form and the right values."""
-        return self.attempt.answer is not None and same(self.attempt.answer, self.expected)
+        return self.attempt.answer is not None and _same(self.attempt.answer, self.expected)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _Trial:
         suspects = (
             message
             for message, wrong in misconceptions
-            if tried.answer is not None and same(tried.answer, pick(wrong(**self.given), index))
+            if tried.answer is not None and _same(tried.answer, pick(wrong(**self.given), index))
         )
         return _Finding(prefix + self.name, tried, expected.double(), tuple(suspects))
 
@@ -126,6 +126,6 @@ def _reason(finding: _Finding) -> str:
     return f"your function returns {answer[worst]:.6g}{at}; {expected[worst]:.6g} is expected"
 
 
-def same(answer: Tensor, expected: Tensor) -> bool:
+def _same(answer: Tensor, expected: Tensor) -> bool:
     """Whether two tensors of one shape agree to single precision, NaN equal to NaN."""
     return torch.allclose(answer, expected.double(), RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE, equal_nan=True)

@@ -1,7 +1,7 @@
 """Judging an answer that is one number: what is true, what to say when right, and the usual slips."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from helpers.checks.attempt import as_number, is_blank
@@ -93,25 +93,3 @@ class Number:
 
 def _say(sentence: Sentence, answer: float, effect: float = math.nan) -> str:
     return sentence(answer) if callable(sentence) else sentence.format(answer=answer, effect=effect)
-
-
-# Until chapters 03, 04 and 07 are moved: the former parts of a judge of numbers.
-
-
-def no_number(name: str, answer: object) -> Item:
-    """What to say where `as_number` finds no number."""
-    return Item(False, f"{name}: " + ("not answered yet" if is_blank(answer) else "give one number"))
-
-
-def wrong_number(
-    name: str,
-    number: float,
-    slips: Iterable[tuple[float, str]],
-    recipe: str,
-    *,
-    within: float = 0.0,
-    relatively: float = 0.0,
-) -> Item:
-    """See `Number`."""
-    verdict = Number(name, math.nan, "", tuple(slips), recipe, within, relatively).judge(number)
-    return verdict.items[0]

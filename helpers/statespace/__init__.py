@@ -26,7 +26,6 @@ from helpers.statespace.gaussian import (
 )
 from helpers.statespace.hmm import (
     HMM,
-    BaumWelchFit,
     CategoricalEmission,
     Decoded,
     GaussianEmission,
@@ -51,7 +50,6 @@ from helpers.statespace.matrices import (
 
 __all__ = [
     "HMM",
-    "BaumWelchFit",
     "CategoricalEmission",
     "Decoded",
     "Filtered",

@@ -78,10 +78,9 @@ def fit(
     """
     if isinstance(model, HMM):
         _check_for_hmm(method, learn, inputs)
-        found = baum_welch(
+        return baum_welch(
             model, y, mask, lengths, iterations=iterations, tolerance=tolerance, progress=progress
         )
-        return Fitted(found.hmm, found.log_likelihoods, found.converged)
     if method not in (None, "gradient", "em"):
         raise ValueError(f'method must be "gradient" or "em": got {method!r}')
     learn = DEFAULT if learn is None else tuple(learn)

@@ -11,11 +11,6 @@ from helpers.arguments import check_finite, refuse_where
 LARGEST_ELIMINATED = 4  # rows; stacks of such matrices are faster eliminated row by row than one by one
 
 
-def apply(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """M x for matrices (..., N, K) and vectors (..., K), shape (..., N)."""
-    return (matrix @ vectors.unsqueeze(-1)).squeeze(-1)
-
-
 def symmetric(matrix: Tensor) -> Tensor:
     """The symmetric part (M + Mᵀ) / 2, which removes what rounding added."""
     return (matrix + matrix.mT).mul_(0.5)

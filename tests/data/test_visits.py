@@ -54,7 +54,8 @@ def test_counts_are_poisson(generator):
 def test_time_rescaling_turns_the_wave_into_a_unit_process(generator):
     """Brown et al. (2002): given how many visits a series has, their integrated intensities are uniform.
 
-    And from one visit to the next, before the horizon cuts, they are exponential with mean 1."""
+    And from one visit to the next, before the horizon cuts, they are exponential with mean 1.
+    """
     visits = draw(wave, generator, batch=500, bound=3.5)
     total = integrated_wave(torch.tensor(HORIZON, dtype=torch.float64))
     rescaled = integrated_wave(visits.times)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from helpers.arguments import check_floating, check_like, entry, observed_entries, refuse_where
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.matrices import apply
+from helpers.statespace.gaussian.step import apply
 
 
 @dataclass(frozen=True, eq=False)

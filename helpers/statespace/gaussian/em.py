@@ -12,7 +12,8 @@ from helpers.statespace.gaussian.data import Observations
 from helpers.statespace.gaussian.filter import Filtered, filter_observations
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.smoother import Smoothed, rts_smoother
-from helpers.statespace.matrices import apply, symmetric
+from helpers.statespace.gaussian.step import apply
+from helpers.statespace.matrices import symmetric
 
 
 @torch.no_grad()

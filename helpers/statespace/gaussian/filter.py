@@ -123,32 +123,56 @@ def filter_observations(
     model: LinearGaussian, data: Observations, *, parallel: bool = False, plain: bool = False
 ) -> Filtered:
     """`kalman_filter` of data that have been checked."""
-    moments = filter_step_by_step(model, data) if plain else filter_in_halves(model, data, parallel)
+    moments = _filter_whole(model, data) if plain else filter_in_halves(model, data, parallel)
     return _summarise(model, data, moments)
 
 
-def filter_step_by_step(model: LinearGaussian, data: Observations) -> Moments:
-    """The plain loop: one step of all series after the other.
+def filter_step_by_step(
+    model: LinearGaussian, y: Tensor, seen: Tensor, effect: Tensor, mean: Tensor, covariance: Tensor
+) -> tuple[list[tuple[Tensor, Tensor]], ...]:
+    """The plain loop: update, predict, update, predict, update.
 
-    N is 1, and one more for each component of a flat prior, which is filtered like a mean, on data of 0.
+    Parameters
+    ----------
+    y, seen : Tensor (T, N, B, D) and (T, B, D), bool
+        Observations, 0 where missing, and where they are not.
+    effect : Tensor (T, N, B, H)
+        What inputs add to the state.
+    mean, covariance : Tensor (N, B, H) and (B, H, H)
+        Of h_0. N means share a covariance: one, but for a flat prior.
+
+    Returns
+    -------
+    predicted, filtered, innovations : list of T pairs, a Tensor (N, B, ·) and a Tensor (B, ·, ·)
+        Mean and covariance of each step.
     """
-    series, steps = data.y.shape[:2]
-    seen = data.mask.transpose(0, 1)  # (T, B, D)
-    A, Q, C, R = matrices_over_time(model, steps)  # (T, B or 1, ·, ·)
-    C, R = observed_rows(C, seen), observed_pairs(R, seen)  # (T, B, ·, ·)
-    y, effect = beside_directions(model, data.y).unbind(2), input_effect(model, data.inputs)
-    effect = [0.0] * steps if effect is None else beside_directions(model, effect).unbind(2)
-    mean = initial_means(model, series)  # (N, B, H)
-    covariance = initial_covariance(model).expand(series, -1, -1)  # (B, H, H)
+    A, Q, C, R = matrices_over_time(model, len(y))  # (T, B or 1, ·, ·)
+    C, R = observed_rows(C, seen), observed_pairs(R, seen)  # (T, B, D, H) and (T, B, D, D)
     predicted, filtered, innovations = [], [], []
-    for t in range(steps):
+    for t in range(len(y)):
         if t > 0:
             mean, covariance = predict(mean, covariance, A[t], Q[t], effect[t])
         predicted.append((mean, covariance))
-        mean, covariance, innovation, S = update(mean, covariance, y[t], C[t], R[t])
+        mean, covariance, innovation, innovation_covariance = update(mean, covariance, y[t], C[t], R[t])
         filtered.append((mean, covariance))
-        innovations.append((innovation, S))  # (N, B, D) and (B, D, D)
-    means, covariances = zip(*(_stack(steps) for steps in (predicted, filtered, innovations)), strict=True)
+        innovations.append((innovation, innovation_covariance))
+    return predicted, filtered, innovations
+
+
+def _filter_whole(model: LinearGaussian, data: Observations) -> Moments:
+    """The plain loop's moments; a column of a flat prior is filtered like a mean, on data of 0."""
+    series, steps = data.y.shape[:2]
+    y, effect = beside_directions(model, data.y), input_effect(model, data.inputs)
+    effect = data.y.new_zeros(series, steps, model.state_size) if effect is None else effect
+    beliefs = filter_step_by_step(
+        model,
+        y.permute(2, 0, 1, 3),
+        data.mask.transpose(0, 1),
+        beside_directions(model, effect).permute(2, 0, 1, 3),
+        initial_means(model, series),
+        initial_covariance(model).expand(series, -1, -1),
+    )
+    means, covariances = zip(*(_stack(pairs) for pairs in beliefs), strict=True)
     check_innovations(covariances[2], torch.arange(series))
     return Moments(*means, symmetric(covariances[0]), symmetric(covariances[1]), covariances[2])
 

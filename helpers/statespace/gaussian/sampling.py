@@ -10,7 +10,7 @@ from helpers.statespace.gaussian.data import check_inputs, input_effect
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.smoother import rts_smoother
-from helpers.statespace.matrices import apply
+from helpers.statespace.gaussian.step import apply
 
 
 @dataclass(frozen=True, eq=False)

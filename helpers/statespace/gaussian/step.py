@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import refuse_where
-from helpers.statespace.matrices import apply, is_positive_definite
+from helpers.statespace.matrices import is_positive_definite
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -61,6 +61,11 @@ def update(
     innovation = y - apply(C, mean)
     covariance, gain, innovation_covariance = update_covariance(covariance, C, R)
     return mean + apply(gain, innovation), covariance, innovation, innovation_covariance
+
+
+def apply(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """M x for matrices (..., N, K) and vectors (..., K), shape (..., N)."""
+    return (matrix @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
 def predict_covariance(covariance: Tensor, A: Tensor, Q: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 """
 
 from helpers.statespace.hmm.as_rnn import HMMAsRNN, hmm_as_rnn
-from helpers.statespace.hmm.baum_welch import BaumWelchFit, baum_welch, baum_welch_models
+from helpers.statespace.hmm.baum_welch import baum_welch
 from helpers.statespace.hmm.emissions import CategoricalEmission, PoissonEmission
 from helpers.statespace.hmm.filter import HMMFiltered, HMMSmoothed, hmm_filter, hmm_smoother
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
@@ -14,7 +14,6 @@ from helpers.statespace.hmm.viterbi import Decoded, viterbi
 
 __all__ = [
     "HMM",
-    "BaumWelchFit",
     "CategoricalEmission",
     "Decoded",
     "GaussianEmission",
@@ -24,7 +23,6 @@ __all__ = [
     "HMMSmoothed",
     "PoissonEmission",
     "baum_welch",
-    "baum_welch_models",
     "hmm_as_rnn",
     "hmm_filter",
     "hmm_log_likelihood",

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.statespace.hmm.emissions import log_probability
-from helpers.statespace.hmm.model import HMM, entries_and_steps, refuse_impossible
+from helpers.statespace.hmm.model import HMM, check_observations, refuse_impossible
 
 
 class HMMAsRNN(nn.Module):
@@ -35,8 +35,7 @@ class HMMAsRNN(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """Hidden states (B, T, K) for inputs x; arguments and errors are those of `hmm_filter`."""
-        entries, _ = entries_and_steps(x, mask, lengths)
-        log_gates = self.hmm.emission.log_prob(x, entries)
+        log_gates = self.hmm.log_evidence(check_observations(self.hmm, x, mask, lengths))
         prediction = self.first_prediction.expand(len(x), -1)
         hidden = []
         for log_gate in log_gates.unbind(1):

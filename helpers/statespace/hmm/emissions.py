@@ -1,7 +1,8 @@
 """What a hidden Markov state emits: a symbol, or counts; `gaussian_emission` has real vectors.
 
-Every emission offers `log_prob` for the recursions, `sample` for simulation, and `refit`, the M-step of
-Baum-Welch. Missing entries are marginalised one by one, and what stands in their place is never read.
+Every emission offers `check`, which refuses what it does not accept as observations; of those that it does,
+`log_prob` for the recursions and `refit`, the M-step of Baum-Welch; and `sample` for simulation. Missing
+entries are marginalised one by one, and what stands in their place is never read.
 """
 
 from dataclasses import dataclass
@@ -65,10 +66,19 @@ class CategoricalEmission:
         """K."""
         return len(self.probabilities)
 
+    def check(self, y: Tensor, mask: Tensor) -> Tensor:
+        """Integers y (B, T) from 0 to S - 1, and 0 where missing."""
+        if y.ndim != 2:
+            raise ValueError(f"y must have shape (B, T) for a categorical emission: got {tuple(y.shape)}")
+        if y.dtype == torch.bool or y.is_floating_point() or y.is_complex():
+            raise ValueError(f"y must be integers for a categorical emission: got {y.dtype}")
+        symbols = self.probabilities.shape[1]
+        check_entries("y", y, ~mask | ((y >= 0) & (y < symbols)), f"lie between 0 and {symbols - 1}")
+        return torch.where(mask, y, 0)
+
     def log_prob(self, y: Tensor, mask: Tensor) -> Tensor:
-        """log P(y | k), shape (B, T, K), of integers y (B, T) from 0 to S - 1; 0 where the mask is False."""
-        symbols = _symbols(y, mask, self.probabilities.shape[1])
-        log_prob = log_probability(self.probabilities).T[symbols]
+        """log P(y | k), shape (B, T, K); 0 where the mask is False."""
+        log_prob = log_probability(self.probabilities).T[y]
         return torch.where(mask.unsqueeze(-1), log_prob, 0.0)
 
     @torch.no_grad()
@@ -120,14 +130,23 @@ class PoissonEmission:
         """K."""
         return len(self.rate)
 
+    def check(self, y: Tensor, mask: Tensor) -> Tensor:
+        """Counts y (B, T, D), integers or in λ's dtype, turned into that, and 0 where missing."""
+        check_features(y, self.rate)
+        dtype = self.rate.dtype
+        if y.dtype == torch.bool or y.is_complex() or (y.is_floating_point() and y.dtype != dtype):
+            raise ValueError(f"y must be integers or have the rate's dtype {dtype}: got {y.dtype}")
+        whole = y.isfinite() & (y >= 0) & (y == y.round() if y.is_floating_point() else True)
+        check_entries("y", y, ~mask | whole, "be whole numbers, zero or more, where observed")
+        return torch.where(mask, y, 0).to(dtype)
+
     def log_prob(self, y: Tensor, mask: Tensor) -> Tensor:
-        """log P(y | k), shape (B, T, K), of counts y (B, T, D), integers or in λ's dtype."""
-        counts = _counts(y, mask, self.rate)
+        """log P(y | k), shape (B, T, K)."""
         positive = self.rate > 0
         log_rate = torch.where(positive, self.rate, 1.0).log()
-        impossible = (counts > 0).to(self.rate) @ (~positive).to(self.rate).T > 0
-        log_prob = counts @ log_rate.T - mask.to(self.rate) @ self.rate.T
-        constant = torch.lgamma(counts + 1).sum(-1, keepdim=True)
+        impossible = (y > 0).to(self.rate) @ (~positive).to(self.rate).T > 0
+        log_prob = y @ log_rate.T - mask.to(self.rate) @ self.rate.T
+        constant = torch.lgamma(y + 1).sum(-1, keepdim=True)
         return (log_prob - constant).masked_fill(impossible, -torch.inf)
 
     @torch.no_grad()
@@ -137,8 +156,7 @@ class PoissonEmission:
 
     def refit(self, y: Tensor, mask: Tensor, weight: Tensor) -> "PoissonEmission":
         """The emission that explains y best when step t belongs to state k with weight (B, T, K)."""
-        counts = _counts(y, mask, self.rate)
-        total = torch.einsum("btk,btd->kd", weight, counts)
+        total = torch.einsum("btk,btd->kd", weight, y)
         exposure = torch.einsum("btk,btd->kd", weight, mask.to(weight))
         return PoissonEmission(average(total, exposure, self.rate))
 
@@ -146,26 +164,6 @@ class PoissonEmission:
 def average(total: Tensor, weight: Tensor, unsupported: Tensor) -> Tensor:
     """total / weight; where nothing has weight, what was there before."""
     return torch.where(weight > 0, total / weight, unsupported)
-
-
-def _symbols(y: Tensor, mask: Tensor, symbols: int) -> Tensor:
-    """Integers y (B, T) from 0 to `symbols` - 1, and 0 where missing."""
-    if y.ndim != 2:
-        raise ValueError(f"y must have shape (B, T) for a categorical emission: got {tuple(y.shape)}")
-    if y.dtype == torch.bool or y.is_floating_point() or y.is_complex():
-        raise ValueError(f"y must be integers for a categorical emission: got {y.dtype}")
-    check_entries("y", y, ~mask | ((y >= 0) & (y < symbols)), f"lie between 0 and {symbols - 1}")
-    return torch.where(mask, y, 0)
-
-
-def _counts(y: Tensor, mask: Tensor, like: Tensor) -> Tensor:
-    """Whole numbers y (B, T, D) turned into the dtype of the parameter `like` (K, D), and 0 where missing."""
-    check_features(y, like)
-    if y.dtype == torch.bool or y.is_complex() or (y.is_floating_point() and y.dtype != like.dtype):
-        raise ValueError(f"y must be integers or have the rate's dtype {like.dtype}: got {y.dtype}")
-    whole = y.isfinite() & (y >= 0) & (y == y.round() if y.is_floating_point() else True)
-    check_entries("y", y, ~mask | whole, "be whole numbers, zero or more, where observed")
-    return torch.where(mask, y, 0).to(like.dtype)
 
 
 def check_matrix(name: str, tensor: Tensor, shape: str) -> None:

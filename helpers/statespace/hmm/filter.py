@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.statespace.hmm.model import HMM, entries_and_steps, refuse_impossible
+from helpers.statespace.hmm.model import HMM, Observations, check_observations, refuse_impossible
 from helpers.statespace.hmm.scaled import safe_interval, scaled_forward, scaled_smooth
 
 
@@ -164,8 +164,7 @@ def hmm_filter(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor 
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21, 91-92 and 103.
     """
-    entries, _ = entries_and_steps(y, mask, lengths)
-    log_evidence = hmm.emission.log_prob(y, entries)  # (B, T, K)
+    log_evidence = hmm.log_evidence(check_observations(hmm, y, mask, lengths))  # (B, T, K)
     log_initial, log_transition = hmm.log_initial, hmm.log_transition
     if interval := safe_interval(log_transition):
         probability, log_c = scaled_forward(log_initial, log_transition, log_evidence, interval)
@@ -197,7 +196,6 @@ class HMMSmoothed:
     log_likelihood: Tensor
 
 
-@torch.no_grad()
 def hmm_smoother(
     hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None
 ) -> HMMSmoothed:
@@ -212,9 +210,16 @@ def hmm_smoother(
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 24-27 and 37-38.
     """
-    entries, valid = entries_and_steps(y, mask, lengths)
-    log_evidence = hmm.emission.log_prob(y, entries)  # (B, T, K)
-    probability, pair_counts, log_c = smooth_fast(hmm.log_initial, hmm.log_transition, log_evidence, valid)
+    return smooth_observations(hmm, check_observations(hmm, y, mask, lengths))
+
+
+@torch.no_grad()
+def smooth_observations(hmm: HMM, data: Observations) -> HMMSmoothed:
+    """`hmm_smoother` of data that have been checked."""
+    log_evidence = hmm.log_evidence(data)  # (B, T, K)
+    probability, pair_counts, log_c = smooth_fast(
+        hmm.log_initial, hmm.log_transition, log_evidence, data.valid
+    )
     refuse_impossible(log_c)
     return HMMSmoothed(probability, pair_counts, log_c.sum(-1))
 

@@ -60,6 +60,13 @@ class GaussianEmission:
         """K."""
         return len(self.mean)
 
+    def check(self, y: Tensor, mask: Tensor) -> Tensor:
+        """Finite y (B, T, D) in μ's dtype, and 0 where missing."""
+        check_features(y, self.mean)
+        check_same("y", "dtype", y.dtype, "the emission's parameters", self.mean.dtype)
+        check_entries("y", y, ~mask | y.isfinite(), "be finite where observed")
+        return torch.where(mask, y, 0.0)
+
     def log_prob(self, y: Tensor, mask: Tensor) -> Tensor:
         """Log density of the observed entries of y (B, T, D), shape (B, T, K).
 
@@ -67,9 +74,8 @@ class GaussianEmission:
 
             log p(y | k) = -½ ‖L⁻¹ (y - μ_k)‖² - log det L - (D / 2) log 2π
         """
-        values = _reals(y, mask, self.mean)
         patterns = Patterns.of(mask)
-        groups = patterns.split(values.flatten(0, 1))
+        groups = patterns.split(y.flatten(0, 1))
         densities = [
             self._density(group, seen) for group, seen in zip(groups, patterns.observed, strict=True)
         ]
@@ -94,12 +100,10 @@ class GaussianEmission:
 
         Source: Little and Rubin (2002), Statistical analysis with missing data, section 11.2.
         """
-        values, patterns = _reals(y, mask, self.mean), Patterns.of(mask)
+        patterns = Patterns.of(mask)
         weight = (weight * mask.any(-1, keepdim=True)).flatten(0, 1)  # (N, K)
         completed, uncertainty = [], torch.zeros_like(self.covariance)
-        groups = zip(
-            patterns.split(values.flatten(0, 1)), patterns.split(weight), patterns.observed, strict=True
-        )
+        groups = zip(patterns.split(y.flatten(0, 1)), patterns.split(weight), patterns.observed, strict=True)
         for group, group_weight, seen in groups:
             expectation, conditional = self._complete(group, seen)
             completed.append(expectation)
@@ -158,14 +162,6 @@ def _check_positive_definite(covariance: Tensor) -> None:
             f"{torch.linalg.eigvalsh(covariance[state])[0].item():.3g}"
         ),
     )
-
-
-def _reals(y: Tensor, mask: Tensor, like: Tensor) -> Tensor:
-    """Finite y (B, T, D) in the dtype of the parameter `like` (K, D), and 0 where missing."""
-    check_features(y, like)
-    check_same("y", "dtype", y.dtype, "the emission's parameters", like.dtype)
-    check_entries("y", y, ~mask | y.isfinite(), "be finite where observed")
-    return torch.where(mask, y, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from torch.autograd.function import once_differentiable
 
 from helpers.arguments import refuse_where
 from helpers.statespace.hmm.filter import forward, smooth_fast
-from helpers.statespace.hmm.model import HMM, entries_and_steps
+from helpers.statespace.hmm.model import HMM, check_observations
 from helpers.statespace.hmm.scaled import safe_interval, scaled_log_likelihood
 
 
@@ -30,8 +30,7 @@ def hmm_log_likelihood(
 
     Source: Cappé, Moulines and Rydén (2005), Inference in hidden Markov models, Springer, section 10.1.
     """
-    entries, _ = entries_and_steps(y, mask, lengths)
-    log_evidence = hmm.emission.log_prob(y, entries)  # (B, T, K)
+    log_evidence = hmm.log_evidence(check_observations(hmm, y, mask, lengths))  # (B, T, K)
     return _SumOfPaths.apply(hmm.log_initial, hmm.log_transition, log_evidence)
 
 

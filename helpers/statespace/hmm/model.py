@@ -79,6 +79,10 @@ class HMM:
         """log A, shape (K, K)."""
         return log_probability(self.transition)
 
+    def log_evidence(self, data: "Observations") -> Tensor:
+        """log p(y_t | h_t = k), shape (B, T, K); 0 for every state where nothing was observed."""
+        return self.emission.log_prob(data.y, data.entries)
+
     def _check_shapes(self) -> None:
         if self.initial.ndim != 1:
             raise ValueError(f"initial must have shape (K,): got {tuple(self.initial.shape)}")
@@ -92,14 +96,35 @@ class HMM:
             )
 
 
-def entries_and_steps(y: Tensor, mask: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Where y was observed, in the shape of y, and which steps lie within their series, (B, T)."""
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """What was observed, checked.
+
+    Attributes
+    ----------
+    y : Tensor (B, T, D), or (B, T) of integers for a categorical emission
+        0 where missing.
+    entries : Tensor, the shape of y, bool
+        True where observed.
+    valid : Tensor (B, T), bool
+        True for the steps within their series.
+    """
+
+    y: Tensor
+    entries: Tensor
+    valid: Tensor
+
+
+def check_observations(
+    hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None
+) -> Observations:
+    """Refuse what `hmm_filter` refuses."""
     if y.ndim < 2 or y.shape[1] == 0:
         raise ValueError(f"y must have shape (B, T, ...) with at least one step: got {tuple(y.shape)}")
     entries = observed_entries("y", y, mask, lengths)
-    if lengths is None:
-        return entries, torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
-    return entries, valid_steps(lengths, y.shape[1])
+    everywhere = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
+    valid = everywhere if lengths is None else valid_steps(lengths, y.shape[1])
+    return Observations(hmm.emission.check(y, entries), entries, valid)
 
 
 def refuse_impossible(step_log_likelihood: Tensor) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.statespace.hmm.model import HMM, entries_and_steps, refuse_impossible
+from helpers.statespace.hmm.model import HMM, check_observations, refuse_impossible
 
 PADDING = -1
 
@@ -39,13 +39,13 @@ def viterbi(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | N
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 32-35 and 105.
     """
-    entries, valid = entries_and_steps(y, mask, lengths)
-    log_evidence = hmm.emission.log_prob(y, entries)  # (B, T, K)
+    data = check_observations(hmm, y, mask, lengths)
+    log_evidence = hmm.log_evidence(data)  # (B, T, K)
     log_initial, log_transition = hmm.log_initial, hmm.log_transition
     scores, predecessors = _best_scores(log_initial, log_transition, log_evidence.transpose(0, 1))
-    path = _trace_back(scores, predecessors, valid.sum(-1))
-    log_joint = _path_log_probability(log_initial, log_transition, log_evidence, path, valid)
-    return Decoded(path.where(valid, PADDING), log_joint)
+    path = _trace_back(scores, predecessors, data.valid.sum(-1))
+    log_joint = _path_log_probability(log_initial, log_transition, log_evidence, path, data.valid)
+    return Decoded(path.where(data.valid, PADDING), log_joint)
 
 
 def _best_scores(log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor) -> tuple[Tensor, Tensor]:

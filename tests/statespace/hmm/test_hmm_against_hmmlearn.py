@@ -99,11 +99,11 @@ def test_baum_welch_is_hmmlearns(pair, series):
     fit = baum_welch(hmm, y, lengths=LENGTHS, iterations=ITERATIONS, tolerance=-np.inf, progress=False)
     assert fit.iterations == ITERATIONS and not fit.converged
     np.testing.assert_allclose(fit.log_likelihoods[:-1], theirs.monitor_.history, rtol=1e-11)
-    np.testing.assert_allclose(fit.hmm.initial, theirs.startprob_, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(fit.hmm.transition, theirs.transmat_, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(fit.model.initial, theirs.startprob_, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(fit.model.transition, theirs.transmat_, rtol=1e-8, atol=1e-12)
     if isinstance(theirs, GaussianHMM):
-        np.testing.assert_allclose(fit.hmm.emission.mean, theirs.means_, rtol=1e-8, atol=1e-10)
-        np.testing.assert_allclose(fit.hmm.emission.covariance, theirs.covars_, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(fit.model.emission.mean, theirs.means_, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(fit.model.emission.covariance, theirs.covars_, rtol=1e-8, atol=1e-10)
     else:
         name = "lambdas_" if isinstance(theirs, PoissonHMM) else "emissionprob_"
-        np.testing.assert_allclose(fit.hmm.emission.like, getattr(theirs, name), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(fit.model.emission.like, getattr(theirs, name), rtol=1e-8, atol=1e-12)

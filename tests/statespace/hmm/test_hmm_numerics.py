@@ -18,6 +18,7 @@ from helpers.statespace import (
     viterbi,
 )
 from helpers.statespace.hmm.filter import forward, smooth
+from helpers.statespace.hmm.model import check_observations
 from helpers.statespace.hmm.scaled import (
     safe_interval,
     scaled_forward,
@@ -34,7 +35,7 @@ def double(numbers):
 
 def plain_log_likelihood(hmm, y, mask):
     """The textbook recursion in log space, differentiated by autograd; all probabilities positive."""
-    evidence = hmm.emission.log_prob(y, mask)
+    evidence = hmm.log_evidence(check_observations(hmm, y, mask))
     alpha = hmm.initial.log() + evidence[:, 0]
     for step in range(1, y.shape[1]):
         alpha = torch.logsumexp(alpha.unsqueeze(-1) + hmm.transition.log(), 1) + evidence[:, step]
@@ -176,7 +177,7 @@ def test_left_right_model_in_extreme_data(separation):
     )
     truth = sum((torch.arange(steps) >= jump).long() for jump in jumps)
     y = (mean[truth] + 0.3 * torch.sin(torch.arange(steps, dtype=torch.float64)).unsqueeze(-1)).unsqueeze(0)
-    evidence = hmm.emission.log_prob(y, torch.ones_like(y, dtype=torch.bool))[0]
+    evidence = hmm.log_evidence(check_observations(hmm, y))[0]
     terms = []
     for first in range(1, steps + 1):
         for second in range(first + 1, steps + 2):
@@ -283,7 +284,7 @@ def drawn(states, steps, seed):
 @given(st.integers(1, 4), st.integers(1, 20), st.integers(0, 2**31))
 def test_scaled_recursions_equal_the_plain_loops(states, steps, seed):
     hmm, y, mask = drawn(states, steps, seed)
-    evidence = hmm.log_initial, hmm.log_transition, hmm.emission.log_prob(y, mask)
+    evidence = hmm.log_initial, hmm.log_transition, hmm.log_evidence(check_observations(hmm, y, mask))
     valid = torch.arange(steps) < torch.tensor([steps, steps // 2, 0]).unsqueeze(-1)
     interval = safe_interval(hmm.log_transition)
     log_alpha, log_c = forward(*evidence)
