@@ -61,8 +61,8 @@ class PIController:
 
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial."""
-        judge = compile_function(accept_or_reject) if self.compiled else accept_or_reject
-        return judge(self, state, step)
+        function = compile_function(accept_or_reject) if self.compiled else accept_or_reject
+        return function(self, state, step)
 
     def end_of_step(self, t: Tensor, h: Tensor) -> Tensor:
         """Where a step from t ends (B,): at t + h, or at the last time if that is nearly as near."""
@@ -74,9 +74,8 @@ class PIController:
 
     def steps_left(self, state: State, trial: int) -> float:
         """Steps of their present size that the samples still need at most; 0 when none goes on. A poll."""
-        h = state.h
-        left = ((self.end - state.t) / h).clamp(max=MAX_STEPS_LEFT)
-        return torch.where(h != 0, left, 0.0).max().item()
+        left = ((self.end - state.t) / state.h).clamp(max=MAX_STEPS_LEFT)
+        return torch.where(state.goes_on, left, 0.0).max().item()
 
     def first_step(self, field: Field, y: Tensor, slope: Tensor, given: float | None) -> Tensor:
         """Where the first step ends (B,); a sample whose slope (B, ...) at y is not finite goes nowhere."""
@@ -100,11 +99,10 @@ def accept_or_reject(control: PIController, state: State, step: Step) -> State:
     II, 2nd edition, section IV.2.
     """
     own_ratio = error_ratio(step.errors, state.y, step.y, control.rtol, control.atol)
-    h = state.h
-    ratio = own_ratio if control.per_sample else joint_ratio(own_ratio, h != 0)
+    ratio = own_ratio if control.per_sample else joint_ratio(own_ratio, state.goes_on)
     accepted = ratio <= 1
     t = torch.where(accepted, state.t_next, state.t)
-    h = h * _step_factor(ratio, state, control.error_order)
+    h = state.h * _step_factor(ratio, state, control.error_order)
     underflow = ~(own_ratio <= 1) & (h.abs() < control.smallest_step(t))
     overflow = ~(own_ratio < torch.inf) & near_overflow(state.y)
     memory = ratio.clamp(min=SMALLEST_REMEMBERED_RATIO) ** (BETA / (control.error_order + 1))
@@ -229,7 +227,7 @@ class FixedGrid:
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial: a sample of which any stage is not finite stays where it was."""
         finite = all_finite(step.y) & all_finite(torch.stack(step.increments, dim=1))
-        goes_on = finite & (state.h != 0)
+        goes_on = finite & state.goes_on
         t = torch.where(finite, state.t_next, state.t)
         return State(
             t=t,
@@ -247,7 +245,7 @@ class FixedGrid:
 
     def steps_left(self, state: State, trial: int) -> float:
         """Steps up to the grid's end; 0 when all samples have arrived or failed. A poll."""
-        return self.times.shape[1] - 1 - trial if state.h.any() else 0
+        return self.times.shape[1] - 1 - trial if state.goes_on.any() else 0
 
 
 ROUND_OFF = 1e-12

@@ -84,7 +84,7 @@ class SafeStepper:
     def __call__(self, state: State) -> Step:
         """Try one step of every sample that goes on."""
         t, y = self._safe(state.t, state.y, state.h)
-        t_next = torch.where(state.h != 0, state.t_next, self.t)
+        t_next = torch.where(state.goes_on, state.t_next, self.t)
         return self.stepper(replace(state, t=t, t_next=t_next, y=y))
 
     def dense_stages(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -46,10 +45,15 @@ class State:
     error_ratio: Tensor
     memory: Tensor
 
-    @cached_property
+    @property
     def h(self) -> Tensor:
         """The signed size of the next step (B,); 0 keeps a sample where it is."""
         return self.t_next - self.t
+
+    @property
+    def goes_on(self) -> Tensor:
+        """Which samples (B,) have neither arrived nor failed."""
+        return self.t_next != self.t
 
 
 def initial_state(t: Tensor, t_next: Tensor, y: Tensor, slope: Tensor | None) -> State:

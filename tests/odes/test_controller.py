@@ -115,7 +115,7 @@ class TestPIController:
         control = controller(double(4.0, 2.0, 5.0))
         assert control.steps_left(state(t, double(0.5, 0.5, 0.0)), 0) == 8
 
-    def test_a_joint_step_is_judged_by_the_common_error(self):
+    def test_a_joint_step_is_accepted_by_the_common_error(self):
         t, h = torch.zeros(2, dtype=torch.float64), double(0.1, 0.1)
         control = controller(t + 10, per_sample=False)
         after = control(state(t, h), step_with_ratio(1.2, 0.4), 0)

@@ -1,4 +1,4 @@
-"""The tableaux are judged by Butcher's order conditions, with rooted trees that this file grows itself.
+"""The tableaux are tested by Butcher's order conditions, with rooted trees that this file grows itself.
 
 A tree is the sorted tuple of the trees at its root; () is one vertex. For stages with matrix A, the weight
 Φ(τ) is a vector over stages: the product over the root's branches of A Φ(branch), and 1 for a single vertex.
