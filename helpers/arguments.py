@@ -61,7 +61,8 @@ def check_one_of(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def is_finite_number(value: object) -> bool:
-    """Whether this is one real number, neither NaN nor infinite."""
+    """Whether this is one real number, a tensor without axes among them, neither NaN nor infinite."""
+    value = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 

@@ -134,7 +134,7 @@ def test_licences_are_complete():
     assert "Section 8 -- Interpretation" in (ROOT / "LICENSE-CC-BY-4.0").read_text()
 
 
-@pytest.mark.parametrize("command", [("check",), ("format", "--check")])
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")], ids=" ".join)
 def test_modules_and_notebooks_are_in_style(command):
     ruff = subprocess.run(
         [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True

@@ -245,6 +245,7 @@ def test_where_there_is_one_state_no_basin_is_shaded(drawing):
         ((2.0, 2.0, 0.0), "(1.00, 1.00) (marginal, largest eigenvalue +0.00)."),
         ((6.0, 1.0, 0.0), "For this n there is one stable state at every α. All trajectories"),
     ],
+    ids=["rest states", "critical α", "no noise", "noise", "at the pitchfork", "no pitchfork"],
 )
 def test_words_say_what_the_picture_shows(drawing, setting, words):
     assert words in drawing[0].describe(toggle.model(*setting))

@@ -40,6 +40,14 @@ def test_widget_carries_label_meaning_bounds_and_enough_digits():
         ((0.0, 1.0, 0.3, 0.5), r"growth_rate: value must be one of the stops 0\.0, 0\.5, … 1\.0: got 0\.3"),
         ((0.0, 1.2, 0.5, 0.5), r"growth_rate: high must be one of the stops 0\.0, 0\.5, … 1\.2: got 1\.2"),
     ],
+    ids=[
+        "no range",
+        "no step",
+        "step too long",
+        "value outside",
+        "value between stops",
+        "high between stops",
+    ],
 )
 def test_slider_refuses(numbers, message):
     low, high, value, step = numbers
