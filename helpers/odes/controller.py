@@ -77,7 +77,7 @@ class PIController:
         left = ((self.end - state.t) / state.h).clamp(max=MAX_STEPS_LEFT)
         return torch.where(state.goes_on, left, 0.0).max().item()
 
-    def first_step(self, field: Field, y: Tensor, slope: Tensor, given: float | None) -> Tensor:
+    def end_of_first_step(self, field: Field, y: Tensor, slope: Tensor, given: float | None) -> Tensor:
         """Where the first step ends (B,); a sample whose slope (B, ...) at y is not finite goes nowhere."""
         h = torch.full_like(self.start, given) if given else _first_step_size(self, field, y, slope)
         return torch.where(all_finite(slope), self.end_of_step(self.start, h), self.start)
@@ -231,7 +231,7 @@ class FixedGrid:
         t = torch.where(finite, state.t_next, state.t)
         return State(
             t=t,
-            t_next=torch.where(goes_on, self.end_of_step(trial + 1), t),
+            t_next=torch.where(goes_on, self.end_of_trial(trial + 1), t),
             y=torch.where(unsqueeze_like(goes_on, step.y), step.y, state.y),
             slope=step.slope,
             accepted=finite,
@@ -239,8 +239,8 @@ class FixedGrid:
             memory=state.memory,
         )
 
-    def end_of_step(self, trial: int) -> Tensor:
-        """Where a step ends (B,)."""
+    def end_of_trial(self, trial: int) -> Tensor:
+        """Where a trial ends (B,), the first being 0; beyond the grid, at its end."""
         return self.times[:, min(trial + 1, self.times.shape[1] - 1)]
 
     def steps_left(self, state: State, trial: int) -> float:

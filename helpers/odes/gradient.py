@@ -54,7 +54,7 @@ def replay_accepted(stepper: Stepper, path: Path, end: Tensor) -> DenseOutput:
     y = torch.where(unsqueeze_like(moves, path.y[0]), path.y[0], path.y[0][stand_in])
     safe = SafeStepper(stepper, t, y)
     grid = FixedGrid(_accepted_times(path.times(), accepted))
-    start = initial_state(path.t[0], grid.end_of_step(0), path.y[0], first_slope(stepper.field, t, y))
+    start = initial_state(path.t[0], grid.end_of_trial(0), path.y[0], first_slope(stepper.field, t, y))
     return DenseOutput(safe, integrate(safe, grid, start, grid.times.shape[1] - 1), end)
 
 

@@ -100,10 +100,10 @@ def solve(
     if tableau.adaptive:
         tolerances = y0.new_tensor(rtol), y0.new_tensor(atol)
         control = PIController(tableau.error_order, start, end, *tolerances, per_sample, compile)
-        t_next = control.first_step(f, y0, slope, first_step)
+        t_next = control.end_of_first_step(f, y0, slope, first_step)
     else:
         control = fixed_grid(times, step, most=max_steps + 1)
-        t_next = control.end_of_step(0)
+        t_next = control.end_of_trial(0)
 
     start_state = initial_state(start, t_next, y0, slope)
     trials, dense = GRADIENTS[gradient](stepper, control, start_state, end, max_steps)

@@ -224,5 +224,17 @@ DOPRI8 = Tableau(
 """Hairer's DOP853, and not the Prince–Dormand 8(7) pair that torchdiffeq calls dopri8. Where stability limits
 its steps, its output between them is less accurate than at their ends."""
 
-TABLEAUX = {tableau.name: tableau for tableau in (EULER, MIDPOINT, RK4, HEUN, BOSH3, DOPRI5, TSIT5, DOPRI8)}
+TABLEAUX = {
+    tableau.name: tableau
+    for tableau in (
+        EULER,
+        MIDPOINT,
+        RK4,
+        HEUN,
+        BOSH3,
+        DOPRI5,
+        TSIT5,
+        DOPRI8,
+    )
+}
 """The methods by name."""

@@ -1,6 +1,7 @@
 """The law of the house, as CONTRIBUTING.md states it: rooms, imports, documentation, files to open."""
 
 import ast
+import math
 import re
 import sys
 import tomllib
@@ -166,6 +167,35 @@ def test_a_reader_opens_no_more_files_than_promised(what, start, count, files):
     promised = {f"helpers/{name}" for name in re.findall(r"`([\w/.]+)`", files)}
     assert files_to_read(start) == promised
     assert len(promised) == int(count)
+
+
+def test_what_the_guide_names_stands_where_it_says():
+    """A name and its file, as in `predict` (`step.py`); without a folder, in the linear-Gaussian room."""
+    named = re.findall(r"`(\w+)`[^`|]{0,3}\(`([\w/]+\.py)`\)", GUIDE)
+    assert len(named) > 15
+    gaussian = "helpers/statespace/gaussian/"
+    defined = {str(module): module.definitions for module in modules().values()}
+    absent = [
+        (name, file)
+        for name, file in named
+        if name not in defined.get(file if "/" in file else gaussian + file, {})
+    ]
+    assert absent == []
+
+
+def test_the_example_of_an_exercise_runs():
+    example = re.search(r"```python\n(.+?)```", GUIDE, flags=re.DOTALL)[1]
+    names: dict = {}
+    exec(compile(example, "CONTRIBUTING.md", "exec"), names)
+    lifetime, half_life = names["lifetime"], math.log(2) / 0.1
+    assert lifetime(lambda rate: 1 / rate, half_life).passed
+    assert "multiply by the rate" in repr(lifetime(lambda rate: rate, half_life))
+    assert "mean lifetime" in repr(lifetime(lambda rate: 1 / rate, 10.0))
+
+
+def test_no_two_test_files_share_a_name():
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_the_promises_are_those_of_the_design():

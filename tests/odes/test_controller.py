@@ -152,7 +152,7 @@ class TestFixedGrid:
     def test_each_sample_follows_its_own_times(self):
         grid = FixedGrid(double([0.0, 1.0, 2.0], [0.0, 0.5, 0.5]))
         y = torch.ones(2, 1, dtype=torch.float64)
-        at = initial_state(grid.times[:, 0], grid.end_of_step(0), y, None)
+        at = initial_state(grid.times[:, 0], grid.end_of_trial(0), y, None)
         seen = []
         for trial in range(2):
             seen.append(at.t.tolist())
@@ -164,7 +164,7 @@ class TestFixedGrid:
     def test_who_leaves_the_numbers_stays_at_the_last_finite_state(self):
         grid = FixedGrid(double([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]))
         y = torch.ones(2, 1, dtype=torch.float64)
-        at = initial_state(grid.times[:, 0], grid.end_of_step(0), y, None)
+        at = initial_state(grid.times[:, 0], grid.end_of_trial(0), y, None)
         at = grid(at, Step(double([torch.nan], [2.0]), None, (at.y,), ()), 0)
         assert at.t.tolist() == [0.0, 1.0] and at.h.tolist() == [0.0, 1.0]
         assert at.y[:, 0].tolist() == [1.0, 2.0]

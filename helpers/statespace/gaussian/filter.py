@@ -139,7 +139,8 @@ def filter_step_by_step(
     effect : Tensor (T, N, B, H)
         What inputs add to the state.
     mean, covariance : Tensor (N, B, H) and (B, H, H)
-        Of h_0. N means share a covariance: one, but for a flat prior.
+        Of h_0. N is 1; with a flat prior 1 + k, the mean and k columns that are filtered like it, on
+        data of 0 (see `diffuse`).
 
     Returns
     -------

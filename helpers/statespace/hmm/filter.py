@@ -1,7 +1,7 @@
 """What is known of a hidden Markov state: from the past (filter), and from the whole series (smoother).
 
-The recursions stand here as equations, on log probabilities. Where no transition is forbidden, `scaled` runs
-them on probabilities, to the same results and several times faster.
+The recursions stand here as equations, on log probabilities. Where no transition is forbidden or nearly so,
+`scaled` runs them on probabilities, to the same results and several times faster.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,18 @@ def update(log_prediction: Tensor, log_evidence: Tensor) -> tuple[Tensor, Tensor
 
         α_t(j) = p_t(j) e_t(j) / c_t,   c_t = Σ_j p_t(j) e_t(j),   e_t(j) = p(y_t | j)
 
-    Where no state can explain it, log c_t is -inf, and an α_t that excludes no state goes on.
+    Where no state can explain it, log c_t is -inf, and log α_t is 0 for every state, so that the rest stays
+    finite.
     """
     log_joint = log_prediction + log_evidence
     log_c = log_joint.logsumexp(-1, keepdim=True)
     return torch.where(log_c == -torch.inf, 0.0, log_joint - log_c), log_c.squeeze(-1)
+
+
+def _relative(log_evidence: Tensor) -> tuple[Tensor, Tensor]:
+    """Log evidence less its largest of each step, which keeps float32's digits, and that largest (B, T)."""
+    largest = log_evidence.amax(-1).clamp(min=torch.finfo(log_evidence.dtype).min)
+    return log_evidence - largest.unsqueeze(-1), largest
 
 
 def forward(log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor) -> tuple[Tensor, Tensor]:
@@ -222,9 +229,3 @@ def smooth_observations(hmm: HMM, data: Observations) -> HMMSmoothed:
     )
     refuse_impossible(log_c)
     return HMMSmoothed(probability, pair_counts, log_c.sum(-1))
-
-
-def _relative(log_evidence: Tensor) -> tuple[Tensor, Tensor]:
-    """Log evidence less its largest of each step, which keeps float32's digits, and that largest (B, T)."""
-    largest = log_evidence.amax(-1).clamp(min=torch.finfo(log_evidence.dtype).min)
-    return log_evidence - largest.unsqueeze(-1), largest
