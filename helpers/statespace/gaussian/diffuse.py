@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from helpers.observation import LOG_TWO_PI
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.gaussian.step import LOG_TWO_PI
 from helpers.statespace.matrices import symmetric
 
 
