@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.arguments import check_entries, check_positive, check_probability
+from helpers.arguments import check_not_negative, check_positive, check_probability
 from helpers.observation.count_distribution import count_cdf, count_log_probability, count_quantile
 from helpers.observation.noise import (
     Interval,
@@ -106,8 +106,7 @@ class NegativeBinomial:
     def __post_init__(self):
         check_parameters({"mean": self.mean, "dispersion": self.dispersion})
         check_positive("mean", self.mean)
-        legal = self.dispersion.isfinite() & (self.dispersion >= 0)
-        check_entries("dispersion", self.dispersion, legal, "be finite and not negative")
+        check_not_negative("dispersion", self.dispersion)
 
     @property
     def variance(self) -> Tensor:

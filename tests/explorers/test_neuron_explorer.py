@@ -4,8 +4,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
+from helpers.dynamics import MARGINAL, STABLE, UNSTABLE
 from helpers.explorers import extreme_settings, neuron
-from helpers.explorers.drawing import MARGINAL, STABLE, UNSTABLE
 from helpers.explorers.engine import Blitted
 
 DEFAULTS = {control.name: control.value for control in neuron.CONTROLS}

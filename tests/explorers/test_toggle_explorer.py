@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
+from helpers.dynamics import MARGINAL, SADDLE, STABLE
 from helpers.explorers import extreme_settings, toggle
-from helpers.explorers.drawing import MARGINAL, SADDLE, STABLE
 from helpers.explorers.engine import Blitted
 from helpers.systems import ToggleSwitch, critical_alpha
 
