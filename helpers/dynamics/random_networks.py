@@ -83,11 +83,11 @@ def mean_field_exponent(gain: float, input_amplitude: float) -> float:
     """
     check_positive_number("gain", gain)
     check_not_negative_number("input_amplitude", input_amplitude)
-    _, squares, fourths = _variance_that_reproduces_itself(gain, input_amplitude)
+    _, squares, fourths = _self_consistent_variance(gain, input_amplitude)
     return math.log(gain) + math.log(1 - 2 * squares + fourths) / 2
 
 
-def _variance_that_reproduces_itself(gain: float, input_amplitude: float) -> tuple[float, float, float]:
+def _self_consistent_variance(gain: float, input_amplitude: float) -> tuple[float, float, float]:
     """Return q of `mean_field_exponent`, ⟨tanh²⟩ and ⟨tanh⁴⟩ there, by Newton's method.
 
     ::

@@ -77,7 +77,7 @@ class PIController:
         left = ((self.end - state.t) / state.h).clamp(max=MAX_STEPS_LEFT)
         return torch.where(state.goes_on, left, 0.0).max().item()
 
-    def first_step(self, field: Field, y: Tensor, slope: Tensor, given: float | None) -> Tensor:
+    def end_of_first_step(self, field: Field, y: Tensor, slope: Tensor, given: float | None) -> Tensor:
         """Where the first step ends (B,); a sample whose slope (B, ...) at y is not finite goes nowhere."""
         h = torch.full_like(self.start, given) if given else _first_step_size(self, field, y, slope)
         return torch.where(all_finite(slope), self.end_of_step(self.start, h), self.start)

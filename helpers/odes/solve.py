@@ -65,7 +65,7 @@ def solve(
     on_failure : str
         `raise` a `SolveError` that carries the solution if any sample fails, or `return` the solution.
     compile : bool
-        Compile the step with torch.compile: some ten seconds at first.
+        Compile the step with torch.compile, at the first call with a field, method, shape or dtype.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def solve(
     if tableau.adaptive:
         tolerances = y0.new_tensor(rtol), y0.new_tensor(atol)
         control = PIController(tableau.error_order, start, end, *tolerances, per_sample, compile)
-        t_next = control.first_step(f, y0, slope, first_step)
+        t_next = control.end_of_first_step(f, y0, slope, first_step)
     else:
         control = fixed_grid(times, step, most=max_steps + 1)
         t_next = control.end_of_step(0)

@@ -4,7 +4,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize_scalar
 
 from helpers.explorers import dose, extreme_settings
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 
 RATES = [(1.5, 0.08), (0.1, 0.5), (3.0, 0.02), (0.3, 0.3), (0.3, 0.3 + 1e-9)]
 
@@ -50,7 +50,7 @@ def test_every_corner_is_finite_and_stays_on_the_figure(settings):
     assert np.isfinite(curve.concentration).all()
     picture = dose.Picture()
     picture.draw(curve)
-    assert Blitted(picture.figure, picture.moving).png()
+    assert BlittedFigure(picture.figure, picture.moving).png()
     assert curve.concentration.max() <= picture.figure.axes[0].get_ylim()[1]
     assert 0 < curve.peak_hour <= 24
     assert "nan" not in picture.describe(curve)
