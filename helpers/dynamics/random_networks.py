@@ -7,7 +7,7 @@ from torch import Tensor
 
 from helpers.arguments import check_not_negative_number, check_positive_number, check_whole_number
 
-NEWTON_STEPS = 64
+MAX_NEWTON_STEPS = 64
 """More than are taken even at g = 1 without input, where each step only halves the variance."""
 SMALLEST_STEP = 1e-13
 """Of the variance, at which Newton's method has converged."""
@@ -98,7 +98,7 @@ def _self_consistent_variance(gain: float, input_amplitude: float) -> tuple[floa
     """
     variance = gain**2 + input_amplitude**2
     nodes, weights = _gaussian_quadrature(steepness=math.sqrt(variance))
-    for _ in range(NEWTON_STEPS):
+    for _ in range(MAX_NEWTON_STEPS):
         powers = torch.tanh(math.sqrt(variance) * nodes).square()
         squares, fourths = float(weights @ powers), float(weights @ powers.square())
         excess = gain**2 * squares + input_amplitude**2 - variance

@@ -8,7 +8,7 @@ from torch import Tensor
 from helpers.arguments import check_finite, check_finite_number, check_floating, check_whole_number
 
 TOLERANCE = 1e-10
-MAXIMUM_STEPS = 100
+MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fit_censored_gaussian(detected: Tensor, below: int, limit: float) -> Censore
     count, total, squares = len(excess), float(excess.sum()), float(excess @ excess)
     gamma = 1 / float(excess.std())
     eta = gamma * total / count
-    for _ in range(MAXIMUM_STEPS):
+    for _ in range(MAX_STEPS):
         gradient, information = _score(eta, gamma, count, total, squares, below)
         step = _solve(information, gradient)
         decrement = math.sqrt((gradient[0] * step[0] + gradient[1] * step[1]) / count)

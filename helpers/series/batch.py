@@ -19,7 +19,7 @@ from helpers.arguments import (
     valid_steps,
 )
 
-MOST_ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
+MAX_ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -222,7 +222,7 @@ def _grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tens
     check_finite_number("start", start)
     times = torch.where(valid, times, start)
     position = (times.double() - start) / step
-    round_off = MOST_ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
+    round_off = MAX_ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
     refuse_where(
         position < -round_off,
         lambda b, k: f"times must not lie before start = {start}: series {b} has times[{k}] = {times[b, k]}",
