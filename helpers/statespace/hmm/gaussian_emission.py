@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from helpers.arguments import check_entries, check_finite, check_like, check_same, refuse_where
 from helpers.observation import LOG_TWO_PI
-from helpers.statespace.gaussian.step import observed_pairs
+from helpers.statespace.gaussian.step import apply, observed_pairs
 from helpers.statespace.hmm.emissions import average, check_features, check_matrix
 from helpers.statespace.matrices import symmetric
 
@@ -88,8 +88,7 @@ class GaussianEmission:
         """Draw a vector for each of the states (B, T), shape (B, T, D)."""
         mean = self.mean[states]
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        factor = torch.linalg.cholesky(self.covariance)[states]
-        return mean + (factor @ noise.unsqueeze(-1)).squeeze(-1)
+        return mean + apply(torch.linalg.cholesky(self.covariance)[states], noise)
 
     def refit(self, y: Tensor, mask: Tensor, weight: Tensor) -> "GaussianEmission":
         """The emission that explains y best when step t belongs to state k with weight w (B, T, K).
