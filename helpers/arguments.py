@@ -67,7 +67,10 @@ def check_one_of(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def is_finite_number(value: object) -> bool:
-    """Whether this is one real number, neither NaN nor infinite."""
+    """Whether this is one real number, neither NaN nor infinite; a tensor without axes may hold it."""
+    if isinstance(value, Tensor):
+        is_real = not value.is_complex() and value.dtype != torch.bool
+        return value.ndim == 0 and is_real and bool(value.isfinite())
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 
