@@ -36,6 +36,12 @@ def check_whole_number(name: str, value: int, least: int = 1) -> None:
         raise ValueError(f"{name} must be a whole number of at least {least}: got {value!r}")
 
 
+def check_finite_number(name: str, value: float) -> None:
+    """Refuse anything but one finite number."""
+    if not is_finite_number(value):
+        raise ValueError(f"{name} must be a finite number: got {value!r}")
+
+
 def check_positive_number(name: str, value: float) -> None:
     """Refuse anything but one positive, finite number."""
     if not (is_finite_number(value) and value > 0):
@@ -88,6 +94,11 @@ def check_finite(name: str, tensor: Tensor) -> None:
 def check_positive(name: str, tensor: Tensor) -> None:
     """Refuse entries that are zero, negative, infinite or NaN."""
     check_entries(name, tensor, tensor.isfinite() & (tensor > 0), "be positive and finite")
+
+
+def check_not_negative(name: str, tensor: Tensor) -> None:
+    """Refuse entries that are negative, infinite or NaN."""
+    check_entries(name, tensor, tensor.isfinite() & (tensor >= 0), "be finite and not negative")
 
 
 def entry(name: str, tensor: Tensor, *place: int) -> str:

@@ -23,7 +23,7 @@ def machine_check() -> Table:
     """What this kernel runs on, beside the versions that this edition was executed with."""
     pinned = _pinned_versions()
     rows = [("Python", platform.python_version(), "3.11 or newer")]
-    rows += [(name, _installed(name), pinned.get(name, "")) for name in _PACKAGES]
+    rows += [(name, _installed_version(name), pinned.get(name, "")) for name in _PACKAGES]
     rows += [("processor", f"{platform.machine()}, {os.cpu_count()} cores", "2 cores are enough")]
     rows += [("GPU", _gpu(), "not needed; used by your own runs if present")]
     return Table(("", "this machine", "this edition"), tuple(rows))
@@ -75,7 +75,7 @@ def _pinned_versions() -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-def _installed(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

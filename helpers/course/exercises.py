@@ -102,7 +102,7 @@ def write(exercise: NotebookNode, path: Path, *, force: bool = False) -> bool:
     force : bool
         Replace a student's work too.
     """
-    if path.exists() and not force and not _may_replace(path):
+    if path.exists() and not force and not _is_replaceable(path):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -135,7 +135,7 @@ def _is_untouched(notebook: NotebookNode) -> bool:
     return notebook.metadata.get(METADATA_KEY, {}).get("content") == _fingerprint(notebook)
 
 
-def _may_replace(path: Path) -> bool:
+def _is_replaceable(path: Path) -> bool:
     try:
         return _is_untouched(nbformat.read(path, as_version=4))
     except (ValueError, KeyError, AttributeError, nbformat.ValidationError):

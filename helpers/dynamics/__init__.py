@@ -10,13 +10,17 @@ from helpers.dynamics.embedding import (
     first_minimum,
     mutual_information,
 )
-from helpers.dynamics.fixed_points import FixedPoints, fixed_points
+from helpers.dynamics.fixed_points import MARGINAL, SADDLE, STABLE, UNSTABLE, FixedPoints, fixed_points
 from helpers.dynamics.lyapunov import LyapunovSpectrum, ftle, lyapunov_spectrum
 from helpers.dynamics.manifolds import stable_manifold
 from helpers.dynamics.random_networks import circular_law_exponents, mean_field_exponent
 from helpers.dynamics.systems import Flow, Map, jacobian, semigroup_defect
 
 __all__ = [
+    "MARGINAL",
+    "SADDLE",
+    "STABLE",
+    "UNSTABLE",
     "Bifurcation",
     "Branch",
     "DelayEmbedding",

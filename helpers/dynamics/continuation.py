@@ -12,7 +12,7 @@ from helpers.dynamics.curve import Curve
 from helpers.dynamics.fixed_points import norm
 from helpers.dynamics.systems import System, check_states
 
-LEFT_BOUNDS, MAX_POINTS, STEP_UNDERFLOW = "left the bounds", "max_points reached", "step underflow"
+LEFT_BOUNDS, MAX_POINTS_REACHED, STEP_UNDERFLOW = "left the bounds", "max_points reached", "step underflow"
 
 MIN_TURN_COSINE = 0.98
 """Least cosine between successive tangents, an angle of 11 degrees; where it is less the step is halved."""
@@ -175,7 +175,7 @@ def _try_step(curve: Curve, points: Tensor, tangents: Tensor, sizes: Tensor) -> 
 def _ending(parameter: Tensor, bounds: tuple[float, float], max_points: int) -> str:
     if not bounds[0] <= parameter[-1] <= bounds[1]:
         return LEFT_BOUNDS
-    return MAX_POINTS if len(parameter) == max_points else STEP_UNDERFLOW
+    return MAX_POINTS_REACHED if len(parameter) == max_points else STEP_UNDERFLOW
 
 
 def _first_points(curve: Curve, starts: Tensor, parameter: float) -> Tensor:

@@ -10,7 +10,7 @@ from helpers.arguments import check_whole_number
 from helpers.dynamics.systems import System, identity_like
 from helpers.dynamics.tangents import Trajectories, trajectories
 
-COSINES = 10
+COSINE_WAVES = 10
 """Slowest cosine waves of the growth rate that the standard error is estimated from, to about a fifth."""
 
 FIRST_INTERVAL = 8
@@ -228,11 +228,11 @@ def _standard_error(growth: Tensor, times: Tensor) -> Tensor:
     Source: Lazarus, Lewis, Stock and Watson (2018), HAR inference: recommendations for practice, Journal of
     Business and Economic Statistics 36 (the equal-weighted cosine estimator).
     """
-    if len(times) < 2 * COSINES:
+    if len(times) < 2 * COSINE_WAVES:
         return torch.full_like(growth[0], torch.nan)
     begins = torch.cat((times.new_zeros(1), times[:-1]))
     deviations = growth - (times - begins)[:, None, None] * growth.sum(0) / times[-1]
-    wave_numbers = torch.arange(1, COSINES + 1).to(times)
+    wave_numbers = torch.arange(1, COSINE_WAVES + 1).to(times)
     waves = (math.pi * wave_numbers[:, None] * (begins + times) / (2 * times[-1])).cos()
     amplitudes = math.sqrt(2) * torch.einsum("wn,nbk->wbk", waves, deviations)
     return amplitudes.square().mean(0).sqrt() / times[-1]

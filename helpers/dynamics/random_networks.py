@@ -7,7 +7,7 @@ from torch import Tensor
 
 from helpers.arguments import check_not_negative_number, check_positive_number, check_whole_number
 
-NEWTON_STEPS = 64
+MAX_NEWTON_STEPS = 64
 """More than are taken even at g = 1 without input, where each step only halves the variance."""
 SMALLEST_STEP = 1e-13
 """Of the variance, at which Newton's method has converged."""
@@ -83,11 +83,11 @@ def mean_field_exponent(gain: float, input_amplitude: float) -> float:
     """
     check_positive_number("gain", gain)
     check_not_negative_number("input_amplitude", input_amplitude)
-    _, squares, fourths = _variance_that_reproduces_itself(gain, input_amplitude)
+    _, squares, fourths = _self_consistent_variance(gain, input_amplitude)
     return math.log(gain) + math.log(1 - 2 * squares + fourths) / 2
 
 
-def _variance_that_reproduces_itself(gain: float, input_amplitude: float) -> tuple[float, float, float]:
+def _self_consistent_variance(gain: float, input_amplitude: float) -> tuple[float, float, float]:
     """Return q of `mean_field_exponent`, ⟨tanh²⟩ and ⟨tanh⁴⟩ there, by Newton's method.
 
     ::
@@ -98,7 +98,7 @@ def _variance_that_reproduces_itself(gain: float, input_amplitude: float) -> tup
     """
     variance = gain**2 + input_amplitude**2
     nodes, weights = _gaussian_quadrature(steepness=math.sqrt(variance))
-    for _ in range(NEWTON_STEPS):
+    for _ in range(MAX_NEWTON_STEPS):
         powers = torch.tanh(math.sqrt(variance) * nodes).square()
         squares, fourths = float(weights @ powers), float(weights @ powers.square())
         excess = gain**2 * squares + input_amplitude**2 - variance

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import LINE_STYLES, PALETTE, theme
+from helpers.systems import OneCompartment
 
 HOURS = np.linspace(0.0, 24.0, 241)
 VOLUME = 0.5
@@ -52,14 +54,11 @@ class DoseCurve:
 def concentration(
     hours: np.ndarray, absorption_rate: float, elimination_rate: float, dose: float
 ) -> np.ndarray:
-    """Concentration in the blood after one oral dose that is absorbed completely.
+    """Concentration in the blood after one oral dose that is absorbed completely, as in `OneCompartment`.
 
     ::
 
         C(t) = D/V · kₐ / (kₐ - kₑ) · (exp(-kₑ t) - exp(-kₐ t))
-             = D/V · kₐ t exp(-kₑ t) φ((kₐ - kₑ) t)        φ(x) = (1 - exp(-x)) / x
-
-    The second form stays exact where the two rates meet.
 
     Parameters
     ----------
@@ -75,9 +74,10 @@ def concentration(
     array (...)
         C, mg/L.
     """
-    x = (absorption_rate - elimination_rate) * hours
-    phi = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)
-    return dose / VOLUME * absorption_rate * hours * np.exp(-elimination_rate * hours) * phi
+    system = OneCompartment(absorption_rate=absorption_rate, elimination_rate=elimination_rate, volume=VOLUME)
+    swallowed = torch.tensor([dose, 0.0], dtype=torch.float64)
+    amounts = system.solution(torch.from_numpy(hours).flatten(), swallowed)
+    return system.concentration(amounts).reshape(hours.shape).numpy()
 
 
 def peak_hour(absorption_rate: float, elimination_rate: float) -> float:

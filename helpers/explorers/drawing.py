@@ -5,19 +5,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from helpers.dynamics import MARGINAL, STABLE
 from helpers.figures import PALETTE
 
-SMALL = 8.5
-"""Font size of legends and of words on the axes."""
-STABLE, UNSTABLE, SADDLE, MARGINAL = "stable", "unstable", "saddle", "marginal"
-"""The kinds of fixed points, as `helpers.dynamics` calls them."""
+SMALL_FONT = 8.5
+"""Size in points, of legends and of words on the axes."""
 
 
 def legend_above(axes: Axes, columns: int, *, narrow: bool = False) -> None:
     """Put the legend above the axes; a narrow one leaves less space between and within its columns."""
     spacing, length = (1.2, 1.8) if narrow else (None, None)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=SMALL,
+        loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=columns, fontsize=SMALL_FONT,
         labelspacing=0.3, columnspacing=spacing, handlelength=length,
     )  # fmt: skip
 
@@ -25,13 +24,17 @@ def legend_above(axes: Axes, columns: int, *, narrow: bool = False) -> None:
 def legend_of_figure(figure: Figure, column_spacing: float) -> None:
     """Put one legend of all axes above them, in four columns."""
     figure.legend(
-        loc="outside upper center", ncols=4, fontsize=SMALL, handlelength=2.2, columnspacing=column_spacing
+        loc="outside upper center",
+        ncols=4,
+        fontsize=SMALL_FONT,
+        handlelength=2.2,
+        columnspacing=column_spacing,
     )
 
 
 def name_region(axes: Axes, x: float, y: float, words: str) -> None:
     """Write words in the middle of a region."""
-    axes.text(x, y, words, fontsize=SMALL, ha="center", va="center")
+    axes.text(x, y, words, fontsize=SMALL_FONT, ha="center", va="center")
 
 
 def plot_reference(axes: Axes, height: float = 0.0) -> None:

@@ -9,9 +9,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.dynamics import FixedPoints, Map, fixed_points
+from helpers.dynamics import UNSTABLE, FixedPoints, Map, fixed_points
 from helpers.explorers.drawing import (
-    UNSTABLE,
     legend_above,
     name_region,
     plot_fixed_points,

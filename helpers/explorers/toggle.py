@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from helpers.dynamics import FixedPoints, Flow, fixed_points, stable_manifold
+from helpers.dynamics import SADDLE, STABLE, FixedPoints, Flow, fixed_points, stable_manifold
 from helpers.explorers.drawing import (
-    SADDLE,
-    STABLE,
     legend_above,
     name_region,
     plot_fixed_points,

@@ -25,3 +25,10 @@ def check_powers(name: str, powers: Tensor, axes: str) -> None:
     """Refuse anything but a matrix of whole numbers that are not negative."""
     check_real_matrix(name, powers, axes)
     check_entries(name, powers, (powers >= 0) & (powers == powers.round()), "be whole and not negative")
+
+
+def check_reactants(reactants: Tensor, S: Tensor) -> None:
+    """Refuse anything but powers (D, R) in the shape of the stoichiometry S."""
+    check_powers("reactants", reactants, "(D, R)")
+    if reactants.shape != S.shape:
+        raise ValueError(f"reactants must have the shape {tuple(S.shape)} of S: got {tuple(reactants.shape)}")

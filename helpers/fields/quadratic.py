@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from helpers.arguments import check_entries, check_finite, check_floating, check_like
-from helpers.fields.arguments import check_last, check_powers, check_real_matrix
+from helpers.arguments import check_floating, check_like, check_not_negative
+from helpers.fields.arguments import check_last, check_powers, check_reactants, check_real_matrix
 from helpers.fields.layers import chain_jacobian
 
 Monomial = tuple[int, ...]
@@ -200,13 +200,10 @@ def _check_polynomial(exponents: Tensor, coefficients: Tensor) -> None:
 def _check_mass_action(S: Tensor, reactants: Tensor, rate_constants: Tensor) -> None:
     """Refuse reactions that do not fit together."""
     check_real_matrix("S", S, "(D, R)")
-    check_powers("reactants", reactants, "(D, R)")
-    if reactants.shape != S.shape:
-        raise ValueError(f"reactants must have the shape {tuple(S.shape)} of S: got {tuple(reactants.shape)}")
+    check_reactants(reactants, S)
     if rate_constants.shape != S.shape[1:]:
         raise ValueError(
             f"rate_constants must hold one for each of {S.shape[1]} reactions: "
             f"got shape {tuple(rate_constants.shape)}"
         )
-    check_finite("rate_constants", rate_constants)
-    check_entries("rate_constants", rate_constants, rate_constants >= 0, "not be negative")
+    check_not_negative("rate_constants", rate_constants)

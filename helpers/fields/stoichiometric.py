@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from helpers.arguments import check_entries, check_like
 from helpers.dynamics import jacobian
-from helpers.fields.arguments import check_last, check_powers, check_real_matrix
+from helpers.fields.arguments import check_last, check_reactants, check_real_matrix
 from helpers.fields.layers import softplus
 
 
@@ -107,9 +107,7 @@ class StoichiometricField(nn.Module):
 
 def _orders(reactants: Tensor, S: Tensor) -> Tensor:
     """Check O (D, R), and return it as exponents (R, D), a row for each reaction."""
-    check_powers("reactants", reactants, "(D, R)")
-    if reactants.shape != S.shape:
-        raise ValueError(f"reactants must have the shape {tuple(S.shape)} of S: got {tuple(reactants.shape)}")
+    check_reactants(reactants, S)
     orders = reactants.to(S)
     check_entries("reactants", orders, (orders >= 1) | (S >= 0), "be at least 1 where S is negative")
     return orders.mT

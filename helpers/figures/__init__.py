@@ -1,6 +1,6 @@
 """One look for every figure of the book, and a way to show a figure that a screen reader can read too."""
 
-from helpers.figures.output import PIXELS_PER_INCH, image_bundle, png_bytes, show
+from helpers.figures.output import PIXELS_PER_INCH, image_bundle, show
 from helpers.figures.style import LINE_STYLES, MARKERS, PALETTE, theme
 from helpers.figures.table import Table
 
@@ -11,7 +11,6 @@ __all__ = [
     "PIXELS_PER_INCH",
     "Table",
     "image_bundle",
-    "png_bytes",
     "show",
     "theme",
 ]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_floating, check_whole_number, is_finite_number
+from helpers.arguments import check_finite, check_finite_number, check_floating, check_whole_number
 
 TOLERANCE = 1e-10
-MAXIMUM_STEPS = 100
+MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fit_censored_gaussian(detected: Tensor, below: int, limit: float) -> Censore
     count, total, squares = len(excess), float(excess.sum()), float(excess @ excess)
     gamma = 1 / float(excess.std())
     eta = gamma * total / count
-    for _ in range(MAXIMUM_STEPS):
+    for _ in range(MAX_STEPS):
         gradient, information = _score(eta, gamma, count, total, squares, below)
         step = _solve(information, gradient)
         decrement = math.sqrt((gradient[0] * step[0] + gradient[1] * step[1]) / count)
@@ -98,5 +98,4 @@ def _check_arguments(detected: Tensor, below: int, limit: float) -> None:
     if (detected == detected[0]).all():
         raise ValueError(f"detected must hold different values: all are {detected[0].item()}")
     check_whole_number("below", below, least=0)
-    if not is_finite_number(limit):
-        raise ValueError(f"limit must be a finite number: got {limit!r}")
+    check_finite_number("limit", limit)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.arguments import check_entries, check_positive, check_probability
+from helpers.arguments import check_not_negative, check_positive, check_probability
 from helpers.observation.count_distribution import count_cdf, count_log_probability, count_quantile
 from helpers.observation.noise import (
     Interval,
@@ -16,8 +16,22 @@ from helpers.observation.noise import (
 )
 
 
+class _Counts:
+    """What follows from a mean, a variance and a distribution function, whichever they are."""
+
+    @torch.no_grad()
+    def quantile(self, probability: float) -> Tensor:
+        """The smallest count with at least `probability` at or below it."""
+        check_probability("probability", probability)
+        return count_quantile(self.cdf, self.mean, self.variance, probability)
+
+    def interval(self, level: float) -> Interval:
+        """The central interval; it holds at least `level` of the probability."""
+        return central_interval(self.quantile, level)
+
+
 @dataclass(frozen=True, eq=False)
-class Poisson:
+class Poisson(_Counts):
     """Counts of independent events: the variance equals the mean.
 
     ::
@@ -62,19 +76,9 @@ class Poisson:
         value = check_count(value, self.mean)
         return torch.special.gammaincc(value + 1, self.mean)
 
-    @torch.no_grad()
-    def quantile(self, probability: float) -> Tensor:
-        """The smallest count with at least `probability` at or below it."""
-        check_probability("probability", probability)
-        return count_quantile(self.cdf, self.mean, self.variance, probability)
-
-    def interval(self, level: float) -> Interval:
-        """The central interval; it holds at least `level` of the probability."""
-        return central_interval(self.quantile, level)
-
 
 @dataclass(frozen=True, eq=False)
-class NegativeBinomial:
+class NegativeBinomial(_Counts):
     """Counts whose rate itself varies: the variance grows with the square of the mean.
 
     ::
@@ -106,8 +110,7 @@ class NegativeBinomial:
     def __post_init__(self):
         check_parameters({"mean": self.mean, "dispersion": self.dispersion})
         check_positive("mean", self.mean)
-        legal = self.dispersion.isfinite() & (self.dispersion >= 0)
-        check_entries("dispersion", self.dispersion, legal, "be finite and not negative")
+        check_not_negative("dispersion", self.dispersion)
 
     @property
     def variance(self) -> Tensor:
@@ -135,13 +138,3 @@ class NegativeBinomial:
         """P(k ≤ value), elementwise, without gradient."""
         value = check_count(value, self.mean)
         return count_cdf(value, self.mean, self.dispersion)
-
-    @torch.no_grad()
-    def quantile(self, probability: float) -> Tensor:
-        """The smallest count with at least `probability` at or below it."""
-        check_probability("probability", probability)
-        return count_quantile(self.cdf, self.mean, self.variance, probability)
-
-    def interval(self, level: float) -> Interval:
-        """The central interval; it holds at least `level` of the probability."""
-        return central_interval(self.quantile, level)

@@ -1,7 +1,7 @@
 """The gradient through the steps as they were taken, `gradient="direct"`.
 
 Another way to differentiate is another function of the arguments of `direct` that returns what it returns:
-every trial, and the dense output that answers, and their gradients, are read from.
+every trial, and the dense output from which the answers and their gradients are read.
 """
 
 from dataclasses import dataclass, replace

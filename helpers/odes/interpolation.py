@@ -10,7 +10,7 @@ from helpers.odes.tableau import Tableau
 
 
 @dataclass(frozen=True, eq=False)
-class Located:
+class Location:
     """Where times (B, T) lie on a path of N trials.
 
     Attributes
@@ -56,7 +56,7 @@ class DenseOutput:
     end: Tensor
     dense_stages: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
-    def locate(self, t: Tensor) -> Located:
+    def locate(self, t: Tensor) -> Location:
         """Find each time (B, T) on the path; a time where two steps meet belongs to the second.
 
         A rejected trial ends where it began, so that no time lies in it.
@@ -67,31 +67,31 @@ class DenseOutput:
         trial = torch.searchsorted(ends[:, 1:].contiguous(), direction * t, right=True)
         theta = (t - times.gather(1, trial)) / step_sizes.gather(1, trial)
         theta = torch.where(trial == self.path.trials, 0.0, theta)
-        return Located(trial, theta, direction * t > ends[:, -1:])
+        return Location(trial, theta, direction * t > ends[:, -1:])
 
-    def __call__(self, located: Located) -> Tensor:
+    def __call__(self, location: Location) -> Tensor:
         """The states (B, T, ...) there; NaN where a sample did not get so far."""
-        path, shape = self.path, located.trial.shape
-        batch = torch.arange(shape[0], device=located.trial.device)[:, None]
-        rows = (shape[0] * located.trial + batch).flatten()  # (B T,) of (N + 1) B
+        path, shape = self.path, location.trial.shape
+        batch = torch.arange(shape[0], device=location.trial.device)[:, None]
+        rows = (shape[0] * location.trial + batch).flatten()  # (B T,) of (N + 1) B
         y = _rows(path.y, rows)
         nothing = torch.zeros_like(path.y[-1])  # is what a trial after the last would add
-        weights = dense_weights(self.stepper.tableau, located.theta.flatten()).to(y.dtype)
-        stages = zip(*self._increments(located), strict=True)
+        weights = dense_weights(self.stepper.tableau, location.theta.flatten()).to(y.dtype)
+        stages = zip(*self._increments(location), strict=True)
         for row, weight, stage in zip(self.stepper.tableau.dense, weights, stages, strict=False):
             if any(row):
                 y = torch.addcmul(y, unsqueeze_like(weight, y), _rows([*stage, nothing], rows))
         y = y.reshape(*shape, *y.shape[1:])
-        beyond = located.beyond.reshape(*shape, *[1] * (y.ndim - 2))
+        beyond = location.beyond.reshape(*shape, *[1] * (y.ndim - 2))
         return y.masked_fill(beyond, torch.nan) if beyond.any() else y
 
-    def _increments(self, located: Located) -> list[tuple[Tensor, ...]]:
+    def _increments(self, location: Location) -> list[tuple[Tensor, ...]]:
         """h k_i of all stages of every trial; zeros for dense stages of trials that no time lies in."""
         path, tableau = self.path, self.stepper.tableau
         if not tableau.dense_a:
             return path.increments
         with_graph = torch.is_grad_enabled() and path.y[-1].requires_grad
-        for n in located.trial[located.theta > 0].unique().tolist():
+        for n in location.trial[location.theta > 0].unique().tolist():
             known = self.dense_stages.get(n)
             if known is None or (with_graph and not known[0].requires_grad):
                 with torch.set_grad_enabled(with_graph):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
-from helpers.odes.interpolation import DenseOutput, Located
+from helpers.odes.interpolation import DenseOutput, Location
 from helpers.odes.loop import Path
 from helpers.odes.tableau import Tableau
 
@@ -127,12 +127,12 @@ def read_solution(t: Tensor, times: Tensor, trials: Path, dense: DenseOutput, pr
 
     `probes` counts the evaluations that chose the first step.
     """
-    located = dense.locate(times[:, 1:].contiguous())
+    location = dense.locate(times[:, 1:].contiguous())
     return Solution(
         t=t,
-        y=torch.cat((dense.path.y[0][:, None], dense(located)), dim=1),
+        y=torch.cat((dense.path.y[0][:, None], dense(location)), dim=1),
         status=outcome(trials, dense.end),
-        stats=count_steps(trials, dense, located, probes),
+        stats=count_steps(trials, dense, location, probes),
         interpolant=Interpolant(trials.t[0], dense.end, dense),
     )
 
@@ -147,7 +147,7 @@ def outcome(trials: Path, end: Tensor) -> Tensor:
     return torch.where(trials.t[-1] == end, Status.OK, early)
 
 
-def count_steps(trials: Path, dense: DenseOutput, located: Located, probes: int) -> Stats:
+def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: int) -> Stats:
     """Count steps, and evaluations: for the first step's size, in steps, and for the outputs between them."""
     tried, accepted = trials.tried().sum(1), trials.accepted().sum(1)
     tableau = dense.stepper.tableau
@@ -155,7 +155,7 @@ def count_steps(trials: Path, dense: DenseOutput, located: Located, probes: int)
     if dense.path is not trials:
         evaluations = evaluations + _evaluations(tableau, accepted)
     if tableau.dense_a:
-        evaluations = evaluations + len(tableau.dense_a) * _steps_asked(located, dense.path.trials)
+        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
     return Stats(accepted, tried - accepted, evaluations)
 
 
@@ -164,10 +164,10 @@ def _evaluations(tableau: Tableau, steps: Tensor) -> Tensor:
     return 1 + len(tableau.a) * steps if tableau.first_same_as_last else len(tableau.c) * steps
 
 
-def _steps_asked(located: Located, trials: int) -> Tensor:
+def _steps_with_outputs(location: Location, trials: int) -> Tensor:
     """In how many of a sample's steps (B,) there are output times."""
-    asked = torch.zeros(len(located.trial), trials + 1, dtype=torch.long, device=located.trial.device)
-    return asked.scatter_add(1, located.trial, (located.theta > 0).long()).clamp(max=1).sum(1)
+    outputs = torch.zeros(len(location.trial), trials + 1, dtype=torch.long, device=location.trial.device)
+    return outputs.scatter_add(1, location.trial, (location.theta > 0).long()).clamp(max=1).sum(1)
 
 
 def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:

@@ -65,7 +65,7 @@ def solve(
     on_failure : str
         `raise` a `SolveError` that carries the solution if any sample fails, or `return` the solution.
     compile : bool
-        Compile the step with torch.compile: some ten seconds at first.
+        Compile the step with torch.compile, at the first call with a field, method, shape or dtype.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def solve(
 
     stepper = ExplicitStepper(f, tableau, compile)
     if tableau.adaptive:
-        tolerances = y0.new_tensor(rtol), y0.new_tensor(atol)
+        tolerances = (torch.as_tensor(number, dtype=y0.dtype, device=y0.device) for number in (rtol, atol))
         control = PIController(tableau.error_order, start, end, *tolerances, per_sample, compile)
         t_next = control.end_of_first_step(f, y0, slope, first_step)
     else:

@@ -83,8 +83,8 @@ def jacobian_product(
     FloatingPointError
         If a state is not finite, naming the earliest, or a Jacobian is not.
 
-    Source: Stewart, On graded QR decompositions of products of matrices, Electronic Transactions on
-    Numerical Analysis, for the product; Demmel and Veselić (1992), Jacobi's method is more accurate
+    Source: Stewart (1995), On graded QR decompositions of products of matrices, Electronic Transactions on
+    Numerical Analysis 3:39-49, for the product; Demmel and Veselić (1992), Jacobi's method is more accurate
     than QR, SIAM Journal on Matrix Analysis and Applications 13:1204-1245, for the singular values.
     """
     with parametrize.cached(), torch.no_grad():

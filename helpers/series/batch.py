@@ -9,17 +9,17 @@ from torch.nn.functional import pad
 
 from helpers.arguments import (
     check_finite,
+    check_finite_number,
     check_floating,
     check_lengths,
     check_mask,
     check_positive_number,
     check_same,
-    is_finite_number,
     refuse_where,
     valid_steps,
 )
 
-MOST_ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
+MAX_ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -219,11 +219,10 @@ def _check_observations(batch: IrregularBatch) -> None:
 def _grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tensor:
     """Cell ⌈(times - start) / step⌉ of each real step (B, T); 0 in padding."""
     check_positive_number("step", step)
-    if not is_finite_number(start):
-        raise ValueError(f"start must be finite: got {start!r}")
+    check_finite_number("start", start)
     times = torch.where(valid, times, start)
     position = (times.double() - start) / step
-    round_off = MOST_ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
+    round_off = MAX_ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
     refuse_where(
         position < -round_off,
         lambda b, k: f"times must not lie before start = {start}: series {b} has times[{k}] = {times[b, k]}",

@@ -86,13 +86,13 @@ def ascend(
         If the log-likelihood is not finite, or as `evaluate` and `improve` do, saying at which iteration.
     """
     check_whole_number("iterations", iterations)
-    with _naming_iteration(0):
+    with _name_iteration(0):
         evidence = evaluate(model)
         reached = [_total(evidence)]
     idle = 0
     with ProgressBar(iterations, "iteration", shown=progress) as bar:
         while len(reached) <= iterations and idle < patience:
-            with _naming_iteration(len(reached)):
+            with _name_iteration(len(reached)):
                 model = improve(model, evidence)
                 evidence = evaluate(model)
                 reached.append(_total(evidence))
@@ -114,7 +114,7 @@ def _total(evidence: Evidence) -> float:
 
 
 @contextmanager
-def _naming_iteration(iteration: int) -> Iterator[None]:
+def _name_iteration(iteration: int) -> Iterator[None]:
     """Say at which iteration an error came."""
     try:
         yield

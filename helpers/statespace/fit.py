@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from helpers.arguments import check_one_of
 from helpers.statespace.ascent import Fitted
 from helpers.statespace.gaussian.em import fit_by_em
 from helpers.statespace.gaussian.gradient import (
@@ -18,7 +19,8 @@ from helpers.statespace.hmm import HMM, baum_welch
 from helpers.statespace.matrices import cholesky_factor
 
 LEARNABLE = ("transition", "observation", "input", "initial_mean", *COVARIANCES)
-DEFAULT = ("transition", "transition_covariance", "observation_covariance")
+METHODS = ("gradient", "em")
+LEARNED_BY_DEFAULT = ("transition", "transition_covariance", "observation_covariance")
 
 
 def fit(
@@ -81,9 +83,9 @@ def fit(
         return baum_welch(
             model, y, mask, lengths, iterations=iterations, tolerance=tolerance, progress=progress
         )
-    if method not in (None, "gradient", "em"):
-        raise ValueError(f'method must be "gradient" or "em": got {method!r}')
-    learn = DEFAULT if learn is None else tuple(learn)
+    if method is not None:
+        check_one_of("method", method, METHODS)
+    learn = LEARNED_BY_DEFAULT if learn is None else tuple(learn)
     _check_learnable(model, learn)
     data = check_some_observed(model, y, mask, inputs, lengths)
     if method != "em":

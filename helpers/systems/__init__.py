@@ -4,9 +4,8 @@ from helpers.systems.lorenz import Lorenz
 from helpers.systems.lotka_volterra import LotkaVolterra
 from helpers.systems.mass_action import MassAction
 from helpers.systems.one_compartment import OneCompartment
-from helpers.systems.pitchfork import critical_alpha
 from helpers.systems.repressilator import Repressilator
-from helpers.systems.toggle_switch import ToggleSwitch
+from helpers.systems.toggle_switch import ToggleSwitch, critical_alpha
 
 __all__ = [
     "Lorenz",

@@ -5,7 +5,7 @@ import pytest
 
 from helpers.dynamics import mean_field_exponent
 from helpers.explorers import extreme_settings, gain
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 
 DEFAULTS = {control.name: control.value for control in gain.CONTROLS}
 SETTINGS = [DEFAULTS, *extreme_settings(gain.CONTROLS)]
@@ -24,7 +24,7 @@ def activity(settings):
 @pytest.fixture(scope="module")
 def drawing():
     picture = gain.Picture()
-    return picture, Blitted(picture.figure, picture.moving)
+    return picture, BlittedFigure(picture.figure, picture.moving)
 
 
 def test_matrix_has_spectral_radius_one_and_nearly_the_mean_square_of_many_units():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from helpers.explorers import extreme_settings, gradients
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 
 DEFAULTS = {control.name: control.value for control in gradients.CONTROLS}
 SETTINGS = [DEFAULTS, *extreme_settings(gradients.CONTROLS)]
@@ -27,7 +27,7 @@ def fading(settings):
 @pytest.fixture(scope="module")
 def drawing():
     picture = gradients.Picture()
-    return picture, Blitted(picture.figure, picture.moving)
+    return picture, BlittedFigure(picture.figure, picture.moving)
 
 
 def weights_of(settings):

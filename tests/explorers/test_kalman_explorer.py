@@ -7,7 +7,7 @@ from scipy.linalg import solve_discrete_are
 from scipy.stats import multivariate_normal
 
 from helpers.explorers import extreme_settings, kalman
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 from helpers.explorers.kalman import DAYS, Estimate
 from helpers.statespace import LinearGaussian, kalman_filter
 
@@ -30,7 +30,7 @@ def tracking(settings):
 @pytest.fixture(scope="module")
 def drawing():
     picture = kalman.Picture()
-    return picture, Blitted(picture.figure, picture.moving)
+    return picture, BlittedFigure(picture.figure, picture.moving)
 
 
 def joint_covariance(process_noise):

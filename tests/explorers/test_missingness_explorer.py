@@ -6,7 +6,7 @@ import torch
 from scipy.stats import truncnorm
 
 from helpers.explorers import extreme_settings, missingness
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 from helpers.explorers.missingness import AT_RANDOM, BY_LIMIT, BY_SEVERITY, BY_VALUE
 
 LIMITS = [0.5, 1.0, 3.0, 4.0, 10.0]
@@ -83,7 +83,7 @@ def test_every_corner_is_finite_and_stays_on_the_figure(settings):
     outcome = missingness.model(**settings)
     picture = missingness.Picture()
     picture.draw(outcome)
-    assert Blitted(picture.figure, picture.moving).png()
+    assert BlittedFigure(picture.figure, picture.moving).png()
     for estimate in outcome.estimates.values():
         assert missingness.BIAS_RANGE[0] < estimate.low < estimate.high < missingness.BIAS_RANGE[1]
     assert "nan" not in picture.describe(outcome)

@@ -4,9 +4,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
+from helpers.dynamics import MARGINAL, STABLE, UNSTABLE
 from helpers.explorers import extreme_settings, neuron
-from helpers.explorers.drawing import MARGINAL, STABLE, UNSTABLE
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 
 DEFAULTS = {control.name: control.value for control in neuron.CONTROLS}
 SETTINGS = [DEFAULTS, *extreme_settings(neuron.CONTROLS)]
@@ -17,7 +17,7 @@ bias_stops = st.integers(-40, 40).map(lambda stop: stop / 20)
 @pytest.fixture(scope="module")
 def drawing():
     picture = neuron.Picture()
-    return picture, Blitted(picture.figure, picture.moving)
+    return picture, BlittedFigure(picture.figure, picture.moving)
 
 
 def roots(weight, bias):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
+from helpers.dynamics import MARGINAL, SADDLE, STABLE
 from helpers.explorers import extreme_settings, toggle
-from helpers.explorers.drawing import MARGINAL, SADDLE, STABLE
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 from helpers.systems import ToggleSwitch, critical_alpha
 
 DEFAULTS = {control.name: control.value for control in toggle.CONTROLS}
@@ -23,7 +23,7 @@ cooperativity_stops = st.integers(10, 40).map(lambda stop: stop / 10)
 @pytest.fixture(scope="module")
 def drawing():
     picture = toggle.Picture()
-    return picture, Blitted(picture.figure, picture.moving)
+    return picture, BlittedFigure(picture.figure, picture.moving)
 
 
 def field(t, y, alpha, n):

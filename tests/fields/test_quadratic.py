@@ -250,14 +250,14 @@ def test_wrong_polynomials(exponents, coefficients, message):
             [[1, 2]],
             [[1, 0]],
             [1.0, math.nan],
-            "rate_constants must be finite: rate_constants[1] = nan",
+            "rate_constants must be finite and not negative: rate_constants[1] = nan",
             id="constant not finite",
         ),
         pytest.param(
             [[1, 2]],
             [[1, 0]],
             [1.0, -3.0],
-            "rate_constants must not be negative: rate_constants[1] = -3.0",
+            "rate_constants must be finite and not negative: rate_constants[1] = -3.0",
             id="negative constant",
         ),
         pytest.param(

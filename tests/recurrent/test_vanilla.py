@@ -89,6 +89,11 @@ def test_leaky_units_without_input_forget_by_the_factor_one_minus_alpha():
     torch.testing.assert_close(h, (1 - 0.5 / tau) ** 7)
 
 
+@pytest.mark.parametrize("dt", [torch.tensor(0.5), torch.tensor(0.5).numpy()[()]], ids=["tensor", "NumPy"])
+def test_a_time_step_may_be_whatever_holds_one_number(dt):
+    assert LeakyRNN(1, 2, tau=2.0, dt=dt).alpha.tolist() == [0.25, 0.25]
+
+
 def test_leaky_network_converges_to_its_differential_equation_at_first_order():
     """τ dh/dt = -h + tanh(w h + p): the error of Euler's method halves with the step."""
     reference, errors = None, []
@@ -298,6 +303,11 @@ BAD_CALLS = [
     ),
     pytest.param(
         lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite: got 0.0", id="dt of zero"
+    ),
+    pytest.param(
+        lambda: LeakyRNN(2, 3, tau=1.0, dt=torch.tensor(torch.nan)),
+        r"dt must be positive and finite: got tensor\(nan\)",
+        id="dt of NaN",
     ),
     pytest.param(
         lambda: LeakyRNN(2, 3, tau=torch.ones(2), dt=1.0),

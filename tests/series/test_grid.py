@@ -107,7 +107,7 @@ def test_gradients_share_a_cell_s_mean(make_batch):
         (-1.0, 0.0, "step must be positive and finite: got -1.0"),
         (math.nan, 0.0, "step must be positive and finite: got nan"),
         (math.inf, 0.0, "step must be positive and finite: got inf"),
-        (1.0, math.nan, "start must be finite: got nan"),
+        (1.0, math.nan, "start must be a finite number: got nan"),
         (1.0, 0.5, "times must not lie before start = 0.5: series 1 has times[0] = 0.25"),
     ],
 )

@@ -245,7 +245,7 @@ Y = torch.zeros(1, 4, 1, dtype=torch.float64)
         ({"learn": ()}, "learn must name at least one of transition, .*: got none"),
         ({"learn": ("input",)}, "learn names input, and the model has none"),
         ({"learn": ("initial_mean",)}, "initial_mean cannot be learned where the start is diffuse"),
-        ({"method": "newton"}, 'method must be "gradient" or "em": got \'newton\''),
+        ({"method": "newton"}, "method must be one of gradient, em: got 'newton'"),
         ({"iterations": 0}, "iterations must be a whole number of at least 1: got 0"),
         (
             {"mask": torch.zeros(1, 4, 1, dtype=torch.bool)},

@@ -8,6 +8,7 @@ import torch
 from helpers.checks.attempt import as_number
 from helpers.checks.numbers import Number
 from helpers.checks.verdict import Verdict, combine
+from helpers.observation import LOG_TWO_PI
 
 LOG_LOAD = NormalDist(4.0, 1.2)  # log10 copies per mL
 TOLERANCE = 0.03
@@ -48,7 +49,7 @@ def _fraction_lost(limit: float | None) -> Number:
 def _complete_case_bias(limit: float) -> float:
     """Bias of the mean above the limit, n(a) / (1 - Φ(a)), in standard deviations."""
     a = LOG_LOAD.zscore(limit)
-    log_density = torch.tensor(-a * a / 2, dtype=torch.float64) - 0.5 * math.log(2 * math.pi)
+    log_density = torch.tensor(-a * a / 2, dtype=torch.float64) - 0.5 * LOG_TWO_PI
     return (log_density - torch.special.log_ndtr(torch.tensor(-a, dtype=torch.float64))).exp().item()
 
 

@@ -52,7 +52,7 @@ MISCONCEPTIONS = (
     (
         "you use the transpose of W_xh: row i of W_xh says what unit i reads. Inputs are rows here, so that "
         "W x is `x @ W.T`",
-        lambda x, h_0, W_xh, W_hh, b: _states(x, h_0, _transposed_if_square(W_xh), W_hh, b),
+        lambda x, h_0, W_xh, W_hh, b: _states(x, h_0, _transpose_if_square(W_xh), W_hh, b),
     ),
     (
         "your h_t reads x_{t-1}; the state after step t has read x_t already",
@@ -105,6 +105,6 @@ def _one_step_late(series: Tensor, first: Tensor) -> Tensor:
     return torch.cat([first[:, None], series[:, :-1]], 1)
 
 
-def _transposed_if_square(W: Tensor) -> Tensor:
+def _transpose_if_square(W: Tensor) -> Tensor:
     """Only where there are as many inputs as units can the transpose be used by mistake."""
     return W.T if W.shape[0] == W.shape[1] else W * torch.nan

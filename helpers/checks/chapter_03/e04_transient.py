@@ -6,10 +6,11 @@ from torch import Tensor
 from helpers.checks.attempt import attempt
 from helpers.checks.functions import examine
 from helpers.checks.verdict import Item, Verdict
+from helpers.statespace import spectral_radius
 
 REQUESTS = ((0.7, 4.0), (0.9, 10.0), (0.98, 50.0))  # spectral radius, and how large the powers grow
 LATER_REQUESTS = ((0.6, 5.0), (0.85, 20.0), (0.97, 8.0))
-MOST = 1.2  # times the growth that was asked for
+LARGEST_EXCESS = 1.2  # times the growth that was asked for
 STEPS = 1000
 RADIUS_TOLERANCE = 0.002
 
@@ -54,7 +55,7 @@ def _power_norms(W: Tensor) -> Tensor:
 
 
 def _wrong_radius(W: Tensor, rho: float) -> str | None:
-    radius = torch.linalg.eigvals(W).abs().max().item()
+    radius = spectral_radius(W).item()
     if abs(radius - rho) <= RADIUS_TOLERANCE:
         return None
     found = f"its largest |eigenvalue| is {radius:.3g}, not {rho:g}"
@@ -68,14 +69,13 @@ def _wrong_radius(W: Tensor, rho: float) -> str | None:
 def _wrong_growth(W: Tensor, norms: Tensor, peak: float) -> str | None:
     largest, at = norms.max().item(), int(norms.argmax()) + 1
     grown = f"the largest power is W^{at}, of norm {largest:.3g}"
-    if peak * (1 - 1e-4) <= largest <= MOST * peak:
+    if peak * (1 - 1e-4) <= largest <= LARGEST_EXCESS * peak:
         return None
     if torch.allclose(W @ W.T, W.T @ W, atol=1e-4):
         return "your matrix is normal, W Wᵀ = Wᵀ W: ‖W^k‖ = ρ^k, which falls from the first step on"
-    if peak <= norms[0] <= MOST * peak:
+    if peak <= norms[0] <= LARGEST_EXCESS * peak:
         return f"your first step alone has norm {norms[0]:.3g}, and the powers go on growing: {grown}"
+    corner = "the corner of W^k is k c ρ^(k-1), so"
     if largest > peak:
-        return (
-            f"{grown}, more than {MOST:g} times what was asked: the corner of W^k is k c ρ^(k-1), so shrink c"
-        )
-    return f"{grown}, which is less than {peak:g}: the corner of W^k is k c ρ^(k-1), so enlarge c"
+        return f"{grown}, more than {LARGEST_EXCESS:g} times what was asked: {corner} shrink c"
+    return f"{grown}, which is less than {peak:g}: {corner} enlarge c"

@@ -29,7 +29,9 @@ def growth_per_step(gain: float, inputs: float = INPUTS, activation: str = "tanh
 
 def flat_profile(gain: object, gain_for_larger_inputs: object, prediction: object = None) -> Verdict:
     """Exercise 9: the gains at which the gradient keeps its size, for inputs of 0.5 and of 1.0."""
-    return combine("flat_profile", GAIN.judge(gain, prediction), LARGER.judge(gain_for_larger_inputs))
+    return combine(
+        "flat_profile", GAIN.judge(gain, prediction), GAIN_FOR_LARGER_INPUTS.judge(gain_for_larger_inputs)
+    )
 
 
 def _flat_gain(name: str, inputs: float, *slips) -> Number:
@@ -49,7 +51,7 @@ def _flat_gain(name: str, inputs: float, *slips) -> Number:
 
 
 GAIN = _flat_gain("gain", INPUTS)
-LARGER = _flat_gain(
+GAIN_FOR_LARGER_INPUTS = _flat_gain(
     "gain_for_larger_inputs",
     2 * INPUTS,
     (

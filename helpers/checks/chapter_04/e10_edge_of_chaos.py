@@ -8,6 +8,7 @@ from torch import Tensor
 from helpers.checks.numbers import Number
 from helpers.checks.verdict import Verdict, combine
 from helpers.dynamics import Map, lyapunov_spectrum
+from helpers.statespace import spectral_radius
 
 UNITS = 100
 TOLERANCE = 0.01  # of λ_1 per step
@@ -55,7 +56,7 @@ GAIN_WITH_INPUTS = Number(
 
 def _gain() -> Number:
     """Without inputs λ_1 reaches 0 where the spectral radius of gain · W reaches 1."""
-    radius = torch.linalg.eigvals(random_weights()).abs().max().item()
+    radius = spectral_radius(random_weights()).item()
     return Number(
         "gain",
         truth=1.0,

@@ -14,7 +14,7 @@ TOTALS = {
     "the phosphatase": ("F", "FXp"),
     "the protein": ("X", "Xp", "EX", "FXp"),
 }
-NEGLIGIBLE = 1e-5
+ROUND_OFF = 1e-5
 SHAPE = f"three rows of {len(CYCLE.species)} numbers, one for each of {', '.join(CYCLE.species)}"
 SLIPS = {
     ("X", "Xp"): "the protein sits in both complexes too: count what is bound",
@@ -130,7 +130,7 @@ def _judge_completeness(L: Tensor) -> Item:
 def _changes(rows: Tensor) -> Tensor:
     """Whether each reaction changes each row's total, beyond rounding to single precision, (..., R)."""
     changes = (rows @ CYCLE.stoichiometry).abs()
-    return ~(changes <= NEGLIGIBLE * rows.abs().amax(-1, keepdim=True))
+    return ~(changes <= ROUND_OFF * rows.abs().amax(-1, keepdim=True))
 
 
 def _rank(*rows: Tensor) -> int:
@@ -146,6 +146,6 @@ def _as_sum(row: Tensor) -> str:
     terms = [
         f"{'-' if weight < 0 else '+'} {'' if abs(weight) == 1 else f'{abs(weight):g} '}{name}"
         for name, weight in zip(CYCLE.species, row.tolist(), strict=True)
-        if abs(weight) > NEGLIGIBLE
+        if abs(weight) > ROUND_OFF
     ]
     return " ".join(terms).removeprefix("+ ") or "0"

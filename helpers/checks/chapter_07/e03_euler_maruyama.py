@@ -13,7 +13,7 @@ from helpers.checks.verdict import Item, Verdict
 
 CELLS, STEP = 20_000, 0.04
 SIGMA = torch.tensor([0.5, 2.0])
-WITHIN = 0.04  # of a standard deviation, measured in so many cells to 0.5 %
+SPREAD_TOLERANCE = 0.04  # of a standard deviation, measured in so many cells to 0.5 %
 LONG_STEP, LONG_RUN = 0.05, 200
 SLIPS = (
     (
@@ -125,7 +125,7 @@ def _judge_size(kicks: Tensor) -> Item:
 
 
 def _is_close(spread: Tensor, expected: Tensor) -> bool:
-    return torch.allclose(spread, expected.double(), rtol=WITHIN, atol=1e-6)
+    return torch.allclose(spread, expected.double(), rtol=SPREAD_TOLERANCE, atol=1e-6)
 
 
 def _judge_generator(first: Attempt, second: Attempt, again: Attempt) -> Item:

@@ -12,7 +12,7 @@ from IPython.display import display
 
 from helpers.explorers.engine.controls import Control
 from helpers.explorers.engine.kernel import LatestWins, close_with_cell, one_thread
-from helpers.explorers.engine.picture import Blitted, Picture
+from helpers.explorers.engine.picture import BlittedFigure, Picture
 from helpers.figures import image_bundle
 
 Settings = Mapping[str, float | str]
@@ -42,16 +42,16 @@ class Explorer:
         The picture is an ordinary output of the cell, so a stored notebook shows it without a kernel. A new
         run of the cell retires what its last run displayed.
         """
-        close_with_cell(_Shown(self).close)
+        close_with_cell(_Page(self).close)
 
 
-class _Shown:
+class _Page:
     """One explorer on one page."""
 
     def __init__(self, explorer: Explorer):
         self._model = explorer.model
         self._picture = explorer.picture()
-        self._blitted = Blitted(self._picture.figure, self._picture.moving)
+        self._blitted = BlittedFigure(self._picture.figure, self._picture.moving)
         self._controls = explorer.controls
         self._widgets = {control.name: control.widget() for control in self._controls}
         self._defaults = self._drawn = self._settings()

@@ -29,7 +29,7 @@ class Picture(Protocol):
         """
 
 
-class Blitted:
+class BlittedFigure:
     """A figure whose still parts are drawn once, and whose moving artists are drawn on top each time.
 
     Pyplot does not know of the figure, so it is forgotten with its last reference. It has one pixel per CSS

@@ -9,12 +9,7 @@ The filter stands in `model.py` (what is assumed), `step.py` (predict and update
                                                                                   └─ likelihood ─ gradient
 """
 
-from helpers.statespace.gaussian.as_rnn import (
-    LinearRNN,
-    kalman_as_rnn,
-    state_space_to_linear_rnn,
-    steady_state_covariance,
-)
+from helpers.statespace.gaussian.as_rnn import LinearRNN, kalman_as_rnn, state_space_to_linear_rnn
 from helpers.statespace.gaussian.discretise import discretise
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.gradient import maximise_likelihood
@@ -22,8 +17,9 @@ from helpers.statespace.gaussian.likelihood import log_likelihood
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.sampling import Simulated, sample_posterior, simulate
 from helpers.statespace.gaussian.smoother import Smoothed, rts_smoother
+from helpers.statespace.gaussian.stationary import stationary_covariance, steady_state_covariance
 from helpers.statespace.gaussian.step import predict, update
-from helpers.statespace.gaussian.varma import impulse_response, stationary_covariance, varma_to_state_space
+from helpers.statespace.gaussian.varma import impulse_response, varma_to_state_space
 
 __all__ = [
     "Filtered",

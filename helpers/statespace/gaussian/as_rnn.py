@@ -5,10 +5,9 @@ from torch import Tensor, nn
 
 from helpers.arguments import check_probability, check_same
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.gaussian.step import predict_covariance, update_covariance
-from helpers.statespace.matrices import cholesky_factor, spectral_radius, symmetric
-
-MAX_DOUBLINGS = 60
+from helpers.statespace.gaussian.stationary import steady_state_covariance
+from helpers.statespace.gaussian.step import update_covariance
+from helpers.statespace.matrices import spectral_radius
 
 
 class LinearRNN(nn.Module):
@@ -145,78 +144,6 @@ def kalman_as_rnn(model: LinearGaussian) -> LinearRNN:
     Q, R = _constant(model, "transition_covariance", 2), _constant(model, "observation_covariance", 2)
     _, K, _ = update_covariance(steady_state_covariance(A, C, Q, R), C, R)
     return LinearRNN(W_hh=A - K @ C @ A, W_xh=K, W_hy=C, h0=_constant(model, "initial_mean", 1))
-
-
-@torch.no_grad()
-def steady_state_covariance(A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> Tensor:
-    """The predicted covariance that the filter settles to: the algebraic Riccati equation, by doubling.
-
-    ::
-
-        P = A (P − P Cᵀ (C P Cᵀ + R)⁻¹ C P) Aᵀ + Q
-
-    With V the covariance of the state n steps after it was known exactly, J what those n observations say
-    about that known state, and F the filter's memory of it::
-
-        G = (I + V J)⁻¹,   F ← F G F,   V ← V + F G V Fᵀ,   J ← J + Fᵀ J G F
-
-    are the same for 2n steps. F vanishes like ρ((I − K C) A)^n, and V is then the filtered covariance. No
-    inverse of R is needed: a state may be seen without noise.
-
-    Parameters
-    ----------
-    A, C, Q, R : Tensor (H, H), (D, H), (H, H) and (D, D)
-
-    Returns
-    -------
-    Tensor (H, H)
-
-    Raises
-    ------
-    ValueError
-        If C Q Cᵀ + R is not positive definite, or there is no filter that forgets its start: with
-        the eigenvalue of A that is to blame.
-
-    Source: Chu, Fan, Lin and Wang (2004), Structure-preserving algorithms for periodic discrete-time
-    algebraic Riccati equations, International Journal of Control 77(8); the start, without an inverse of R,
-    from Särkkä and García-Fernández (2021), section IV.
-    """
-    root = cholesky_factor(C @ Q @ C.mT + R, "C Q C' + R")
-    seen = torch.linalg.solve_triangular(root, C, upper=False)  # C' S⁻¹ C = seen' seen
-    identity = torch.eye(len(A), dtype=A.dtype, device=A.device)
-    kept = identity - Q @ seen.mT @ seen  # I - K C
-    F, V, J = kept @ A, kept @ Q, (seen @ A).mT @ (seen @ A)
-    for _ in range(MAX_DOUBLINGS):
-        G = torch.linalg.solve_ex(identity + V @ J, identity).result
-        added = F @ G @ V @ F.mT
-        F, V, J = F @ G @ F, V + added, J + F.mT @ J @ G @ F
-        rounding = torch.finfo(V.dtype).eps * V.abs().max()
-        if not (added.abs() > rounding).any():  # one poll per doubling; NaN ends
-            break
-    P = predict_covariance(V, A, Q)
-    _check_forgetting(A, C, Q, R, P)
-    return symmetric(P)
-
-
-def _check_forgetting(A: Tensor, C: Tensor, Q: Tensor, R: Tensor, P: Tensor) -> None:
-    """Refuse a P whose filter does not forget its start, saying which mode of A is to blame."""
-    closed = A - update_covariance(P, C, R)[1] @ C @ A
-    if closed.isfinite().all() and spectral_radius(closed) < 1 - 10 * torch.finfo(P.dtype).eps ** 0.5:
-        return
-    for eigenvalue in torch.linalg.eigvals(A):
-        if eigenvalue.abs() < 1 - 1e-6:
-            continue
-        shifted = A - eigenvalue * torch.eye(len(A), dtype=A.dtype, device=A.device)
-        for blind, reason in (
-            (torch.cat([shifted, C.to(shifted)]), "is not seen in the observations (not detectable)"),
-            (torch.cat([shifted, Q.to(shifted)], 1).mT, "receives no noise (not stabilisable)"),
-        ):
-            if torch.linalg.matrix_rank(blind, rtol=1e-9) < len(A):
-                raise ValueError(
-                    f"the filter has no steady state: the mode of transition with eigenvalue "
-                    f"{complex(eigenvalue):.6g} {reason}"
-                )
-    raise ValueError(f"the filter did not settle to a steady state in {MAX_DOUBLINGS} doublings")
 
 
 def _constant(model: LinearGaussian, name: str, dimensions: int) -> Tensor:

@@ -14,7 +14,7 @@ from helpers.statespace.gaussian.step import apply
 class Observations:
     """A batch of series that has been checked; nothing in it is missing any more.
 
-    Parameters
+    Attributes
     ----------
     y : Tensor (B, T, D)
         0 where nothing was observed: what stands there is read neither by values nor by gradients.

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from helpers.observation import LOG_TWO_PI
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.gaussian.step import LOG_TWO_PI
 from helpers.statespace.matrices import symmetric
 
 
@@ -85,7 +85,7 @@ def initial_means(model: LinearGaussian, series: int) -> Tensor:
     return torch.cat([mean, diffuse_directions(model).T.unsqueeze(1).expand(-1, series, -1)])
 
 
-def beside_directions(model: LinearGaussian, rows: Tensor) -> Tensor:
+def pad_for_directions(model: LinearGaussian, rows: Tensor) -> Tensor:
     """Data (B, T, n), followed by the zeros that the columns of J see instead, shape (1 + k, B, T, n)."""
     unknown = 0 if model.diffuse is None else int(model.diffuse.sum())
     return pad(rows.unsqueeze(0), (0, 0) * 3 + (0, unknown))

@@ -8,11 +8,11 @@ from torch import Tensor
 from helpers.statespace.gaussian.data import Observations, check_observations, input_effect
 from helpers.statespace.gaussian.diffuse import (
     DiffusePosterior,
-    beside_directions,
     include_diffuse,
     initial_covariance,
     initial_means,
     marginalise,
+    pad_for_directions,
 )
 from helpers.statespace.gaussian.means import Moments, as_columns, as_rows, by_series
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
@@ -163,13 +163,13 @@ def filter_step_by_step(
 def _filter_whole(model: LinearGaussian, data: Observations) -> Moments:
     """The plain loop's moments; a column of a flat prior is filtered like a mean, on data of 0."""
     series, steps = data.y.shape[:2]
-    y, effect = beside_directions(model, data.y), input_effect(model, data.inputs)
+    y, effect = pad_for_directions(model, data.y), input_effect(model, data.inputs)
     effect = data.y.new_zeros(series, steps, model.state_size) if effect is None else effect
     beliefs = filter_step_by_step(
         model,
         y.permute(2, 0, 1, 3),
         data.mask.transpose(0, 1),
-        beside_directions(model, effect).permute(2, 0, 1, 3),
+        pad_for_directions(model, effect).permute(2, 0, 1, 3),
         initial_means(model, series),
         initial_covariance(model).expand(series, -1, -1),
     )

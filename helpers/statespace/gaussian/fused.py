@@ -13,7 +13,7 @@ from helpers.statespace.gaussian.step import predict_covariance
 LARGEST_FUSED = 8  # states: the table below has H² rows and more than H² columns
 
 
-def may_fuse(model: LinearGaussian) -> bool:
+def is_fusible(model: LinearGaussian) -> bool:
     """Whether the model is constant, shared by all series, and small."""
     return model.steps is None and not model.has_own_covariances and model.state_size <= LARGEST_FUSED
 

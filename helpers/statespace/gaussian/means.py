@@ -110,18 +110,18 @@ def filter_means(
     directions = diffuse_directions(model)
     start = as_columns(model.initial_mean.expand(len(y), -1).unsqueeze(1), shared)
     start = torch.cat([start, directions.expand(1, start.shape[1], -1, -1)], -1)
-    y = _beside_directions(as_columns(y, shared), directions)
+    y = _pad_for_directions(as_columns(y, shared), directions)
     if effect is None:
         before = pad(start, (0, 0) * 3 + (0, len(y) - 1))
     else:
-        before = torch.cat([start, _beside_directions(as_columns(effect[:, 1:], shared), directions)])
+        before = torch.cat([start, _pad_for_directions(as_columns(effect[:, 1:], shared), directions)])
     filtered = recursion(A - gain @ (C @ A), before + gain @ (y - C @ before))
     leading = A if A.ndim == 2 else A[1:]
     predicted = torch.cat([start, leading @ filtered[:-1] + before[1:]])
     return predicted, filtered, y - observation @ predicted
 
 
-def _beside_directions(columns: Tensor, directions: Tensor) -> Tensor:
+def _pad_for_directions(columns: Tensor, directions: Tensor) -> Tensor:
     """Columns (T, M, n, N), followed by the k of zeros that the columns of a flat prior see instead."""
     unknown = directions.shape[1]
     return pad(columns, (0, unknown)) if unknown else columns

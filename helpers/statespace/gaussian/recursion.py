@@ -10,7 +10,7 @@ Advance = Callable[[int, Parts], Parts]
 
 STEPS_BETWEEN_CHECKS = 8  # whether a recursion stands still: each check is a poll
 SHORTEST_BLOCK = 64  # steps by which most filters have forgotten where they started
-MOST_PASSES = 3  # until blocks that do not forget are given up
+MAX_PASSES = 3  # until blocks that do not forget are given up
 LARGEST_STEP = 16384  # numbers in the first part of a step, beyond which arithmetic costs more than calls
 
 
@@ -81,7 +81,7 @@ def _run_blocks(
     length = -(-total // blocks)
     advance = steps(*(_cut(part.expand(-1, groups, *part.shape[2:]), blocks, length) for part in maps))
     starts = tuple(torch.cat([part] * blocks) for part in first)
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         parts = [starts]
         for step in range(1, length + 1):
             parts.append(advance(step, parts[-1]))

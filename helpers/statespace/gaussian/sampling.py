@@ -96,12 +96,12 @@ def sample_posterior(
         initial_mean=torch.zeros_like(model.initial_mean),
         initial_covariance=model.known_initial_covariance,
     )
-    drawn = _draw(_repeated(centred, count), y.shape[1], count * len(y), None, generator)
+    drawn = _draw(_repeat_series(centred, count), y.shape[1], count * len(y), None, generator)
     mask, inputs, lengths = (
-        part if part is None else _repeat(part, count) for part in (mask, inputs, lengths)
+        part if part is None else _repeat_rows(part, count) for part in (mask, inputs, lengths)
     )
-    difference = _repeat(y, count) - drawn.observations
-    repeated = _repeated(model, count)
+    difference = _repeat_rows(y, count) - drawn.observations
+    repeated = _repeat_series(model, count)
     filtered = kalman_filter(repeated, difference, mask, inputs=inputs, lengths=lengths)
     _check_determined(filtered, len(y))
     paths = drawn.states + rts_smoother(repeated, filtered).mean
@@ -135,13 +135,13 @@ def _square_root(covariance: Tensor) -> Tensor:
     return vectors * values.clamp(min=0.0).sqrt().unsqueeze(-2)  # rounding may leave -1e-17 where 0 is meant
 
 
-def _repeat(rows: Tensor, count: int) -> Tensor:
+def _repeat_rows(rows: Tensor, count: int) -> Tensor:
     return rows.repeat(count, *[1] * (rows.ndim - 1))
 
 
-def _repeated(model: LinearGaussian, count: int) -> LinearGaussian:
+def _repeat_series(model: LinearGaussian, count: int) -> LinearGaussian:
     """The same model for `count` copies of its series."""
-    own = {name: _repeat(getattr(model, name), count) for name in model.names_per_series}
+    own = {name: _repeat_rows(getattr(model, name), count) for name in model.names_per_series}
     return replace(model, **own)
 
 

@@ -53,7 +53,7 @@ def scan_covariances(
     """
     first = symmetric(update_covariance(initial, C[0], R[0])[0])
     A, Q = A[1:], Q[1:]
-    later = _alone(A, Q, C[1:], R[1:])
+    later = _elements(A, Q, C[1:], R[1:])
     nothing = torch.zeros_like(first)
     elements = tuple(
         torch.cat([start.unsqueeze(0), part.expand(-1, len(initial), -1, -1)])
@@ -66,7 +66,7 @@ def scan_covariances(
     return symmetric(filtered), predicted, gain, innovation
 
 
-def _alone(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Element:
+def _elements(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Element:
     """The element of each step.
 
     ::

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from helpers.statespace.gaussian.data import Observations, input_effect
 from helpers.statespace.gaussian.diffuse import initial_covariance
-from helpers.statespace.gaussian.fused import fused_steps, may_fuse
+from helpers.statespace.gaussian.fused import fused_steps, is_fusible
 from helpers.statespace.gaussian.means import Moments, affine_loop, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.recursion import Advance, Parts, recurse
@@ -119,8 +119,8 @@ def _loop(model: LinearGaussian, initial: Tensor, matrices: tuple[Tensor, ...], 
     A, Q, C, R = matrices
     filtered, *rest = update_covariance(initial, C[0], observed_pairs(R[0], seen[0]))
     first = filtered, initial, *rest
-    changed, differentiable = _changed(model, seen), _wants_gradient(model)
-    if may_fuse(model):
+    changed, differentiable = _map_changes(model, seen), _wants_gradient(model)
+    if is_fusible(model):
         return recurse(first, partial(fused_steps, model), (seen,), changed, differentiable)
     maps = A, Q, C, observed_pairs(R, seen)
     return recurse(first, _predict_and_update, maps, changed, differentiable)
@@ -138,7 +138,7 @@ def _predict_and_update(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Advance:
     return advance
 
 
-def _changed(model: LinearGaussian, seen: Tensor) -> Tensor:
+def _map_changes(model: LinearGaussian, seen: Tensor) -> Tensor:
     """Whether each step after the first has another map than the one before, (T - 1,)."""
     if model.steps is not None:
         return torch.ones(len(seen) - 1, dtype=torch.bool, device=seen.device)

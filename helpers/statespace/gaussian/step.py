@@ -1,14 +1,11 @@
 """One step of the Kalman filter: the equations, which every path of the filter imports."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from helpers.arguments import refuse_where
+from helpers.observation import LOG_TWO_PI
 from helpers.statespace.matrices import is_positive_definite
-
-LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 def predict(

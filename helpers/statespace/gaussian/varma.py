@@ -6,9 +6,8 @@ from torch.nn.functional import pad
 
 from helpers.arguments import check_whole_number
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.matrices import check_square, cholesky_factor, spectral_radius
-
-MAX_DOUBLINGS = 60
+from helpers.statespace.gaussian.stationary import stationary_covariance
+from helpers.statespace.matrices import check_square, cholesky_factor
 
 
 def varma_to_state_space(
@@ -67,41 +66,6 @@ def varma_to_state_space(
         initial_mean=torch.zeros_like(A[0]),
         initial_covariance=stationary_covariance(A, Q) if stationary else Q,
     )
-
-
-def stationary_covariance(A: Tensor, Q: Tensor) -> Tensor:
-    """The covariance that a step does not change, by doubling.
-
-    ::
-
-        P = A P Aᵀ + Q = Σ_{k ≥ 0} A^k Q (A^k)ᵀ,   P_{2n} = P_n + A^n P_n (A^n)ᵀ
-
-    where P_n is the sum of the first n terms: the error after j doublings is of the order of ρ(A)^(2^(j+1)).
-
-    Parameters
-    ----------
-    A, Q : Tensor (..., H, H)
-
-    Raises
-    ------
-    ValueError
-        If the spectral radius of A is not below 1.
-
-    Source: Anderson and Moore (1979), Optimal filtering, section 6.7.
-    """
-    radius = spectral_radius(A)
-    if not (radius < 1).all():
-        raise ValueError(
-            f"a stationary process needs a transition of spectral radius below 1: got {radius.max():.10g}"
-        )
-    covariance, power = Q, A
-    for _ in range(MAX_DOUBLINGS):
-        added = power @ covariance @ power.mT
-        covariance, power = covariance + added, power @ power
-        rounding = torch.finfo(Q.dtype).eps * covariance.abs().amax()
-        if not (added.abs() > rounding).any():  # one poll per doubling
-            break
-    return (covariance + covariance.mT) / 2
 
 
 def impulse_response(A: Tensor, B: Tensor, horizon: int) -> Tensor:

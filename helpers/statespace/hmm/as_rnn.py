@@ -29,8 +29,8 @@ class HMMAsRNN(nn.Module):
         self.first_prediction = nn.Parameter(hmm.initial.detach().clone())
         self.hmm = hmm
 
-    def cell(self, log_gate: Tensor, prediction: Tensor) -> Tensor:
-        """h_t (B, K) from the log gate (B, K) and the prediction W_hh h_{t-1} (B, K)."""
+    def cell(self, prediction: Tensor, log_gate: Tensor) -> Tensor:
+        """h_t (B, K) from the prediction W_hh h_{t-1} (B, K) and the log gate (B, K)."""
         return torch.softmax(log_gate + log_probability(prediction), -1)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
@@ -39,7 +39,7 @@ class HMMAsRNN(nn.Module):
         prediction = self.first_prediction.expand(len(x), -1)
         hidden = []
         for log_gate in log_gates.unbind(1):
-            h = self.cell(log_gate, prediction)
+            h = self.cell(prediction, log_gate)
             prediction = h @ self.W_hh.T
             hidden.append(h)
         states = torch.stack(hidden, 1)

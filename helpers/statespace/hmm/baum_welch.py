@@ -72,4 +72,4 @@ def maximise(hmm: HMM, smoothed: HMMSmoothed, data: Observations) -> HMM:
     counts = smoothed.pair_counts.sum(0)
     leaving = counts.sum(-1, keepdim=True)
     transition = torch.where(leaving > 0, counts / leaving, hmm.transition)
-    return HMM(first / first.sum(), transition, hmm.emission.refit(data.y, data.entries, probability))
+    return HMM(first / first.sum(), transition, hmm.emission.refit(data.y, data.mask, probability))

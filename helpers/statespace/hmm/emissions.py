@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from helpers.arguments import check_entries, check_floating, refuse_where
+from helpers.arguments import check_entries, check_floating, check_not_negative, refuse_where
 
 
 def log_probability(probability: Tensor) -> Tensor:
@@ -117,8 +117,7 @@ class PoissonEmission:
 
     def __post_init__(self) -> None:
         check_matrix("rate", self.rate, "(K, D)")
-        rate = self.rate.detach()
-        check_entries("rate", rate, rate.isfinite() & (rate >= 0), "be zero or more and finite")
+        check_not_negative("rate", self.rate.detach())
 
     @property
     def like(self) -> Tensor:

@@ -1,7 +1,7 @@
 """What is known of a hidden Markov state: from the past (filter), and from the whole series (smoother).
 
 The recursions stand here as equations, on log probabilities. Where no transition is forbidden or nearly so,
-`scaled` runs them on probabilities, to the same results and several times faster.
+`scaled` runs them on probabilities, to the same results and faster.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,6 @@
 Observations are grouped by which of their entries are missing, so that each group shares its matrices.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,10 @@ import torch
 from torch import Generator, Tensor
 
 from helpers.arguments import check_entries, check_finite, check_like, check_same, refuse_where
+from helpers.observation import LOG_TWO_PI
+from helpers.statespace.gaussian.step import apply, observed_pairs
 from helpers.statespace.hmm.emissions import average, check_features, check_matrix
+from helpers.statespace.matrices import symmetric
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +88,7 @@ class GaussianEmission:
         """Draw a vector for each of the states (B, T), shape (B, T, D)."""
         mean = self.mean[states]
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        factor = torch.linalg.cholesky(self.covariance)[states]
-        return mean + (factor @ noise.unsqueeze(-1)).squeeze(-1)
+        return mean + apply(torch.linalg.cholesky(self.covariance)[states], noise)
 
     def refit(self, y: Tensor, mask: Tensor, weight: Tensor) -> "GaussianEmission":
         """The emission that explains y best when step t belongs to state k with weight w (B, T, K).
@@ -114,14 +115,14 @@ class GaussianEmission:
         residual = completed - mean
         scatter = torch.einsum("nkd,nke->kde", weight.unsqueeze(-1) * residual, residual) + uncertainty
         covariance = average(scatter, total.unsqueeze(-1), self.covariance)
-        return GaussianEmission(mean, (covariance + covariance.mT) / 2)
+        return GaussianEmission(mean, symmetric(covariance))
 
     def _density(self, values: Tensor, seen: Tensor) -> Tensor:
         """Log density (N, K) of values (N, D), of which the entries `seen` (D,) are observed.
 
         N is the last axis of the work, where long rows add up fast, and D the first.
         """
-        factor = torch.linalg.cholesky(_keep(self.covariance, seen))  # (K, D, D)
+        factor = torch.linalg.cholesky(observed_pairs(self.covariance, seen))  # (K, D, D)
         eye = torch.eye(len(seen), dtype=factor.dtype, device=factor.device)
         whiten = torch.linalg.solve_triangular(factor, eye, upper=False) * seen
         centre = self.mean.detach().mean(0)
@@ -130,23 +131,17 @@ class GaussianEmission:
         standardised = torch.addmm(-offset, whiten, (values - centre).T)  # (D K, N)
         squares = standardised.square().unflatten(0, self.mean.T.shape).sum(0)  # (K, N)
         log_determinant = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * squares.T - (log_determinant + 0.5 * math.log(math.tau) * seen.to(factor).sum())
+        return -0.5 * squares.T - (log_determinant + 0.5 * LOG_TWO_PI * seen.to(factor).sum())
 
     def _complete(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Expectation (N, K, D) and covariance (K, D, D) of all entries, given those that are seen."""
         visible = self.covariance * seen  # covariance of every entry with the seen ones
-        gain = torch.linalg.solve(_keep(self.covariance, seen), visible.mT).mT * seen  # (K, D, D)
+        gain = torch.linalg.solve(observed_pairs(self.covariance, seen), visible.mT).mT * seen  # (K, D, D)
         residual = (values.unsqueeze(1) - self.mean) * seen
         expectation = self.mean + torch.einsum("nkd,ked->nke", residual, gain)
         expectation = torch.where(seen, values.unsqueeze(1), expectation)
         conditional = self.covariance - gain @ visible.mT
         return expectation, conditional * ~(seen | seen.unsqueeze(-1))
-
-
-def _keep(covariance: Tensor, seen: Tensor) -> Tensor:
-    """The covariance of the seen entries; the identity in the rows and columns of the others."""
-    eye = torch.eye(len(seen), dtype=covariance.dtype, device=covariance.device)
-    return torch.where(seen & seen.unsqueeze(-1), covariance, eye)
 
 
 def _check_positive_definite(covariance: Tensor) -> None:

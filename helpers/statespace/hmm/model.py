@@ -81,7 +81,7 @@ class HMM:
 
     def log_evidence(self, data: "Observations") -> Tensor:
         """log p(y_t | h_t = k), shape (B, T, K); 0 for every state where nothing was observed."""
-        return self.emission.log_prob(data.y, data.entries)
+        return self.emission.log_prob(data.y, data.mask)
 
     def _check_shapes(self) -> None:
         if self.initial.ndim != 1:
@@ -104,14 +104,14 @@ class Observations:
     ----------
     y : Tensor (B, T, D), or (B, T) of integers for a categorical emission
         0 where missing.
-    entries : Tensor, the shape of y, bool
+    mask : Tensor, the shape of y, bool
         True where observed.
     valid : Tensor (B, T), bool
         True for the steps within their series.
     """
 
     y: Tensor
-    entries: Tensor
+    mask: Tensor
     valid: Tensor
 
 
@@ -121,10 +121,10 @@ def check_observations(
     """Refuse what `hmm_filter` refuses."""
     if y.ndim < 2 or y.shape[1] == 0:
         raise ValueError(f"y must have shape (B, T, ...) with at least one step: got {tuple(y.shape)}")
-    entries = observed_entries("y", y, mask, lengths)
+    mask = observed_entries("y", y, mask, lengths)
     everywhere = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
     valid = everywhere if lengths is None else valid_steps(lengths, y.shape[1])
-    return Observations(hmm.emission.check(y, entries), entries, valid)
+    return Observations(hmm.emission.check(y, mask), mask, valid)
 
 
 def refuse_impossible(step_log_likelihood: Tensor) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 LONGEST_INTERVAL = 8
-"""Steps between normalisations; rarer ones save less than the loop's noise."""
+"""Steps between normalisations; rarer ones save nothing."""
 
 
 def safe_interval(log_transition: Tensor) -> int:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from helpers.explorers import dose
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 
 jupyter_client = pytest.importorskip("jupyter_client")
 pytest.importorskip("ipykernel", reason="no ipykernel: install the package's lab extra")
@@ -88,7 +88,7 @@ def models(messages):
 
 def expected_png(**settings):
     picture = dose.Picture()
-    blitted = Blitted(picture.figure, picture.moving)
+    blitted = BlittedFigure(picture.figure, picture.moving)
     picture.draw(dose.model(**settings))
     return base64.b64encode(blitted.png()).decode()
 

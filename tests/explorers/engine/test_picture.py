@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from helpers.explorers import dose, gain, gradients, kalman, missingness, neuron, toggle
-from helpers.explorers.engine import Blitted
+from helpers.explorers.engine import BlittedFigure
 from helpers.explorers.engine.picture import encode_png
 
 EXPLORERS = [dose, missingness, kalman, gradients, neuron, gain, toggle]
@@ -41,7 +41,7 @@ def test_another_library_reads_back_every_pixel(pixels):
 @pytest.mark.parametrize("explorer", EXPLORERS, ids=by_name)
 def test_blitted_picture_is_the_one_that_a_full_draw_gives(explorer):
     picture = explorer.Picture()
-    blitted = Blitted(picture.figure, picture.moving)
+    blitted = BlittedFigure(picture.figure, picture.moving)
     corner = {control.name: control.extremes[-1] for control in explorer.CONTROLS}
     picture.draw(explorer.model(**corner))
     blitted.png()
@@ -60,7 +60,7 @@ def test_blitted_picture_is_the_one_that_a_full_draw_gives(explorer):
 def test_pictures_leave_nothing_behind(explorer):
     settings = dict(mpl.rcParams)
     picture = explorer.Picture()
-    Blitted(picture.figure, picture.moving).png()
+    BlittedFigure(picture.figure, picture.moving).png()
     figure = weakref.ref(picture.figure)
     del picture
     gc.collect()

@@ -83,7 +83,7 @@ BAD_MODELS = {
     ),
     "negative rate": (
         lambda: PoissonEmission(tensor([1.0, -2.0])),
-        r"rate must be zero or more and finite: rate\[0, 1\] = -2.0",
+        r"rate must be finite and not negative: rate\[0, 1\] = -2.0",
     ),
     "covariance of another size": (
         lambda: GaussianEmission(torch.zeros(2, 3), EYE.expand(2, 2, 2)),
