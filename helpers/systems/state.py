@@ -1,6 +1,7 @@
 """What every system does with its state and parameters: split, align, and stack into a Jacobian."""
 
 from dataclasses import fields
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -49,3 +50,8 @@ def _align(name: str, parameter: float | Tensor, entry: Tensor) -> float | Tenso
             f"got shape {tuple(parameter.shape)}"
         )
     return parameter[(..., *[None] * (entry.ndim - 1))]
+
+
+def multiply_factors(factors: Tensor) -> Tensor:
+    """Π over the last axis, whose derivative, unlike that of `Tensor.prod`, divides by nothing."""
+    return reduce(torch.mul, factors.unbind(-1))
