@@ -154,6 +154,10 @@ def _rate_constants(constants: float | Sequence[float] | Tensor, steps: tuple[Re
 
 
 def _check_numbers(numbers: Sequence[float]) -> None:
+    if isinstance(numbers, str) or not (isinstance(numbers, Sequence) or hasattr(numbers, "__array__")):
+        raise ValueError(
+            f"constants must be a number, a list of numbers or one tensor: got {type(numbers).__name__}"
+        )
     for place, number in enumerate(numbers):
         if not isinstance(number, Real):
             raise ValueError(
