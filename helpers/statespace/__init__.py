@@ -1,6 +1,6 @@
 """Hidden states and what they emit: linear-Gaussian and hidden Markov models, and the RNNs that they are."""
 
-from helpers.statespace.ascent import Fitted
+from helpers.statespace.ascent import FitError, Fitted
 from helpers.statespace.fit import fit
 from helpers.statespace.gaussian import (
     Filtered,
@@ -53,6 +53,7 @@ __all__ = [
     "CategoricalEmission",
     "Decoded",
     "Filtered",
+    "FitError",
     "Fitted",
     "GaussianEmission",
     "HMMAsRNN",

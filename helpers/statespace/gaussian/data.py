@@ -1,6 +1,6 @@
 """What a filter reads: which entries were observed, and what is refused among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -85,6 +85,13 @@ def check_inputs(model: LinearGaussian, inputs: Tensor | None, shape: torch.Size
 def input_effect(model: LinearGaussian, inputs: Tensor | None) -> Tensor | None:
     """What inputs (B, T, U) add to the state at each step, B_t u_t, shape (B, T, H); None without them."""
     return None if inputs is None else apply(model.input, inputs)
+
+
+def without_intercept(model: LinearGaussian, data: Observations) -> Observations:
+    """The same data with y − d in place of y; 0 still where nothing was observed."""
+    if model.observation_intercept is None:
+        return data
+    return replace(data, y=torch.where(data.mask, data.y - model.observation_intercept, 0.0))
 
 
 def _check_counts(model: LinearGaussian, y: Tensor) -> None:

@@ -95,6 +95,7 @@ def sample_posterior(
         model,
         initial_mean=torch.zeros_like(model.initial_mean),
         initial_covariance=model.known_initial_covariance,
+        observation_intercept=None,
     )
     drawn = _draw(_repeat_series(centred, count), y.shape[1], count * len(y), None, generator)
     mask, inputs, lengths = (
@@ -126,7 +127,8 @@ def _draw(
         states.append(apply(transition[step], states[-1]) + moved[:, step])
     states = torch.stack(states, 1)
     scatter = apply(_square_root(model.observation_covariance), emitting)
-    return Simulated(states, apply(model.observation, states) + scatter)
+    intercept = 0.0 if model.observation_intercept is None else model.observation_intercept
+    return Simulated(states, apply(model.observation, states) + intercept + scatter)
 
 
 def _square_root(covariance: Tensor) -> Tensor:
