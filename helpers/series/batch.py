@@ -15,6 +15,7 @@ from helpers.arguments import (
     check_mask,
     check_positive_number,
     check_same,
+    kind,
     refuse_where,
     valid_steps,
 )
@@ -166,6 +167,26 @@ class IrregularBatch:
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "IrregularBatch":
         return IrregularBatch(*map(function, (self.times, self.values, self.mask, self.lengths)))
+
+
+def as_padded(
+    name: str, series: Tensor | IrregularBatch, mask: Tensor | None, lengths: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Values, mask and lengths of a batch, or of series that were given as these three.
+
+    Raises
+    ------
+    ValueError
+        If `series` is neither a batch nor a tensor, or a mask or lengths stand beside a batch.
+    """
+    if not isinstance(series, IrregularBatch):
+        if not isinstance(series, Tensor):
+            raise ValueError(f"{name} must be a tensor or an IrregularBatch: got {kind(series)}")
+        return series, mask, lengths
+    for what, given in {"mask": mask, "lengths": lengths}.items():
+        if given is not None:
+            raise ValueError(f"{what} must be left out beside an IrregularBatch, which has its own")
+    return series.values, series.mask, series.lengths
 
 
 def _check_shapes(times: Tensor, values: Tensor) -> None:

@@ -36,7 +36,8 @@ class Fitted:
     collapsed : tuple of str
         Learned variances that could be a million times smaller at a cost of less than 0.01 nats, for example
         `"transition_covariance[0, 0]"`: the likelihood pulls them to zero. Of a component of several, it is
-        the variance that is left once the components before it are known.
+        the variance that is left once the components before it are known. Of an HMM, the Gaussian states
+        that lie on the variance floor, for example `"emission.covariance[1]"`.
     """
 
     model: Any
