@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_one_of
+from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted
 from helpers.statespace.gaussian.data import Observations
 from helpers.statespace.gaussian.em import fit_by_em
@@ -28,7 +29,7 @@ METHODS = {"gradient": fit_by_gradient, "em": fit_by_em}
 @torch.inference_mode(False)
 def fit(
     model: LinearGaussian | HMM,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     method: str | None = None,
@@ -48,8 +49,8 @@ def fit(
 
     `"gradient"` climbs by L-BFGS through the filter, with covariances as
     `unconstrained_from_covariance` writes them. `"em"` smooths and regresses in turn, and is slow where much
-    of the state is hidden. An `HMM` is fitted by Baum-Welch. The likelihood never falls: a fall by more than
-    rounding is an error.
+    of the state is hidden. An `HMM` is fitted by `baum_welch`, which takes priors and a variance floor, too.
+    The likelihood never falls: a fall by more than rounding is an error.
 
     A state-space model is known only up to a change of coordinates: A, C and Q all free have many equally
     good values, and which one is found depends on the start. So does whether one is found at all: from a
@@ -100,6 +101,7 @@ def fit(
             y,
             mask,
             lengths,
+            fixed=fixed,
             iterations=iterations,
             tolerance=tolerance,
             progress=progress,

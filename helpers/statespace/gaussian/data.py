@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_floating, check_like, entry, observed_entries, refuse_where
+from helpers.series import IrregularBatch, as_padded
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.step import apply
 
@@ -31,7 +32,7 @@ class Observations:
 
 def check_observations(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     inputs: Tensor | None = None,
     lengths: Tensor | None = None,
@@ -43,6 +44,7 @@ def check_observations(
     ValueError
         Naming the argument whose kind or shape is wrong, or the observed entry that is not finite.
     """
+    y, mask, lengths = as_padded("y", y, mask, lengths)
     check_floating("y", y)
     check_like("y", y, "the model", model.transition)
     if y.ndim != 3 or y.shape[-1] != model.observation_size or 0 in y.shape[:2]:

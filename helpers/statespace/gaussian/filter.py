@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.series import IrregularBatch
 from helpers.statespace.gaussian.data import (
     Observations,
     check_observations,
@@ -81,7 +82,7 @@ class Filtered:
 
 def kalman_filter(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     inputs: Tensor | None = None,
@@ -99,8 +100,9 @@ def kalman_filter(
 
     Parameters
     ----------
-    y : Tensor (B, T, D)
-        Observations.
+    y : Tensor (B, T, D), or IrregularBatch
+        Observations. A batch brings its mask and lengths; its times are not read: gaps are
+        in a model `from_sde`.
     mask : Tensor (B, T, D), bool, optional
         True where observed; any pattern. What stands at a missing entry is never read.
     inputs : Tensor (B, T, U), optional

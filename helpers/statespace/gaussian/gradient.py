@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
 from helpers.statespace.gaussian.fixed import COVARIANCES, covariance_from_vector, vector_from_covariance
@@ -22,7 +23,7 @@ Build = Callable[[Parameters], LinearGaussian]
 def maximise_likelihood(
     build: Build,
     start: Mapping[str, Tensor],
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     inputs: Tensor | None = None,
@@ -219,7 +220,11 @@ def as_ordinary(record: Record) -> Record:
 
 
 def check_some_observed(
-    model: LinearGaussian, y: Tensor, mask: Tensor | None, inputs: Tensor | None, lengths: Tensor | None
+    model: LinearGaussian,
+    y: Tensor | IrregularBatch,
+    mask: Tensor | None,
+    inputs: Tensor | None,
+    lengths: Tensor | None,
 ) -> Observations:
     """Check the data of a fit, of which at least one entry must be observed."""
     data = check_observations(model, y, mask, inputs, lengths)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from helpers.series import IrregularBatch
 from helpers.statespace.gaussian.adjoint import adjoint, with_nothing_after
 from helpers.statespace.gaussian.associative_scan import blocked_scan
 from helpers.statespace.gaussian.data import (
@@ -26,7 +27,7 @@ from helpers.statespace.matrices import whiten
 
 def log_likelihood(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     inputs: Tensor | None = None,

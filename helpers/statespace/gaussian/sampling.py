@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers.arguments import refuse_where
+from helpers.series import IrregularBatch, as_padded
 from helpers.statespace.gaussian.data import check_inputs, input_effect
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.model import LinearGaussian
@@ -58,7 +59,7 @@ def simulate(
 @torch.no_grad()
 def sample_posterior(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     count: int,
@@ -91,6 +92,7 @@ def sample_posterior(
 
     Source: Durbin and Koopman (2002), A simple and efficient simulation smoother, Biometrika 89(3).
     """
+    y, mask, lengths = as_padded("y", y, mask, lengths)
     centred = replace(
         model,
         initial_mean=torch.zeros_like(model.initial_mean),
