@@ -34,7 +34,9 @@ class Case:
         regular = [noise for noise in COEFFICIENTS if ranks[noise]]
         names = [name for noise in regular for name in (*COEFFICIENTS[noise], noise)]
         learn = [name for name in names if getattr(self.model, name) is not None and self.chance(0.6)]
-        self.arguments = {"y": y, "mask": mask, "inputs": inputs, "learn": learn or names[-1:]}
+        if not ranks["observation_covariance"]:  # few first states seen exactly: the likelihood has no bound
+            learn = [name for name in learn if name != "initial_covariance"]
+        self.arguments = {"y": y, "mask": mask, "inputs": inputs, "learn": learn}
 
     def draw_model(self, singular):
         """A model, and for each of its noises whether it has full rank."""
