@@ -16,6 +16,7 @@ from helpers.arguments import (
     check_positive_number,
     check_same,
     check_shape,
+    check_tensor,
     refuse_where,
     valid_steps,
 )
@@ -202,17 +203,18 @@ class IrregularBatch:
         return IrregularBatch(*map(function, (self.times, self.values, self.mask, self.lengths)))
 
 
-def check_series(
+def as_padded(
     name: str, series: Tensor | IrregularBatch, mask: Tensor | None, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return values (B, T, D), mask and lengths: of an `IrregularBatch`, or as they came.
+    """Values, mask and lengths of a batch, or of series that were given as these three.
 
     Raises
     ------
     ValueError
-        If a mask or lengths stand beside a batch, which has its own.
+        If `series` is neither a batch nor a tensor, or a mask or lengths stand beside a batch.
     """
     if not isinstance(series, IrregularBatch):
+        check_tensor(name, series, "be a tensor or an IrregularBatch")
         return series, mask, lengths
     for other, given in {"mask": mask, "lengths": lengths}.items():
         if given is not None:

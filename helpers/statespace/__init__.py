@@ -1,6 +1,6 @@
 """Hidden states and what they emit: linear-Gaussian and hidden Markov models, and the RNNs that they are."""
 
-from helpers.statespace.ascent import Fitted
+from helpers.statespace.ascent import FitError, Fitted
 from helpers.statespace.fit import fit
 from helpers.statespace.gaussian import (
     Filtered,
@@ -31,6 +31,7 @@ from helpers.statespace.hmm import (
     GaussianEmission,
     HMMAsRNN,
     HMMFiltered,
+    HMMPrior,
     HMMSimulation,
     HMMSmoothed,
     PoissonEmission,
@@ -53,10 +54,12 @@ __all__ = [
     "CategoricalEmission",
     "Decoded",
     "Filtered",
+    "FitError",
     "Fitted",
     "GaussianEmission",
     "HMMAsRNN",
     "HMMFiltered",
+    "HMMPrior",
     "HMMSimulation",
     "HMMSmoothed",
     "LinearGaussian",

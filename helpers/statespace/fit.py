@@ -1,35 +1,40 @@
 """Learning a model from data: maximum likelihood by gradient, by EM, or by Baum-Welch."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from helpers.arguments import check_one_of
+from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted
+from helpers.statespace.gaussian.data import Observations
 from helpers.statespace.gaussian.em import fit_by_em
+from helpers.statespace.gaussian.fixed import free_entries
 from helpers.statespace.gaussian.gradient import (
-    COVARIANCES,
+    as_ordinary,
     check_some_observed,
     collapsed_variances,
     fit_by_gradient,
+    free_components,
 )
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.hmm import HMM, baum_welch
-from helpers.statespace.matrices import cholesky_factor
 
-LEARNABLE = ("transition", "observation", "input", "initial_mean", *COVARIANCES)
-METHODS = ("gradient", "em")
-LEARNED_BY_DEFAULT = ("transition", "transition_covariance", "observation_covariance")
+MOVING = ("transition", "input", "transition_covariance")
+METHODS = {"gradient": fit_by_gradient, "em": fit_by_em}
 
 
+@torch.inference_mode(False)
 def fit(
     model: LinearGaussian | HMM,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     method: str | None = None,
     learn: Collection[str] | None = None,
+    fixed: Mapping[str, Tensor] | None = None,
     inputs: Tensor | None = None,
     lengths: Tensor | None = None,
     iterations: int = 200,
@@ -43,8 +48,9 @@ def fit(
         θ̂ = argmax Σ_b log p(y_b; θ)
 
     `"gradient"` climbs by L-BFGS through the filter, with covariances as
-    `unconstrained_from_covariance` writes them. `"em"` smooths and regresses in turn; its likelihood never
-    falls, and it is slow where much of the state is hidden. An `HMM` is fitted by Baum-Welch.
+    `unconstrained_from_covariance` writes them. `"em"` smooths and regresses in turn, and is slow where much
+    of the state is hidden. An `HMM` is fitted by `baum_welch`, which takes priors and a variance floor, too.
+    The likelihood never falls: a fall by more than rounding is an error.
 
     A state-space model is known only up to a change of coordinates: A, C and Q all free have many equally
     good values, and which one is found depends on the start. So does whether one is found at all: from a
@@ -56,12 +62,18 @@ def fit(
     model : LinearGaussian or HMM
         The start. What is not learned stays as it is. float64 is recommended.
     y, mask, inputs, lengths
-        The series, as for `kalman_filter` or `hmm_filter`.
+        The series, as for `kalman_filter` or `hmm_filter`. An `IrregularBatch` as y brings its mask and
+        lengths; its times are not read (see `LinearGaussian.from_sde`).
     method : "gradient" or "em"
         Left out, "gradient". Not for an HMM.
     learn : names of the model's fields
         Left out, transition, transition_covariance and observation_covariance. Not for an HMM, which learns
         everything.
+    fixed : dict of Tensor, optional
+        What is held, by field: a bool mask of the field's shape, True for entries that stay as they are at
+        the start; or the value of a whole field, which is then not learned. Of an HMM, `initial`,
+        `transition` and the emission's fields. EM learns a covariance in whole blocks only, with zeros fixed
+        between them, and no coefficients of a component without noise; the gradient has no such limits.
     iterations : int
         At most this many.
     tolerance : float
@@ -73,7 +85,11 @@ def fit(
     ------
     ValueError
         If a name is unknown, a matrix to be learned is given per step or is a covariance that is not positive
-        definite, nothing was observed, or, saying at which iteration, the log-likelihood is not finite.
+        definite where it is learned, nothing was observed, the transition is learned and nothing was observed
+        after the first step, or if EM cannot learn what it is asked to.
+    FitError
+        A ValueError, whose `fitted` has the last good model. Saying at which iteration, if the log-likelihood
+        is not finite or falls, or what an iteration arrives at is no model.
 
     Source: Shumway and Stoffer (1982), Journal of Time Series Analysis 3(4) (EM); Durbin and Koopman (2012),
     Time series analysis by state space methods, section 7.3 (gradient).
@@ -81,38 +97,31 @@ def fit(
     if isinstance(model, HMM):
         _check_for_hmm(method, learn, inputs)
         return baum_welch(
-            model, y, mask, lengths, iterations=iterations, tolerance=tolerance, progress=progress
+            model,
+            y,
+            mask,
+            lengths,
+            fixed=fixed,
+            iterations=iterations,
+            tolerance=tolerance,
+            progress=progress,
         )
-    if method is not None:
-        check_one_of("method", method, METHODS)
-    learn = LEARNED_BY_DEFAULT if learn is None else tuple(learn)
-    _check_learnable(model, learn)
+    method = "gradient" if method is None else method
+    check_one_of("method", method, METHODS)
+    model, free = free_entries(model, learn, fixed)
     data = check_some_observed(model, y, mask, inputs, lengths)
-    if method != "em":
-        return fit_by_gradient(model, data, learn, iterations, tolerance, progress)
-    fitted = fit_by_em(model, data, learn, iterations, tolerance, progress)
-    learned = [name for name in COVARIANCES if name in learn]
-    return replace(fitted, collapsed=collapsed_variances(fitted.model, learned, data))
+    _check_informed(free, data)
+    model, data = as_ordinary(model), as_ordinary(data)
+    fitted = METHODS[method](model, data, free, iterations, tolerance, progress)
+    collapsed = collapsed_variances(fitted.model, free_components(free), data)
+    return replace(fitted, parameters={}, collapsed=collapsed)
 
 
-def _check_learnable(model: LinearGaussian, learn: tuple[str, ...]) -> None:
-    if not learn:
-        raise ValueError(f"learn must name at least one of {', '.join(LEARNABLE)}: got none")
-    for name in learn:
-        if name not in LEARNABLE:
-            raise ValueError(f"learn must name fields among {', '.join(LEARNABLE)}: got {name!r}")
-        tensor, dimensions = getattr(model, name), 1 if name == "initial_mean" else 2
-        if tensor is None:
-            raise ValueError(f"learn names {name}, and the model has none")
-        if tensor.ndim != dimensions:
-            raise ValueError(
-                f"{name} must be the same for all series and steps to be learned: got shape "
-                f"{tuple(tensor.shape)}; maximise_likelihood fits any model"
-            )
-        if name in COVARIANCES:
-            cholesky_factor(tensor, name)
-        if name.startswith("initial") and model.diffuse is not None and model.diffuse.any():
-            raise ValueError(f"{name} cannot be learned where the start is diffuse")
+def _check_informed(free: Mapping[str, Tensor], data: Observations) -> None:
+    """Refuse to learn how the state moves from data that say nothing of it."""
+    moving = [name for name in MOVING if name in free]
+    if moving and not data.mask[:, 1:].any():
+        raise ValueError(f"y must be observed after step 0 to learn {', '.join(moving)}: nothing is")
 
 
 def _check_for_hmm(method: str | None, learn: Collection[str] | None, inputs: Tensor | None) -> None:

@@ -127,6 +127,39 @@ def _eliminate(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(whitened, -2), log_determinant
 
 
+# A covariance that may be singular, and whose components may have units far apart.
+
+
+def principal_correlations(covariance: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Standard deviations s, eigenvalues and eigenvectors of the correlations, and which of them vanish.
+
+    ::
+
+        Σ = diag(s) V diag(λ) Vᵀ diag(s)
+
+    Parameters
+    ----------
+    covariance : Tensor (H, H)
+
+    Returns
+    -------
+    deviation, values, vectors, vanish : Tensor (H, 1), (H,), (H, H) and (H,), bool
+        s is 1 where the variance is 0.
+    """
+    variance = covariance.diagonal()
+    deviation = torch.where(variance > 0, variance, 1.0).sqrt().unsqueeze(-1)
+    values, vectors = torch.linalg.eigh(covariance / deviation / deviation.mT)
+    return deviation, values, vectors, values <= 8 * len(values) * torch.finfo(values.dtype).eps
+
+
+def square_root(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix M with M Mᵀ = the covariance (H, H), which may be singular, and its inverse on Σ's range."""
+    deviation, values, vectors, vanish = principal_correlations(covariance)
+    root = torch.where(vanish, 0.0, values).sqrt()
+    inverse = torch.where(vanish, 0.0, 1 / root)
+    return deviation * vectors * root, (vectors * inverse).mT / deviation.mT
+
+
 # Covariances as vectors without constraints, so that an optimiser may go anywhere.
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from helpers.arguments import check_probability, check_same
 from helpers.statespace.gaussian.model import LinearGaussian
@@ -15,7 +16,7 @@ class LinearRNN(nn.Module):
 
     ::
 
-        h_t = W_hh h_{t-1} + W_xh x_t,   ŷ_t = W_hy h_t
+        h_t = W_hh h_{t-1} + W_xh x_t + b_h,   ŷ_t = W_hy h_t + b_y
 
     Parameters
     ----------
@@ -23,14 +24,26 @@ class LinearRNN(nn.Module):
         The weights: of the state on itself, of the input on the state, of the state on the output.
     h0 : Tensor (H,)
         The state before the first input, where `forward` is not told another.
+    b_h, b_y : Tensor (H,) and (O,), optional
+        Biases of the state and of the output; left out, there are none.
     """
 
-    def __init__(self, W_hh: Tensor, W_xh: Tensor, W_hy: Tensor, h0: Tensor) -> None:
+    def __init__(
+        self,
+        W_hh: Tensor,
+        W_xh: Tensor,
+        W_hy: Tensor,
+        h0: Tensor,
+        b_h: Tensor | None = None,
+        b_y: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.W_hh = nn.Parameter(W_hh.detach().clone())
         self.W_xh = nn.Parameter(W_xh.detach().clone())
         self.W_hy = nn.Parameter(W_hy.detach().clone())
         self.h0 = nn.Parameter(h0.detach().clone())
+        self.b_h = None if b_h is None else nn.Parameter(b_h.detach().clone())
+        self.b_y = None if b_y is None else nn.Parameter(b_y.detach().clone())
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> Tensor:
         """The state after every input.
@@ -52,14 +65,14 @@ class LinearRNN(nn.Module):
         """
         h = self._start(x, h0)
         states = []
-        for projected in (x @ self.W_xh.T).unbind(1):
+        for projected in functional.linear(x, self.W_xh, self.b_h).unbind(1):
             h = h @ self.W_hh.T + projected
             states.append(h)
         return torch.stack(states, 1) if states else h.new_empty(len(x), 0, h.shape[-1])
 
     def readout(self, states: Tensor) -> Tensor:
-        """W_hy h, from (B, T, H) to (B, T, O)."""
-        return states @ self.W_hy.T
+        """W_hy h + b_y, from (B, T, H) to (B, T, O)."""
+        return functional.linear(states, self.W_hy, self.b_y)
 
     @torch.no_grad()
     def transient(self, tolerance: float = 1e-10) -> int:
@@ -104,7 +117,7 @@ def state_space_to_linear_rnn(model: LinearGaussian) -> LinearRNN:
 
     ::
 
-        W_hh = A,   W_xh = B,   W_hy = C,   h_0 = m_0
+        W_hh = A,   W_xh = B,   W_hy = C,   b_y = d,   h_0 = m_0
 
     The model's first state h_0 stands before the network's first input, and the model never uses
     u_0: `rnn(u[:, 1:])` are its states h_1 … h_{T-1}.
@@ -116,7 +129,8 @@ def state_space_to_linear_rnn(model: LinearGaussian) -> LinearRNN:
     """
     A, C = _constant(model, "transition", 2), _constant(model, "observation", 2)
     B = A.new_zeros(len(A), 0) if model.input is None else _constant(model, "input", 2)
-    return LinearRNN(W_hh=A, W_xh=B, W_hy=C, h0=_constant(model, "initial_mean", 1))
+    m0 = _constant(model, "initial_mean", 1)
+    return LinearRNN(W_hh=A, W_xh=B, W_hy=C, h0=m0, b_y=model.observation_intercept)
 
 
 def kalman_as_rnn(model: LinearGaussian) -> LinearRNN:
@@ -124,8 +138,8 @@ def kalman_as_rnn(model: LinearGaussian) -> LinearRNN:
 
     ::
 
-        m_t = A m_{t-1} + K (y_t − C A m_{t-1}) = (I − K C) A m_{t-1} + K y_t
-        W_hh = (I − K C) A,   W_xh = K,   W_hy = C
+        m_t = A m_{t-1} + K (y_t − d − C A m_{t-1}) = (I − K C) A m_{t-1} + K y_t − K d
+        W_hh = (I − K C) A,   W_xh = K,   W_hy = C,   b_h = −K d,   b_y = d
 
     K is the gain that the filter settles to. Until it has, the two differ; `rnn.transient(tolerance)` says
     for how many steps the beginning weighs more than `tolerance`. Observations must be complete.
@@ -143,7 +157,8 @@ def kalman_as_rnn(model: LinearGaussian) -> LinearRNN:
         raise ValueError("model.input must be None: the network's only input is y")
     Q, R = _constant(model, "transition_covariance", 2), _constant(model, "observation_covariance", 2)
     _, K, _ = update_covariance(steady_state_covariance(A, C, Q, R), C, R)
-    return LinearRNN(W_hh=A - K @ C @ A, W_xh=K, W_hy=C, h0=_constant(model, "initial_mean", 1))
+    m0, d = _constant(model, "initial_mean", 1), model.observation_intercept
+    return LinearRNN(W_hh=A - K @ C @ A, W_xh=K, W_hy=C, h0=m0, b_h=None if d is None else -K @ d, b_y=d)
 
 
 def _constant(model: LinearGaussian, name: str, dimensions: int) -> Tensor:

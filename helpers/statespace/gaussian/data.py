@@ -1,11 +1,12 @@
 """What a filter reads: which entries were observed, and what is refused among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from helpers.arguments import check_floating, check_like, entry, observed_entries, refuse_where
+from helpers.series import IrregularBatch, as_padded
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.step import apply
 
@@ -31,7 +32,7 @@ class Observations:
 
 def check_observations(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     inputs: Tensor | None = None,
     lengths: Tensor | None = None,
@@ -43,6 +44,7 @@ def check_observations(
     ValueError
         Naming the argument whose kind or shape is wrong, or the observed entry that is not finite.
     """
+    y, mask, lengths = as_padded("y", y, mask, lengths)
     check_floating("y", y)
     check_like("y", y, "the model", model.transition)
     if y.ndim != 3 or y.shape[-1] != model.observation_size or 0 in y.shape[:2]:
@@ -85,6 +87,13 @@ def check_inputs(model: LinearGaussian, inputs: Tensor | None, shape: torch.Size
 def input_effect(model: LinearGaussian, inputs: Tensor | None) -> Tensor | None:
     """What inputs (B, T, U) add to the state at each step, B_t u_t, shape (B, T, H); None without them."""
     return None if inputs is None else apply(model.input, inputs)
+
+
+def without_intercept(model: LinearGaussian, data: Observations) -> Observations:
+    """The same data with y − d in place of y; 0 still where nothing was observed."""
+    if model.observation_intercept is None:
+        return data
+    return replace(data, y=torch.where(data.mask, data.y - model.observation_intercept, 0.0))
 
 
 def _check_counts(model: LinearGaussian, y: Tensor) -> None:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.statespace.gaussian.data import Observations, check_observations, input_effect
+from helpers.series import IrregularBatch
+from helpers.statespace.gaussian.data import (
+    Observations,
+    check_observations,
+    input_effect,
+    without_intercept,
+)
 from helpers.statespace.gaussian.diffuse import (
     DiffusePosterior,
     include_diffuse,
@@ -41,7 +47,7 @@ class Filtered:
     predicted_mean, predicted_covariance : Tensor (B, T, H) and (B, T, H, H)
         Of h_t given y_0 … y_{t-1}.
     innovation : Tensor (B, T, D)
-        y_t minus its prediction; 0 where y is missing.
+        y_t minus its prediction C m⁻ + d; 0 where y is missing.
     innovation_covariance : Tensor (B, T, D, D)
         S_t; the rows and columns of missing entries are those of the identity.
     step_log_likelihood : Tensor (B, T)
@@ -76,7 +82,7 @@ class Filtered:
 
 def kalman_filter(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     inputs: Tensor | None = None,
@@ -94,8 +100,9 @@ def kalman_filter(
 
     Parameters
     ----------
-    y : Tensor (B, T, D)
-        Observations.
+    y : Tensor (B, T, D), or IrregularBatch
+        Observations. A batch brings its mask and lengths; its times are not read: gaps are
+        in a model `from_sde`.
     mask : Tensor (B, T, D), bool, optional
         True where observed; any pattern. What stands at a missing entry is never read.
     inputs : Tensor (B, T, U), optional
@@ -126,6 +133,7 @@ def filter_observations(
     model: LinearGaussian, data: Observations, *, parallel: bool = False, plain: bool = False
 ) -> Filtered:
     """`kalman_filter` of data that have been checked."""
+    data = without_intercept(model, data)
     moments = _filter_whole(model, data) if plain else filter_in_halves(model, data, parallel)
     return _summarise(model, data, moments)
 

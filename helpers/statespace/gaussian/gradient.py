@@ -1,27 +1,29 @@
 """Maximum likelihood by gradient: L-BFGS through the filter, for whatever parameters a model is made of."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
+from helpers.statespace.gaussian.fixed import COVARIANCES, covariance_from_vector, vector_from_covariance
 from helpers.statespace.gaussian.likelihood import log_likelihood_of
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.matrices import covariance_from_unconstrained, unconstrained_from_covariance
 
-COVARIANCES = ("transition_covariance", "observation_covariance", "initial_covariance")
-
+Record = TypeVar("Record", LinearGaussian, Observations)
 Parameters = dict[str, Tensor]
 Build = Callable[[Parameters], LinearGaussian]
 
 
+@torch.inference_mode(False)
 def maximise_likelihood(
     build: Build,
     start: Mapping[str, Tensor],
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     inputs: Tensor | None = None,
@@ -60,30 +62,41 @@ def maximise_likelihood(
     for name, parameter in start.items():
         if not parameter.isfinite().all():
             raise ValueError(f"start must be finite: {name} is {parameter.tolist()}")
-    data = check_some_observed(build(_variables(start)), y, mask, inputs, lengths)
-    return _climb(build, start, data, iterations, tolerance, progress)
+    data = as_ordinary(check_some_observed(build(_variables(start)), y, mask, inputs, lengths))
+    fitted = _climb(build, start, data, iterations, tolerance, progress)
+    components = _learned_components(build(_variables(fitted.parameters)))
+    return replace(fitted, collapsed=collapsed_variances(fitted.model, components, data))
 
 
 def fit_by_gradient(
     model: LinearGaussian,
     data: Observations,
-    learn: Collection[str],
+    free: Mapping[str, Tensor],
     iterations: int,
     tolerance: float,
     progress: bool,
 ) -> Fitted:
-    """L-BFGS on the fields themselves, and on covariances as vectors; arguments are those of `fit`."""
-    start = {name: getattr(model, name) for name in learn}
-    start |= {name: unconstrained_from_covariance(start[name]) for name in learn if name in COVARIANCES}
+    """L-BFGS on the free entries themselves, and on covariances as vectors.
+
+    Arguments are those of `fit`; `free` has a mask for each field that is learned, True where it is free.
+    """
+    start = {
+        name: vector_from_covariance(getattr(model, name), entries, name)
+        if name in COVARIANCES
+        else getattr(model, name)[entries]
+        for name, entries in free.items()
+    }
 
     def build(parameters: Parameters) -> LinearGaussian:
         learned = {
-            name: covariance_from_unconstrained(parameter) if name in COVARIANCES else parameter
-            for name, parameter in parameters.items()
+            name: covariance_from_vector(vector, getattr(model, name), free[name], name)
+            if name in COVARIANCES
+            else getattr(model, name).masked_scatter(free[name], vector)
+            for name, vector in parameters.items()
         }
         return replace(model, **learned)
 
-    return replace(_climb(build, start, data, iterations, tolerance, progress), parameters={})
+    return _climb(build, start, data, iterations, tolerance, progress)
 
 
 def _climb(
@@ -109,17 +122,21 @@ def _climb(
 
     def improve(_: LinearGaussian | None, loss: _Loss) -> LinearGaussian:
         nonlocal optimiser
-        before = loss()
+        before, values = (
+            loss.begin(),
+            {name: parameter.detach().clone() for name, parameter in parameters.items()},
+        )
         optimiser.step(loss)
+        if not loss() <= before:  # no model there, or worse than where the step began
+            for name, parameter in parameters.items():
+                parameter.data.copy_(values[name])
         if (before - loss()) * loss.observed < tolerance:
             optimiser = _lbfgs(parameters)
         return loss.model
 
     fitted = ascend(None, evaluate, improve, iterations, tolerance, progress, patience=2)
     found = {name: parameter.detach() for name, parameter in parameters.items()}
-    model = build(found)
-    collapsed = collapsed_variances(model, _learned_covariances(fitted.model), data)
-    return replace(fitted, model=model, parameters=found, collapsed=collapsed)
+    return replace(fitted, model=build(found), parameters=found)
 
 
 def _variables(start: Mapping[str, Tensor]) -> Parameters:
@@ -137,7 +154,12 @@ class _Loss:
     def __init__(self, build: Build, parameters: Parameters, data: Observations) -> None:
         self.build, self.parameters, self.data = build, parameters, data
         self.observed = data.mask.sum()
-        self.point = self.value = None
+        self.point = self.value = self.beginning = None
+
+    def begin(self) -> Tensor:
+        """The loss where a line search begins, than which a rejected point is worse."""
+        self.beginning = self()
+        return self.beginning
 
     def __call__(self) -> Tensor:
         """The loss; its gradient is then the parameters'."""
@@ -147,14 +169,14 @@ class _Loss:
             try:
                 self._evaluate()
             except (ValueError, torch.linalg.LinAlgError):
-                if self.value is None:
+                if self.beginning is None:
                     raise
                 self._reject()
         return self.value
 
     @torch.enable_grad()
     def _evaluate(self) -> None:
-        self.model = self.build(self.parameters)
+        self.model = as_ordinary(self.build(self.parameters))
         self.log_likelihood = log_likelihood_of(self.model, self.data)  # (B,)
         loss = -self.log_likelihood.sum() / self.observed
         if not loss.requires_grad:
@@ -172,7 +194,8 @@ class _Loss:
         self.value = loss.detach()
 
     def _reject(self) -> None:
-        self.value = self.value + self.value.abs() + 1
+        worst = torch.maximum(self.value, self.beginning)
+        self.value = worst + worst.abs() + 1
         for parameter in self.parameters.values():
             parameter.grad = torch.zeros_like(parameter)
 
@@ -189,8 +212,19 @@ def _lbfgs(parameters: Parameters) -> torch.optim.LBFGS:
     )
 
 
+def as_ordinary(record: Record) -> Record:
+    """The same, with copies of tensors made in inference mode, through which no gradient could flow."""
+    tensors = {field.name: getattr(record, field.name) for field in fields(record)}
+    made = {name: t.clone() for name, t in tensors.items() if isinstance(t, Tensor) and t.is_inference()}
+    return replace(record, **made) if made else record
+
+
 def check_some_observed(
-    model: LinearGaussian, y: Tensor, mask: Tensor | None, inputs: Tensor | None, lengths: Tensor | None
+    model: LinearGaussian,
+    y: Tensor | IrregularBatch,
+    mask: Tensor | None,
+    inputs: Tensor | None,
+    lengths: Tensor | None,
 ) -> Observations:
     """Check the data of a fit, of which at least one entry must be observed."""
     data = check_observations(model, y, mask, inputs, lengths)
@@ -200,27 +234,50 @@ def check_some_observed(
 
 
 @torch.no_grad()
-def collapsed_variances(model: LinearGaussian, names: Collection[str], data: Observations) -> tuple[str, ...]:
-    """Which variances could be a million times smaller at a cost of less than 0.01 nats, as in `Fitted`."""
-    reached = log_likelihood_of(model, data).sum()
+def collapsed_variances(
+    model: LinearGaussian, components: Mapping[str, Tensor], data: Observations
+) -> tuple[str, ...]:
+    """Which variances could be a million times smaller at a cost of less than 0.01 nats, as in `Fitted`.
+
+    `components` has, for each covariance, the indices of those whose variances were learned.
+    """
+    enough = log_likelihood_of(model, data).sum() - 0.01
     collapsed = []
-    for name in names:
-        root, failed = torch.linalg.cholesky_ex(getattr(model, name))
+    for name, learned in components.items():
+        covariance, block = getattr(model, name), (learned[:, None], learned)
+        root, failed = torch.linalg.cholesky_ex(covariance[block])
         if failed:
-            collapsed.append(f"{name}[{failed - 1}, {failed - 1}]")
+            collapsed.append(f"{name}[{learned[failed - 1]}, {learned[failed - 1]}]")
             continue
-        for component in range(len(root)):
+        for component, index in enumerate(learned.tolist()):
             shrunk = root.clone()
             shrunk[component, component] *= 1e-3
-            smaller = replace(model, **{name: shrunk @ shrunk.mT})
-            if log_likelihood_of(smaller, data).sum() > reached - 0.01:
-                collapsed.append(f"{name}[{component}, {component}]")
+            smaller = covariance.index_put(block, shrunk @ shrunk.mT)
+            if _reaches(enough, model, name, smaller, data):
+                collapsed.append(f"{name}[{index}, {index}]")
     return tuple(collapsed)
 
 
-def _learned_covariances(model: LinearGaussian) -> list[str]:
-    """Constant positive definite covariances that carry a gradient."""
-    constant = [
-        name for name in COVARIANCES if getattr(model, name).ndim == 2 and getattr(model, name).requires_grad
-    ]
-    return [name for name in constant if not torch.linalg.cholesky_ex(getattr(model, name).detach()).info]
+def _reaches(
+    enough: Tensor, model: LinearGaussian, name: str, covariance: Tensor, data: Observations
+) -> bool:
+    """Whether the model with another covariance is still likely enough, and a model at all."""
+    try:
+        return bool(log_likelihood_of(replace(model, **{name: covariance}), data).sum() > enough)
+    except ValueError:
+        return False
+
+
+def free_components(free: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of the covariances that are learned, the components whose variance is free."""
+    return {name: free[name].diagonal().nonzero().flatten() for name in COVARIANCES if name in free}
+
+
+def _learned_components(model: LinearGaussian) -> dict[str, Tensor]:
+    """All components of the constant positive definite covariances that carry a gradient."""
+    constant = {name: matrix for name in COVARIANCES if (matrix := getattr(model, name)).ndim == 2}
+    return {
+        name: torch.arange(len(matrix), device=matrix.device)
+        for name, matrix in constant.items()
+        if matrix.requires_grad and not torch.linalg.cholesky_ex(matrix.detach()).info
+    }

@@ -7,9 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from helpers.series import IrregularBatch
 from helpers.statespace.gaussian.adjoint import adjoint, with_nothing_after
 from helpers.statespace.gaussian.associative_scan import blocked_scan
-from helpers.statespace.gaussian.data import Observations, check_observations, input_effect
+from helpers.statespace.gaussian.data import (
+    Observations,
+    check_observations,
+    input_effect,
+    without_intercept,
+)
 from helpers.statespace.gaussian.filter import filter_observations
 from helpers.statespace.gaussian.means import affine_loop, as_columns, as_rows, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
@@ -21,7 +27,7 @@ from helpers.statespace.matrices import whiten
 
 def log_likelihood(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     inputs: Tensor | None = None,
@@ -72,6 +78,7 @@ def log_likelihood_of(model: LinearGaussian, data: Observations) -> Tensor:
     """`log_likelihood` of data that have been checked."""
     if model.diffuse is not None:
         return filter_observations(model, data).log_likelihood
+    data = without_intercept(model, data)
     return _LogLikelihood.apply(
         model,
         data.mask,
@@ -112,7 +119,7 @@ class _LogLikelihood(torch.autograd.Function):
                 "kalman_filter(...).log_likelihood can be differentiated again"
             )
         mean, innovation, *matrices = ctx.saved_tensors
-        score = _Score(ctx.covariances, mean, innovation, weight)
+        score = Score(ctx.covariances, mean, innovation, weight)
         A, C, Q, R, m0, P0 = matrices
         driven = ctx.needs_input_grad[3]
         return (
@@ -129,18 +136,27 @@ class _LogLikelihood(torch.autograd.Function):
         )
 
 
-class _Score:
+class Score:
     """What r, N, u and U say about each parameter, summed over whatever shares it.
 
     Stacks are (T, M, ·, ·) and columns (T, M, ·, N), weighted by the gradient (B,) of each series'
-    log-likelihood.
+    log-likelihood. Columns beyond the series, as EM has them for a flat prior, count in the products but not
+    in the number of series, `series`, by which what is shared is multiplied.
     """
 
-    def __init__(self, covariances: Covariances, mean: Tensor, innovation: Tensor, weight: Tensor):
+    def __init__(
+        self,
+        covariances: Covariances,
+        mean: Tensor,
+        innovation: Tensor,
+        weight: Tensor,
+        series: int | None = None,
+    ):
         C, self.P, self.K = covariances.observation, covariances.filtered, covariances.gain
         self.A = covariances.transition[1:]
         self.shared = covariances.shared
         self.weight = weight.reshape(1, 1, 1, -1) if self.shared else weight.reshape(1, -1, 1, 1)
+        self.total = (self.weight if series is None else self.weight[..., :series]).sum()
         run = partial(adjoint_scan, scan=blocked_scan)
         future = adjoint(self.A, C, covariances.predicted, covariances.innovation, innovation, run)
         self.r, self.N = future.r, future.N
@@ -194,7 +210,7 @@ class _Score:
         steps = like.shape[-3] if like.ndim > 2 else 1
         kept = "t" * (steps > 1) + "m" * (series > 1)
         pairs = torch.einsum(f"tmin,tmjn->{kept}ij", self.weight * left, right)
-        weight = self.weight.sum().reshape(1, 1, 1, 1) if self.shared else self.weight
+        weight = self.total.reshape(1, 1, 1, 1) if self.shared else self.weight
         total = pairs - torch.einsum(f"tmij,xmyz->{kept}ij", moments, weight)
         total = total.reshape(-1 if steps > 1 else 1, series, *total.shape[-2:]).transpose(0, 1)
         return pad(total, (0, 0, 0, 0, steps - total.shape[1], 0)).reshape(like.shape)

@@ -17,7 +17,7 @@ class LinearGaussian:
     ::
 
         h_t = A_t h_{t-1} + B_t u_t + w_t,   w_t ~ N(0, Q_t)   t = 1 … T-1
-        y_t = C_t h_t + v_t,                 v_t ~ N(0, R_t)   t = 0 … T-1
+        y_t = C_t h_t + d + v_t,             v_t ~ N(0, R_t)   t = 0 … T-1
         h_0 ~ N(m_0, P_0)
 
     h_0 is the state at the time of the first observation. A_t, B_t and Q_t lead *into* step t, so that entry
@@ -45,6 +45,8 @@ class LinearGaussian:
     diffuse : Tensor (H,), bool, optional
         True for components of h_0 about which nothing is known: their prior is flat, in the limit
         of an infinite variance, and their rows and columns of `initial_covariance` are not read.
+    observation_intercept : Tensor (D,), optional
+        d, what a sensor reads when the state is 0; left out, 0.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class LinearGaussian:
     initial_covariance: Tensor
     input: Tensor | None = None
     diffuse: Tensor | None = None
+    observation_intercept: Tensor | None = None
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -81,6 +84,7 @@ class LinearGaussian:
         deltas: Tensor,
         input: Tensor | None = None,
         diffuse: Tensor | None = None,
+        observation_intercept: Tensor | None = None,
     ) -> "LinearGaussian":
         """A state that flows in continuous time, seen at uneven times.
 
@@ -114,7 +118,17 @@ class LinearGaussian:
         (2019), Applied stochastic differential equations, section 6.3.
         """
         A, Q, B = discretise(F, L, spectral_density, deltas, input)
-        return cls(A, observation, Q, observation_covariance, initial_mean, initial_covariance, B, diffuse)
+        return cls(
+            A,
+            observation,
+            Q,
+            observation_covariance,
+            initial_mean,
+            initial_covariance,
+            B,
+            diffuse,
+            observation_intercept,
+        )
 
     @property
     def state_size(self) -> int:
@@ -171,8 +185,10 @@ class LinearGaussian:
         return matrices if self.input is None else {**matrices, "input": self.input}
 
     def _check_kinds(self) -> None:
-        initial = {"initial_mean": self.initial_mean, "initial_covariance": self.initial_covariance}
-        for name, tensor in {**self._sequences, **initial}.items():
+        others = {"initial_mean": self.initial_mean, "initial_covariance": self.initial_covariance}
+        if self.observation_intercept is not None:
+            others["observation_intercept"] = self.observation_intercept
+        for name, tensor in {**self._sequences, **others}.items():
             check_floating(name, tensor)
             check_like(name, tensor, "transition", self.transition)
         if self.diffuse is not None and self.diffuse.dtype != torch.bool:
@@ -197,6 +213,9 @@ class LinearGaussian:
             check_shape("input", self.input, {"H": H, "U": None}, as_state)
         if self.diffuse is not None:
             check_shape("diffuse", self.diffuse, {"H": H}, as_state)
+        if self.observation_intercept is not None and self.observation_intercept.shape != (D,):
+            found = tuple(self.observation_intercept.shape)
+            raise ValueError(f"observation_intercept must have shape (D,) = ({D},): got {found}")
 
     def _check_sequences(self) -> None:
         for name, matrix in self._sequences.items():
@@ -212,8 +231,9 @@ class LinearGaussian:
     def _check_values(self) -> None:
         for name in ("transition", "observation", "initial_mean"):
             check_finite(name, getattr(self, name).detach())
-        if self.input is not None:
-            check_finite("input", self.input.detach())
+        for name in ("input", "observation_intercept"):
+            if getattr(self, name) is not None:
+                check_finite(name, getattr(self, name).detach())
         check_covariance("transition_covariance", self.transition_covariance.detach())
         check_covariance("observation_covariance", self.observation_covariance.detach())
         check_covariance(

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers.arguments import refuse_where
+from helpers.series import IrregularBatch, as_padded
 from helpers.statespace.gaussian.data import check_inputs, input_effect
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.model import LinearGaussian
@@ -58,7 +59,7 @@ def simulate(
 @torch.no_grad()
 def sample_posterior(
     model: LinearGaussian,
-    y: Tensor,
+    y: Tensor | IrregularBatch,
     mask: Tensor | None = None,
     *,
     count: int,
@@ -91,10 +92,12 @@ def sample_posterior(
 
     Source: Durbin and Koopman (2002), A simple and efficient simulation smoother, Biometrika 89(3).
     """
+    y, mask, lengths = as_padded("y", y, mask, lengths)
     centred = replace(
         model,
         initial_mean=torch.zeros_like(model.initial_mean),
         initial_covariance=model.known_initial_covariance,
+        observation_intercept=None,
     )
     drawn = _draw(_repeat_series(centred, count), y.shape[1], count * len(y), None, generator)
     mask, inputs, lengths = (
@@ -126,7 +129,8 @@ def _draw(
         states.append(apply(transition[step], states[-1]) + moved[:, step])
     states = torch.stack(states, 1)
     scatter = apply(_square_root(model.observation_covariance), emitting)
-    return Simulated(states, apply(model.observation, states) + scatter)
+    intercept = 0.0 if model.observation_intercept is None else model.observation_intercept
+    return Simulated(states, apply(model.observation, states) + intercept + scatter)
 
 
 def _square_root(covariance: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from helpers.statespace.hmm.filter import HMMFiltered, HMMSmoothed, hmm_filter, 
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
 from helpers.statespace.hmm.likelihood import hmm_log_likelihood
 from helpers.statespace.hmm.model import HMM, HMMSimulation, simulate_hmm
+from helpers.statespace.hmm.prior import HMMPrior
 from helpers.statespace.hmm.viterbi import Decoded, viterbi
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GaussianEmission",
     "HMMAsRNN",
     "HMMFiltered",
+    "HMMPrior",
     "HMMSimulation",
     "HMMSmoothed",
     "PoissonEmission",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.series import IrregularBatch
 from helpers.statespace.hmm.model import HMM, Observations, check_observations, refuse_impossible
 from helpers.statespace.hmm.scaled import safe_interval, scaled_forward, scaled_smooth
 
@@ -144,7 +145,9 @@ class HMMFiltered:
 
 
 @torch.no_grad()
-def hmm_filter(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> HMMFiltered:
+def hmm_filter(
+    hmm: HMM, y: Tensor | IrregularBatch, mask: Tensor | None = None, lengths: Tensor | None = None
+) -> HMMFiltered:
     """Predict the state, then weigh each value by how well it explains what was seen.
 
     ::
@@ -157,8 +160,8 @@ def hmm_filter(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor 
 
     Parameters
     ----------
-    y : Tensor (B, T, D), or (B, T) of integers for a categorical emission
-        The observations.
+    y : Tensor (B, T, D), or (B, T) of integers for a categorical emission, or IrregularBatch
+        The observations; of a batch, which has its own mask and lengths, steps count and times do not.
     mask : Tensor, the shape of y, bool, optional
         True where observed. Missing entries are marginalised exactly; what stands there is never read.
     lengths : Tensor (B,), integers, optional
@@ -171,7 +174,7 @@ def hmm_filter(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor 
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21, 91-92 and 103.
     """
-    log_evidence = hmm.log_evidence(check_observations(hmm, y, mask, lengths))  # (B, T, K)
+    log_evidence = hmm.log_evidence(check_observations(hmm.emission, y, mask, lengths))  # (B, T, K)
     log_initial, log_transition = hmm.log_initial, hmm.log_transition
     if interval := safe_interval(log_transition):
         probability, log_c = scaled_forward(log_initial, log_transition, log_evidence, interval)
@@ -204,7 +207,7 @@ class HMMSmoothed:
 
 
 def hmm_smoother(
-    hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None
+    hmm: HMM, y: Tensor | IrregularBatch, mask: Tensor | None = None, lengths: Tensor | None = None
 ) -> HMMSmoothed:
     """Let the future speak too: the forward recursion meets the same recursion run backward.
 
@@ -217,7 +220,7 @@ def hmm_smoother(
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 24-27 and 37-38.
     """
-    return smooth_observations(hmm, check_observations(hmm, y, mask, lengths))
+    return smooth_observations(hmm, check_observations(hmm.emission, y, mask, lengths))
 
 
 @torch.no_grad()

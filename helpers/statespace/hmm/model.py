@@ -8,18 +8,24 @@ from torch import Generator, Tensor
 from helpers.arguments import (
     check_floating,
     check_like,
+    check_same,
     check_whole_number,
+    kind,
     observed_entries,
     refuse_where,
     valid_steps,
 )
+from helpers.series import IrregularBatch, as_padded
 from helpers.statespace.hmm.emissions import (
     CategoricalEmission,
     PoissonEmission,
     check_distributions,
+    check_parameter,
     log_probability,
 )
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
+
+Emission = CategoricalEmission | GaussianEmission | PoissonEmission
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +59,19 @@ class HMM:
 
     initial: Tensor
     transition: Tensor
-    emission: CategoricalEmission | GaussianEmission | PoissonEmission
+    emission: Emission
 
     def __post_init__(self) -> None:
+        check_parameter("initial", self.initial, "(K,)")
+        check_floating("transition", self.transition)
+        if not isinstance(self.emission, Emission):
+            raise ValueError(
+                "emission must be a CategoricalEmission, GaussianEmission or PoissonEmission: "
+                f"got {kind(self.emission)}"
+            )
+        check_like("transition", self.transition, "initial", self.initial)
+        check_like("emission", self.emission.like, "initial", self.initial)
         self._check_shapes()
-        tensors = {"initial": self.initial, "transition": self.transition, "emission": self.emission.like}
-        for name, tensor in tensors.items():
-            check_floating(name, tensor)
-            check_like(name, tensor, "initial", self.initial)
         check_distributions("initial", self.initial)
         check_distributions("transition", self.transition)
 
@@ -84,8 +95,6 @@ class HMM:
         return self.emission.log_prob(data.y, data.mask)
 
     def _check_shapes(self) -> None:
-        if self.initial.ndim != 1:
-            raise ValueError(f"initial must have shape (K,): got {tuple(self.initial.shape)}")
         states = self.states
         if self.transition.shape != (states, states):
             found = tuple(self.transition.shape)
@@ -116,15 +125,24 @@ class Observations:
 
 
 def check_observations(
-    hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None
+    emission: Emission,
+    y: Tensor | IrregularBatch,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
 ) -> Observations:
     """Refuse what `hmm_filter` refuses."""
-    if y.ndim < 2 or y.shape[1] == 0:
-        raise ValueError(f"y must have shape (B, T, ...) with at least one step: got {tuple(y.shape)}")
-    mask = observed_entries("y", y, mask, lengths)
-    everywhere = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
-    valid = everywhere if lengths is None else valid_steps(lengths, y.shape[1])
-    return Observations(hmm.emission.check(y, mask), mask, valid)
+    values, mask, lengths = as_padded("y", y, mask, lengths)
+    if isinstance(y, IrregularBatch) and isinstance(emission, CategoricalEmission):
+        values, mask = emission.symbols(values, mask)
+    if values.ndim < 2 or values.shape[1] == 0:
+        raise ValueError(f"y must have shape (B, T, ...) with at least one step: got {tuple(values.shape)}")
+    if len(values) == 0:
+        raise ValueError(f"y must have at least one series: got shape {tuple(values.shape)}")
+    check_same("y", "device", values.device, "the emission's parameters", emission.like.device)
+    mask = observed_entries("y", values, mask, lengths)
+    everywhere = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+    valid = everywhere if lengths is None else valid_steps(lengths, values.shape[1])
+    return Observations(emission.check(values, mask), mask, valid)
 
 
 def refuse_impossible(step_log_likelihood: Tensor) -> None:

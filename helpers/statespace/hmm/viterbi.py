@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.series import IrregularBatch
 from helpers.statespace.hmm.model import HMM, check_observations, refuse_impossible
 
 PADDING = -1
@@ -27,7 +28,9 @@ class Decoded:
 
 
 @torch.no_grad()
-def viterbi(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | None = None) -> Decoded:
+def viterbi(
+    hmm: HMM, y: Tensor | IrregularBatch, mask: Tensor | None = None, lengths: Tensor | None = None
+) -> Decoded:
     """Find the one path of states that explains a series best.
 
     ::
@@ -39,7 +42,7 @@ def viterbi(hmm: HMM, y: Tensor, mask: Tensor | None = None, lengths: Tensor | N
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 32-35 and 105.
     """
-    data = check_observations(hmm, y, mask, lengths)
+    data = check_observations(hmm.emission, y, mask, lengths)
     log_evidence = hmm.log_evidence(data)  # (B, T, K)
     log_initial, log_transition = hmm.log_initial, hmm.log_transition
     scores, predecessors = _best_scores(log_initial, log_transition, log_evidence.transpose(0, 1))

@@ -199,5 +199,5 @@ def assert_equal_models(one, other, names=EVERYTHING):
 
 def test_a_regression_without_an_answer_is_refused():
     y, mask, u = data()
-    with pytest.raises(ValueError, match="transition or input cannot be learned: the second moments"):
+    with pytest.raises(ValueError, match="fit: input cannot be learned: the second moments"):
         one_step(a_model(), y, mask, torch.zeros_like(u), ("input",))

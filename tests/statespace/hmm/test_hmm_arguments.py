@@ -1,8 +1,11 @@
 """What a hidden Markov model and its functions refuse, and how they say so; devices; the RNN's weights."""
 
+import copy
+
 import pytest
 import torch
 
+from helpers.series import IrregularBatch
 from helpers.statespace import (
     HMM,
     CategoricalEmission,
@@ -26,6 +29,12 @@ SYMBOLS = CategoricalEmission(torch.full((2, 3), 1 / 3))
 
 def tensor(*rows):
     return torch.tensor(rows)
+
+
+def batch(*rows):
+    values = torch.tensor(rows).unsqueeze(0)
+    times, lengths = torch.arange(len(rows)).to(values).unsqueeze(0), torch.tensor([len(rows)])
+    return IrregularBatch(times, values, torch.ones_like(values, dtype=torch.bool), lengths)
 
 
 BAD_MODELS = {
@@ -105,6 +114,65 @@ BAD_MODELS = {
         lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, tensor([1.0, 0.5], [0.0, 1.0])])),
         "covariance must be symmetric: state 1 is not",
     ),
+    "covariance is asymmetric in a small unit": (
+        lambda: GaussianEmission(
+            torch.zeros(1, 3), tensor([1e8, 0.0, 0.0], [0.0, 1.0, 0.4], [0.0, 0.5, 1.0])[None]
+        ),
+        "covariance must be symmetric: state 0 is not",
+    ),
+    "covariance is not diagonal": (
+        lambda: GaussianEmission(torch.zeros(1, 2), tensor([1.0, 0.5], [0.5, 1.0])[None], diagonal=True),
+        r"covariance must be diagonal, as it says: covariance\[0, 0, 1\] = 0.5",
+    ),
+    "covariance is not tied": (
+        lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, 2 * EYE]), tied=True),
+        "covariance must be tied, as it says: state 1 differs from state 0",
+    ),
+    "diagonal is a word": (
+        lambda: GaussianEmission(torch.zeros(2, 2), EYE.expand(2, 2, 2), diagonal="yes"),
+        "diagonal must be True or False: got 'yes'",
+    ),
+    "initial is a list": (
+        lambda: HMM([0.5, 0.5], HALVES, GAUSSIAN),
+        "initial must be a floating-point tensor: got list",
+    ),
+    "transition is an array": (
+        lambda: HMM(HALF, HALVES.numpy(), GAUSSIAN),
+        "transition must be a floating-point tensor: got ndarray",
+    ),
+    "no emission": (
+        lambda: HMM(HALF, HALVES, None),
+        "emission must be a CategoricalEmission, GaussianEmission or PoissonEmission: got NoneType",
+    ),
+    "mean is an array": (
+        lambda: GaussianEmission(EYE.numpy(), EYE.expand(2, 2, 2)),
+        "mean must be a floating-point tensor: got ndarray",
+    ),
+    "covariance is a list": (
+        lambda: GaussianEmission(EYE, [EYE, EYE]),
+        "covariance must be a floating-point tensor: got list",
+    ),
+    "no rate": (lambda: PoissonEmission(None), "rate must be a floating-point tensor: got NoneType"),
+    "half precision": (
+        lambda: PoissonEmission(EYE.half()),
+        "rate must be float32 or float64: got torch.float16",
+    ),
+    "no features": (
+        lambda: GaussianEmission(torch.zeros(2, 0), torch.zeros(2, 0, 0)),
+        r"mean must not be empty: got shape \(2, 0\)",
+    ),
+    "no states": (
+        lambda: HMM(torch.zeros(0), torch.zeros(0, 0), POISSON),
+        r"initial must not be empty: got shape \(0,\)",
+    ),
+    "rows of float32 miss 1 by more than rounding": (
+        lambda: HMM(HALF, tensor([0.5, 0.5], [0.3332, 0.6667]), POISSON),
+        "row 1 of transition must sum to 1: got 0.9998",
+    ),
+    "symbols of float32 miss 1 by more than rounding": (
+        lambda: CategoricalEmission(tensor([0.25, 0.75], [0.250005, 0.75])),
+        "row 1 of probabilities must sum to 1: got 1.0000",
+    ),
     "covariance is indefinite": (
         lambda: GaussianEmission(torch.zeros(2, 2), torch.stack([EYE, tensor([1.0, 2.0], [2.0, 1.0])])),
         "covariance must be positive definite: state 1 has the smallest eigenvalue -1$",
@@ -134,6 +202,33 @@ BAD_OBSERVATIONS = {
     "y of another dtype": (
         (GAUSSIAN, torch.zeros(2, 3, 2).double()),
         "y must have the dtype of the emission's parameters: got torch.float64 and torch.float32",
+    ),
+    "y is a list": ((GAUSSIAN, [[[0.0, 0.0]]]), "y must be a tensor or an IrregularBatch: got list"),
+    "y is an array": (
+        (POISSON, EYE[None].numpy()),
+        "y must be a tensor or an IrregularBatch: got ndarray",
+    ),
+    "no y": ((SYMBOLS, None), "y must be a tensor or an IrregularBatch: got NoneType"),
+    "no series": (
+        (GAUSSIAN, torch.zeros(0, 3, 2)),
+        r"y must have at least one series: got shape \(0, 3, 2\)",
+    ),
+    "mask is a list": ((POISSON, EYE[None], [[[True, True]] * 2]), "mask must be bool: got list"),
+    "lengths are a list": (
+        (POISSON, EYE[None], None, [2]),
+        r"lengths must have shape \(B,\) = \(1,\): got list",
+    ),
+    "a mask beside a batch": (
+        (POISSON, batch([0.0, 1.0], [1.0, 2.0]), EYE[None] > 0),
+        "mask must be left out where y is an IrregularBatch, which has its own",
+    ),
+    "a batch of two features as symbols": (
+        (SYMBOLS, batch([0.0, 1.0], [1.0, 2.0])),
+        r"y must have one feature for a categorical emission: got values \(1, 2, 2\)",
+    ),
+    "a batch of fractions as symbols": (
+        (SYMBOLS, batch([0.0], [1.5])),
+        r"y must hold whole numbers where observed: y\[0, 1, 0\] = 1.5",
     ),
     "mask of another shape": (
         (GAUSSIAN, torch.zeros(2, 3, 2), torch.ones(2, 3, dtype=torch.bool)),
@@ -233,8 +328,66 @@ def test_rnn_has_recurrent_weights_that_training_may_move():
         "W_hh": (2, 2),
         "first_prediction": (2,),
     }
+    assert {name: tuple(buffer.shape) for name, buffer in rnn.named_buffers()} == {
+        "gate.mean": (2, 2),
+        "gate.covariance": (2, 2, 2),
+    }
     assert torch.equal(rnn.W_hh, hmm.transition.T)
     y = torch.randn(4, 7, 2, generator=torch.Generator().manual_seed(0))
     rnn(y)[:, -1, 0].sum().backward()
     for weight in rnn.parameters():
         assert weight.grad.isfinite().all() and weight.grad.abs().max() > 1e-3
+
+
+def test_rnn_carries_its_emission_along():
+    """Loaded from another one's state, as float64, after a copy: always the filter of its model."""
+    first, second = (
+        HMM(
+            HALF,
+            torch.tensor([[0.9, 0.1], [0.3, 0.7]]),
+            GaussianEmission(mean, EYE.expand(2, 2, 2), tied=True),
+        )
+        for mean in (EYE, 3 * EYE.flip(0))
+    )
+    y = 2 * torch.randn(4, 7, 2, generator=torch.Generator().manual_seed(0))
+    expected = hmm_filter(second, y).probability
+    rnn = hmm_as_rnn(first)
+    assert (rnn(y) - expected).abs().max() > 0.5
+    rnn.load_state_dict(hmm_as_rnn(second).state_dict())
+    torch.testing.assert_close(rnn(y), expected)
+    torch.testing.assert_close(copy.deepcopy(rnn).double()(y.double()).float(), expected)
+    assert copy.deepcopy(rnn).double().float()(y).dtype == torch.float32
+
+
+@pytest.mark.parametrize("emission", [POISSON, SYMBOLS], ids=["poisson", "categorical"])
+def test_rnn_of_counts_and_symbols_has_them_as_buffers(emission):
+    rnn = hmm_as_rnn(HMM(HALF, HALVES, emission)).double()
+    assert [buffer.dtype for buffer in rnn.buffers()] == [torch.float64]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [hmm_filter, hmm_smoother, viterbi, lambda hmm, *series: hmm_as_rnn(hmm)(*series)],
+    ids=["filter", "smoother", "viterbi", "rnn"],
+)
+@pytest.mark.parametrize("emission", [GAUSSIAN, POISSON, SYMBOLS], ids=["gaussian", "poisson", "categorical"])
+def test_a_batch_is_its_values_mask_and_lengths(function, emission):
+    """Padding and gaps hold NaN, which nobody reads."""
+    generator = torch.Generator().manual_seed(3)
+    lengths = torch.tensor([6, 3])
+    hmm = HMM(HALF, torch.tensor([[0.9, 0.1], [0.3, 0.7]]), emission)
+    values = simulate_hmm(hmm, 6, 2, generator).observations
+    columns = values.unsqueeze(-1) if emission is SYMBOLS else values
+    mask = (torch.rand(columns.shape, generator=generator) > 0.3) & (torch.arange(6) < lengths[:, None])[
+        ..., None
+    ]
+    times = torch.arange(6.0).expand(2, 6)
+    together = IrregularBatch(times, torch.where(mask, columns.float(), torch.nan), mask, lengths)
+    found = function(hmm, together)
+    expected = function(hmm, values, mask.squeeze(-1) if emission is SYMBOLS else mask, lengths)
+    for ours, theirs in zip(tensors(found), tensors(expected), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def tensors(result):
+    return [result] if isinstance(result, torch.Tensor) else list(vars(result).values())

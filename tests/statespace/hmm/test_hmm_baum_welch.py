@@ -97,20 +97,6 @@ def test_forbidden_stays_forbidden_and_unsupported_stays_as_it_was():
     assert not torch.equal(fit.emission.mean[:2], start.emission.mean[:2])
 
 
-def test_collapsed_covariance_is_named_with_its_iteration():
-    start = HMM(
-        double([0.5, 0.5]),
-        double([[0.5, 0.5], [0.5, 0.5]]),
-        GaussianEmission(double([[0.0], [50.0]]), double([[[1.0]], [[1e-6]]])),
-    )
-    y = double([0.1, -0.3, 0.2, 50.0, 0.4]).reshape(1, 5, 1)
-    message = (
-        "iteration 1 of the fit: covariance must be positive definite: state 1 has the smallest eigenvalue 0"
-    )
-    with pytest.raises(ValueError, match=message):
-        baum_welch(start, y, progress=False)
-
-
 def test_one_line_is_left(start, series, capsys):
     y, mask = series
     fit = baum_welch(start, y, mask, iterations=3, tolerance=-1.0)

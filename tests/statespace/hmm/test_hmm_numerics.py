@@ -1,5 +1,7 @@
 """Gradients, extreme emissions, forbidden transitions, long series and impossible ones."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ def double(numbers):
 
 def plain_log_likelihood(hmm, y, mask):
     """The textbook recursion in log space, differentiated by autograd; all probabilities positive."""
-    evidence = hmm.log_evidence(check_observations(hmm, y, mask))
+    evidence = hmm.log_evidence(check_observations(hmm.emission, y, mask))
     alpha = hmm.initial.log() + evidence[:, 0]
     for step in range(1, y.shape[1]):
         alpha = torch.logsumexp(alpha.unsqueeze(-1) + hmm.transition.log(), 1) + evidence[:, step]
@@ -86,6 +88,75 @@ def test_gradcheck(case, forbidden):
         return hmm_log_likelihood(hmm, y, mask, torch.tensor([6, 4]))
 
     assert torch.autograd.gradcheck(log_likelihood, [tensor.requires_grad_() for tensor in free])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # used by torch.func.jacfwd
+@pytest.mark.parametrize("case", GRADIENT_CASES)
+@pytest.mark.parametrize("forbidden", [False, True], ids=["dense", "forbidden"])
+def test_second_derivatives(case, forbidden):
+    """The Hessian in every way that torch offers, against differences of the gradient."""
+    emission, shapes, draw = GRADIENT_CASES[case]
+    generator = torch.Generator().manual_seed(6)
+    y = draw(generator)
+    mask = torch.rand(y.shape, generator=generator) > 0.25
+    sizes = [math.prod(shape) for shape in [(3,), (3, 3), *shapes]]
+    theta = torch.randn(sum(sizes), dtype=torch.float64, generator=generator)
+    closed = torch.zeros(3, 3, dtype=torch.float64)
+    closed[2, 0] = -torch.inf if forbidden else 0.0
+
+    def log_likelihood(theta):
+        initial, transition, *parameters = theta.split(sizes)
+        parameters = [part.reshape(shape) for part, shape in zip(parameters, shapes, strict=True)]
+        hmm = HMM(initial.softmax(-1), (transition.reshape(3, 3) + closed).softmax(-1), emission(*parameters))
+        return hmm_log_likelihood(hmm, y, mask, torch.tensor([6, 4])).sum()
+
+    def slope(theta):
+        theta = theta.clone().requires_grad_()
+        return torch.autograd.grad(log_likelihood(theta), theta)[0]
+
+    steps = 1e-4 * torch.eye(len(theta), dtype=torch.float64)
+    expected = torch.stack([(slope(theta + step) - slope(theta - step)) / 2e-4 for step in steps])
+    for hessian in (
+        torch.autograd.functional.hessian(log_likelihood, theta),
+        torch.func.hessian(log_likelihood)(theta),
+    ):
+        torch.testing.assert_close(hessian, expected, rtol=1e-6, atol=1e-7)
+    for transform in (torch.func.grad, torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(transform(log_likelihood)(theta), slope(theta), rtol=1e-10, atol=1e-12)
+
+
+def test_gradgradcheck_with_an_impossible_series_that_does_not_count():
+    """Symbol 2 never occurs; the weight of the series that shows it is 0, of the other negative."""
+    y, weight = torch.tensor([[0, 1, 1, 0], [0, 2, 1, 0]]), double([-1.5, 0.0])
+
+    def log_likelihood(logits, symbols):
+        shown = torch.nn.functional.pad(symbols.softmax(-1), (0, 1))
+        hmm = HMM(double([0.4, 0.6]), logits.softmax(-1), CategoricalEmission(shown))
+        return hmm_log_likelihood(hmm, y)
+
+    leaves = [double([[1.0, 0.2], [-0.3, 0.5]]), double([[0.3, 1.0], [-1.0, 0.5]])]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    weighted = lambda *leaves: torch.where(weight != 0, log_likelihood(*leaves), 0.0) @ weight  # noqa: E731
+    assert torch.autograd.gradgradcheck(weighted, leaves)
+    graph = torch.autograd.grad(log_likelihood(*leaves), leaves, weight, create_graph=True)
+    plain = torch.autograd.grad(log_likelihood(*leaves), leaves, weight)
+    torch.testing.assert_close([slope.detach() for slope in graph], list(plain))
+    with pytest.raises(ValueError, match="log-likelihood of series 1 is -inf, without gradient"):
+        torch.autograd.grad(log_likelihood(*leaves).sum(), leaves, create_graph=True)
+
+
+def test_hessian_of_the_probability_to_stay():
+    """Two states that emit what nobody confuses: the path is known, and log p = n log s + m log(1 - s)."""
+    y = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 0, 0, 0]])
+
+    def log_likelihood(stay):
+        transition = torch.stack([torch.stack([stay, 1 - stay]), torch.stack([1 - stay, stay])])
+        return hmm_log_likelihood(
+            HMM(double([0.5, 0.5]), transition, CategoricalEmission(double([[1, 0], [0, 1]]))), y
+        )
+
+    curvature = torch.autograd.functional.hessian(lambda stay: log_likelihood(stay).sum(), double(0.7))
+    torch.testing.assert_close(curvature, double(-7 / 0.7**2 - 2 / 0.3**2))
 
 
 def test_gradient_by_the_observations_and_for_each_series(generator, device):
@@ -177,7 +248,7 @@ def test_left_right_model_in_extreme_data(separation):
     )
     truth = sum((torch.arange(steps) >= jump).long() for jump in jumps)
     y = (mean[truth] + 0.3 * torch.sin(torch.arange(steps, dtype=torch.float64)).unsqueeze(-1)).unsqueeze(0)
-    evidence = hmm.log_evidence(check_observations(hmm, y))[0]
+    evidence = hmm.log_evidence(check_observations(hmm.emission, y))[0]
     terms = []
     for first in range(1, steps + 1):
         for second in range(first + 1, steps + 2):
@@ -284,7 +355,11 @@ def drawn(states, steps, seed):
 @given(st.integers(1, 4), st.integers(1, 20), st.integers(0, 2**31))
 def test_scaled_recursions_equal_the_plain_loops(states, steps, seed):
     hmm, y, mask = drawn(states, steps, seed)
-    evidence = hmm.log_initial, hmm.log_transition, hmm.log_evidence(check_observations(hmm, y, mask))
+    evidence = (
+        hmm.log_initial,
+        hmm.log_transition,
+        hmm.log_evidence(check_observations(hmm.emission, y, mask)),
+    )
     valid = torch.arange(steps) < torch.tensor([steps, steps // 2, 0]).unsqueeze(-1)
     interval = safe_interval(hmm.log_transition)
     log_alpha, log_c = forward(*evidence)
