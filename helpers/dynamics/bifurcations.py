@@ -99,12 +99,12 @@ def bifurcations(segment: Segment, chosen: Tensor) -> list[tuple[int, Bifurcatio
         turning_share = _root(segment.parameter_slope, turns, turning_share)
         points = _locate(segment, segment.parameter_slope, turning_share, turns)
         kinds = [PITCHFORK if crosses else FOLD for crosses in segment.crosses_branch().tolist()]
-        found += _collect(turns, points, kinds)
+        found += _collect(segment.curve, turns, points, kinds)
     if changes.any():
         share = _root(lambda share: segment.growth(share, critical), changes, turning_share)
         points = _locate(segment, lambda share: segment.growth(share, critical), share, changes)
         changes &= ~((share - turning_share).abs() < SAME_POINT_SHARE)
-        found += _collect(changes, points, _kinds(segment, points, critical))
+        found += _collect(segment.curve, changes, points, _kinds(segment, points, critical))
     return found
 
 
@@ -129,9 +129,10 @@ def _locate(segment: Segment, function: Callable[[Tensor], Tensor], share: Tenso
     return torch.where(chosen[:, None], points, segment.begin)
 
 
-def _collect(chosen: Tensor, points: Tensor, kinds: list[str]) -> list[tuple[int, Bifurcation]]:
+def _collect(curve: Curve, chosen: Tensor, points: Tensor, kinds: list[str]) -> list[tuple[int, Bifurcation]]:
+    parameters, states = curve.parameters(points), curve.states(points)
     return [
-        (sample, Bifurcation(kinds[sample], points[sample, -1].item(), points[sample, :-1]))
+        (sample, Bifurcation(kinds[sample], parameters[sample].item(), states[sample]))
         for sample in chosen.nonzero().squeeze(-1).tolist()
     ]
 
@@ -161,7 +162,7 @@ def _kinds(segment: Segment, points: Tensor, critical: Tensor) -> list[str]:
     """What happens where the critical eigenvalue crosses the boundary of stability."""
     eigenvalue = segment.curve.eigenvalues(points).gather(-1, critical.clamp(max=points.shape[-1] - 2))[:, 0]
     is_map = isinstance(segment.curve.system(points), Map)
-    rotates = eigenvalue.imag.abs() > ZERO_TOLERANCE * (1 + eigenvalue.abs())
+    rotates = eigenvalue.imag.abs() > ZERO_TOLERANCE * eigenvalue.abs()
     flips = is_map & (eigenvalue.real < 0)
     return [
         (NEIMARK_SACKER if is_map else HOPF) if rotating else PERIOD_DOUBLING if flipping else real_kind
@@ -200,4 +201,5 @@ def _curvature(curve: Curve, points: Tensor, direction: Tensor) -> Tensor:
     def slope(state: Tensor) -> Tensor:
         return (system.defect_jacobian(state) @ direction[..., None]).squeeze(-1)
 
-    return (jacobian(slope, points[:, :-1]) @ direction[..., None]).squeeze(-1)
+    curvature = (jacobian(slope, curve.states(points)) @ direction[..., None]).squeeze(-1)
+    return curvature * curve.units[:, :1].square() / curve.defect_unit

@@ -1,18 +1,24 @@
 """Fixed points followed over a parameter, through folds, by pseudo-arclength continuation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_positive_number, check_returns_like, check_whole_number
+from helpers.arguments import (
+    check_finite_number,
+    check_positive_number,
+    check_whole_number,
+    is_finite_number,
+)
 from helpers.dynamics.bifurcations import Bifurcation, Segment, bifurcations
-from helpers.dynamics.curve import Curve
+from helpers.dynamics.curve import Curve, curve_of
 from helpers.dynamics.fixed_points import norm
-from helpers.dynamics.systems import System, check_states
+from helpers.dynamics.systems import System, check_states, check_system
 
 LEFT_BOUNDS, MAX_POINTS_REACHED, STEP_UNDERFLOW = "left the bounds", "max_points reached", "step underflow"
+CLOSED = "closed on itself"
 
 MIN_TURN_COSINE = 0.98
 """Least cosine between successive tangents, an angle of 11 degrees; where it is less the step is halved."""
@@ -25,6 +31,9 @@ MIN_STEP = 1e-6
 
 START_CORRECTIONS = 4
 """Times eight Newton steps from the start to the first point."""
+
+CROSSING_OFFSET = 0.01
+"""Share of the step by which a branch begins before its first parameter, if that is where branches cross."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +53,9 @@ class Branch:
     bifurcations : tuple of Bifurcation
         In the order in which they were met.
     ended : str
-        `left the bounds` (the last point is the first outside), `max_points reached`, or
-        `step underflow`: no further point was found, for example where the branch itself ends.
+        `left the bounds` (the last point is the first outside), `closed on itself` (an isola; the last point
+        is the first again), `max_points reached`, or `step underflow`: no further point was found, for
+        example where the branch itself ends.
     """
 
     parameter: Tensor
@@ -73,9 +83,10 @@ def continuation(
 
         F(h, p) = 0,   (h, p) ← corrected onto it from (h, p) + Δs τ, within the plane across τ
 
-    Each branch is followed by its own arclength s in (h, p), so that it may turn back in p. The step Δs is
-    halved where the branch bends by more than 11 degrees or Newton's method fails, and grows by half
-    elsewhere, up to `step`. A bifurcation is noticed where dp/ds changes sign or the number of growing
+    Each branch is followed by its own arclength s in (h, p), so that it may turn back in p. States count
+    there in proportion to how far the Jacobian stays much the same, so that their unit does not matter. The
+    step Δs is halved where the branch bends by more than 11 degrees or Newton's method fails, and grows by
+    half elsewhere, up to `step`. A bifurcation is noticed where dp/ds changes sign or the number of growing
     eigenvectors changes from one point to the next, and located between them; two opposite changes within one
     step are missed: take smaller steps.
 
@@ -93,7 +104,7 @@ def continuation(
     direction : 1 or -1
         Whether p rises or falls at first.
     step : float, optional
-        Largest Δs; default a fiftieth of the interval.
+        Largest Δs, in the unit of p; default a fiftieth of the interval.
     max_points : int
         Most points on a branch.
 
@@ -111,27 +122,25 @@ def continuation(
     (ed.), Applications of bifurcation theory; normal forms as in Kuznetsov (2004), Elements of applied
     bifurcation theory.
     """
+    _check(family, starts, parameter, bounds, direction, step, max_points)
     low, high = bounds
-    step = (high - low) / 50 if step is None else step
-    _check(starts, parameter, low, high, direction, step, max_points)
-    image = family(torch.full_like(starts[:, 0], parameter)).image(starts)
-    check_returns_like("family", image, "its state", starts)
-    curve = Curve(family, torch.finfo(starts.dtype).eps ** 0.75)
-    points = _first_points(curve, starts, parameter)
-    tangents = curve.first_tangent(points, direction)
-    path, accepted, found = _follow(curve, points, tangents, step, bounds, max_points)
+    step = 1 / 50 if step is None else step / (high - low)
+    curve = curve_of(family, starts, parameter, bounds)
+    points, tangents = _first_points(curve, starts, parameter, direction * step)
+    path, accepted, closed, found = _follow(curve, points, tangents, step, bounds, max_points)
     eigenvalues = torch.stack([curve.eigenvalues(points) for points in path])  # (N, B, D)
     stable = (curve.system(points).growth(eigenvalues) < 0).all(-1)
+    parameters, states = curve.parameters(path), curve.states(path)
     return [
         Branch(
-            parameter=(on_branch := path[kept, sample])[:, -1],
-            states=on_branch[:, :-1],
+            parameter=parameters[kept, sample],
+            states=states[kept, sample],
             eigenvalues=eigenvalues[kept, sample],
             stable=stable[kept, sample],
             bifurcations=tuple(
                 point for index, point in found if index == sample and low <= point.parameter <= high
             ),
-            ended=_ending(on_branch[:, -1], bounds, max_points),
+            ended=CLOSED if closed[sample] else _ending(parameters[kept, sample], bounds, max_points),
         )
         for sample, kept in enumerate(accepted.unbind(1))
     ]
@@ -139,27 +148,42 @@ def continuation(
 
 def _follow(
     curve: Curve, points: Tensor, tangents: Tensor, step: float, bounds: tuple[float, float], max_points: int
-) -> tuple[Tensor, Tensor, list[tuple[int, Bifurcation]]]:
+) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, Bifurcation]]]:
     """Step along all branches at once, each with its own step size, until every one has ended.
 
-    Returns all points (N, B, D + 1), which of them were new (N, B), and each sample's bifurcations.
+    Returns all points (N, B, D + 1), which of them were new (N, B), which branches closed on themselves (B,),
+    and each sample's bifurcations.
     """
+    first, first_tangents = points, tangents
     sizes = torch.full_like(points[:, -1], step)
     active = torch.ones_like(sizes, dtype=torch.bool)
-    path, accepted_steps, found = [points], [active], []
+    path, accepted_steps, found, closed = [points], [active], [], ~active
     while active.any():
         candidates, new_tangents, accepted = _try_step(curve, points, tangents, sizes)
         accepted &= active
+        if len(path) > 2:
+            closed = closed | accepted & _passes(first, first_tangents, points, candidates)
+            candidates = torch.where(closed[:, None], first, candidates)
+            new_tangents = torch.where(closed[:, None], first_tangents, new_tangents)
         found += bifurcations(Segment(curve, points, candidates, tangents, new_tangents), accepted)
         points = torch.where(accepted[:, None], candidates, points)
         tangents = torch.where(accepted[:, None], new_tangents, tangents)
         sizes = torch.where(accepted, (1.5 * sizes).clamp(max=step), sizes / 2)
         path.append(points)
         accepted_steps.append(accepted)
-        inside = (points[:, -1] >= bounds[0]) & (points[:, -1] <= bounds[1])
+        parameters = curve.parameters(points)
+        inside = (parameters >= bounds[0]) & (parameters <= bounds[1])
         unfinished = torch.stack(accepted_steps).sum(0) < max_points
-        active = active & inside & unfinished & (sizes > MIN_STEP * step)
-    return torch.stack(path), torch.stack(accepted_steps), found
+        active = active & inside & unfinished & ~closed & (sizes > MIN_STEP * step)
+    return torch.stack(path), torch.stack(accepted_steps), closed, found
+
+
+def _passes(first: Tensor, tangents: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    """Where a segment (B,) passes the first point of its branch, as one does that closes on itself."""
+    before, after = (((point - first) * tangents).sum(-1) for point in (begin, end))
+    crosses = (before < 0) & (after >= 0)
+    share = (before / (before - after)).where(crosses, 0.0)[:, None]
+    return crosses & (norm(begin + share * (end - begin) - first) < MAX_CORRECTION * norm(end - begin))
 
 
 def _try_step(curve: Curve, points: Tensor, tangents: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -178,32 +202,58 @@ def _ending(parameter: Tensor, bounds: tuple[float, float], max_points: int) -> 
     return MAX_POINTS_REACHED if len(parameter) == max_points else STEP_UNDERFLOW
 
 
-def _first_points(curve: Curve, starts: Tensor, parameter: float) -> Tensor:
-    """Bring each start onto its curve at the first parameter."""
-    begin = torch.cat((starts, torch.full_like(starts[:, :1], parameter)), dim=-1)
-    across = torch.zeros_like(begin)
-    across[:, -1] = 1
-    for _ in range(START_CORRECTIONS):
-        begin, on_curve = curve.correct(begin, across)
+def _first_points(curve: Curve, starts: Tensor, parameter: float, step: float) -> tuple[Tensor, Tensor]:
+    """Bring each start onto its curve at the first parameter; and the tangents there.
+
+    Where branches cross there is no one tangent: there the first point is a little before the parameter.
+    """
+    begin = torch.cat((starts, torch.full_like(starts[:, :1], parameter)), dim=-1) / curve.units
+    points, on_curve = _correct_at_parameter(curve, begin)
     if not on_curve.all():
         sample = (~on_curve).nonzero()[0].item()
-        residual = norm(curve.defect(begin))[sample].item()
+        residual = (norm(curve.defect(points)) * curve.defect_unit[:, 0])[sample].item()
         raise ValueError(
             f"starts must lie near fixed points at parameter {parameter}: from starts[{sample}] Newton's "
             f"method left ‖F‖ = {residual:.2g}; fixed_points finds starts"
         )
-    return begin
+    back = points.clone()
+    back[:, -1] -= CROSSING_OFFSET * step
+    back, found = _correct_at_parameter(curve, back)
+    crossing = curve.is_singular(points) & found & (norm(back - points) < abs(step))
+    points = torch.where(crossing[:, None], back, points)
+    return points, curve.first_tangent(points, 1 if step > 0 else -1)
+
+
+def _correct_at_parameter(curve: Curve, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The points brought onto the curve without a change of the parameter, and where that did it (B,)."""
+    across = torch.zeros_like(points)
+    across[:, -1] = 1
+    for _ in range(START_CORRECTIONS):
+        points, on_curve = curve.correct(points, across)
+    return points, on_curve
 
 
 def _check(
-    starts: Tensor, parameter: float, low: float, high: float, direction: int, step: float, max_points: int
+    family: Callable[[Tensor], System],
+    starts: Tensor,
+    parameter: float,
+    bounds: tuple[float, float],
+    direction: int,
+    step: float | None,
+    max_points: int,
 ) -> None:
     check_states("starts", starts)
+    if not isinstance(bounds, Sequence) or len(bounds) != 2 or not all(map(is_finite_number, bounds)):
+        raise ValueError(f"bounds must be (low, high), two finite numbers: got {bounds!r}")
+    low, high = bounds
     if not low < high:
         raise ValueError(f"bounds must be (low, high) with low < high: got ({low}, {high})")
+    check_finite_number("parameter", parameter)
     if not low <= parameter <= high:
         raise ValueError(f"parameter must lie within bounds ({low}, {high}): got {parameter}")
     if direction not in (1, -1):
         raise ValueError(f"direction must be 1 or -1: got {direction}")
-    check_positive_number("step", step)
+    if step is not None:
+        check_positive_number("step", step)
     check_whole_number("max_points", max_points, least=2)
+    check_system(family(torch.full_like(starts[:, 0], parameter)), starts, name="family")

@@ -1,13 +1,13 @@
 """Where a map or a flow stands still: fixed points found from many starts, and the merely slow told apart."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_positive_number, check_returns_like, check_whole_number
-from helpers.dynamics.systems import System, check_states
+from helpers.arguments import check_positive_number, check_whole_number
+from helpers.dynamics.systems import System, check_states, check_system
+from helpers.dynamics.units import Units, units_of
 
 FIXED, SLOW, NOT_CONVERGED = "fixed point", "slow point", "not converged"
 STABLE, UNSTABLE, SADDLE, MARGINAL = "stable", "unstable", "saddle", "marginal"
@@ -64,10 +64,14 @@ def fixed_points(
     ::
 
         defect F(h) = step(h) - h   or   f(y)
-        (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F,   h ← h + d   where that lowers ‖F‖; if so μ ← μ/4, else μ ← 4μ
+        (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F,   h ← h + d   where that lowers ‖F‖
+        ρ = (‖F(h)‖² - ‖F(h + d)‖²) / (‖F‖² - ‖F + J d‖²),   μ ← μ/4 where ρ > ¾, 4μ where ρ < ¼
 
     Near a fixed point the damping μ ‖F‖ vanishes and these are Newton's steps. Where ‖F‖ has a minimum that
     is not zero, as just beyond a fold, they come to rest on it: a slow point, reported as such.
+
+    Variables are measured by the size of the starts, F by what J makes of it, so that units of states and
+    time do not matter.
 
     Only fixed points that some start leads to are found: give starts all over where they are looked for.
 
@@ -78,10 +82,11 @@ def fixed_points(
     starts : Tensor (B, D)
         Where to start. float64 is recommended.
     tolerance : float, optional
-        A fixed point has ‖F‖ ≤ tolerance · (1 + max |h|). Default: ε^¾ of the dtype, 2e-12 in float64.
+        At a fixed point each F_i is at most this share of Σ_j |J_ij| |h_j|, or of that sum at a typical start
+        (of a map, with |h_i|). Default: ε^¾ of the dtype, 2e-12 in float64.
     same_within : float
-        Fixed points closer than this, times 1 + max |h|, are one. A pitchfork point itself, a triple root, is
-        found to about ε^¼ only, 1e-4 in float64.
+        Fixed points closer than this, times the sizes of starts and point, are one. A pitchfork point itself,
+        a triple root, is found to about ε^¼ of the starts' size only, 1e-4 in float64.
     max_steps : int
         A start that needs more is reported as not converged.
 
@@ -96,22 +101,22 @@ def fixed_points(
     points: Sussillo and Barak (2013), Opening the black box, Neural Computation 25.
     """
     check_states("starts", starts)
-    check_returns_like("system", system.image(starts), "its state", starts)
+    check_system(system, starts)
     tolerance = torch.finfo(starts.dtype).eps ** 0.75 if tolerance is None else tolerance
     check_positive_number("tolerance", tolerance), check_positive_number("same_within", same_within)
     check_whole_number("max_steps", max_steps)
-    states, at_rest = _minimise_norm(system.defect, system.defect_jacobian, starts, tolerance, max_steps)
+    units = units_of(system, starts)
+    scaled, is_fixed, is_slow = _minimise_norm(units, starts / units.states, tolerance, max_steps)
+    states = scaled * units.states
     values = system.defect(states)
-    is_fixed = is_zero(states, values, tolerance)
-    is_slow = at_rest & ~is_fixed
-    fixed = _distinct(states, values, is_fixed, same_within)
-    slow = _distinct(states, values, is_slow, same_within)
+    fixed = _distinct(scaled, values, is_fixed, same_within)
+    slow = _distinct(scaled, values, is_slow, same_within)
     eigenvalues = eigenvalues_by_growth(system, system.jacobian(states[fixed]))
     return FixedPoints(
         states=states[fixed],
         residuals=norm(values[fixed]),
         eigenvalues=eigenvalues,
-        stability=_stability_labels(system.growth(eigenvalues)),
+        stability=_stability_labels(system.growth(eigenvalues), units.least_growth(eigenvalues)),
         slow_states=states[slow],
         slow_speeds=norm(values[slow]),
         outcomes=_outcomes(is_fixed, is_slow),
@@ -124,7 +129,7 @@ def _distinct(states: Tensor, values: Tensor, chosen: Tensor, within: float) -> 
     indices = indices[norm(values[indices]).argsort(stable=True)]
     candidates = states[indices]
     distances = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
-    same = distances <= within * scale(candidates)[:, None]
+    same = distances <= within * (1 + candidates.abs().amax(-1))[:, None]
     is_first = ~same.tril(-1).any(-1)
     return indices[is_first][_by_first_variable(states[indices[is_first]], within)]
 
@@ -143,64 +148,57 @@ def _outcomes(is_fixed: Tensor, is_slow: Tensor) -> tuple[str, ...]:
 
 
 def _minimise_norm(
-    function: Callable[[Tensor], Tensor],
-    jacobian: Callable[[Tensor], Tensor],
-    starts: Tensor,
-    tolerance: float,
-    max_steps: int,
-) -> tuple[Tensor, Tensor]:
+    units: Units, starts: Tensor, tolerance: float, max_steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """From each start (B, D), descend to a nearby zero of F, or else minimum of ‖F‖.
 
     Returns where each sample is after at most `max_steps` (rounded up to a multiple of eight), and whether
-    it came to rest there, (B,).
+    that is a zero or else a minimum, (B,).
     """
     states, damping = starts.clone(), torch.ones_like(starts[:, 0])
+    is_fixed, at_rest = (
+        torch.zeros_like(damping, dtype=torch.bool),
+        torch.zeros_like(damping, dtype=torch.bool),
+    )
     moving = torch.arange(len(starts), device=starts.device)
     for _ in range(0, max_steps, STEPS_PER_POLL):
-        states[moving], damping[moving] = _descend(function, jacobian, states[moving], damping[moving])
-        at_rest = is_zero(states, function(states), tolerance) | (damping > MAX_DAMPING)
-        moving = (~at_rest).nonzero().squeeze(-1)
+        now, damping[moving] = _descend(units, states[moving], damping[moving])
+        states[moving] = now
+        is_fixed[moving] = units.is_zero(now, tolerance)
+        at_rest[moving] = (damping[moving] > MAX_DAMPING) & units.defect(now).isfinite().all(-1)
+        moving = (~is_fixed & (damping <= MAX_DAMPING)).nonzero().squeeze(-1)
         if not len(moving):
             break
-    return states, at_rest
+    return states, is_fixed, at_rest & ~is_fixed
 
 
-def _descend(
-    function: Callable[[Tensor], Tensor],
-    jacobian: Callable[[Tensor], Tensor],
-    states: Tensor,
-    damping: Tensor,
-) -> tuple[Tensor, Tensor]:
+def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
     """Take eight damped steps towards a zero of F, and adapt each sample's damping μ (B,).
 
     ::
 
-        (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F,   h ← h + d   where that lowers ‖F‖; if so μ ← μ/4, else μ ← 4μ
+        (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F,   h ← h + d   where that lowers ‖F‖
+        ρ = (‖F(h)‖² - ‖F(h + d)‖²) / (‖F‖² - ‖F + J d‖²),   μ ← μ/4 where ρ > ¾, 4μ where ρ < ¼
     """
-    values = function(states)
+    values = units.defect(states)
     for _ in range(STEPS_PER_POLL):
-        candidates = states + _damped_newton_step(values, jacobian(states), damping)
-        candidate_values = function(candidates)
-        better = norm(candidate_values) < norm(values)  # False for NaN
-        states = torch.where(better[:, None], candidates, states)
+        matrices = units.defect_jacobian(states)
+        step = _damped_newton_step(values, matrices, damping)
+        candidate_values = units.defect(states + step)
+        linear = values + (matrices @ step[..., None]).squeeze(-1)
+        before, after, expected = norm(values), norm(candidate_values), norm(linear)
+        gain = (1 - (after / before).square()) / (1 - (expected / before).square())
+        better = after < before  # False for NaN
+        states = torch.where(better[:, None], states + step, states)
         values = torch.where(better[:, None], candidate_values, values)
-        damping = torch.where(better, damping / 4, damping * 4)
+        weaker, stronger = better & (gain > 0.75), ~(better & (gain >= 0.25))
+        damping = torch.where(weaker, damping / 4, torch.where(stronger, damping * 4, damping))
     return states, damping
 
 
 def norm(values: Tensor) -> Tensor:
     """Euclidean norm (B,) of the rows of (B, D)."""
     return torch.linalg.vector_norm(values, dim=-1)
-
-
-def scale(states: Tensor) -> Tensor:
-    """1 + max |h| (B,): what an absolute error is measured against."""
-    return 1 + states.abs().amax(-1)
-
-
-def is_zero(states: Tensor, values: Tensor, tolerance: float) -> Tensor:
-    """Where ‖F‖ ≤ tolerance · (1 + max |h|), as a mask (B,)."""
-    return norm(values) <= tolerance * scale(states)
 
 
 def _damped_newton_step(values: Tensor, matrices: Tensor, damping: Tensor) -> Tensor:
@@ -218,13 +216,12 @@ def eigenvalues_by_growth(system: System, jacobian: Tensor) -> Tensor:
     return eigenvalues.gather(-1, order)
 
 
-def _stability_labels(growth: Tensor) -> tuple[str, ...]:
+def _stability_labels(growth: Tensor, tolerance: Tensor) -> tuple[str, ...]:
     """Name each fixed point by the growth of its eigenvectors (B, D).
 
     `stable` where all decay, `unstable` where all grow, `saddle` where some do; `marginal` where one
-    does neither (|growth| < √ε, which round-off could turn either way) and none grows.
+    does neither (|growth| within the tolerance (B, 1), which round-off could turn either way) and none grows.
     """
-    tolerance = torch.finfo(growth.dtype).eps ** 0.5
     grows, decays = growth > tolerance, growth < -tolerance
     return tuple(map(_label, grows.any(-1).tolist(), grows.all(-1).tolist(), decays.all(-1).tolist()))
 

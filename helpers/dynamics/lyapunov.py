@@ -24,11 +24,13 @@ class LyapunovSpectrum:
     Attributes
     ----------
     exponents : Tensor (B, K)
-        λ_1 ≥ … ≥ λ_K, per step of a map or per unit of time of a flow.
+        λ_1 ≥ … ≥ λ_K, per step of a map or per unit of time of a flow; -∞ of a direction that dies out, as at
+        a superstable cycle.
     standard_error : Tensor (B, K)
         Of the plain mean, from how much the growth rate wanders over times as long as the run. Too large for
         short runs (Lorenz's λ₁: 2.5 times after 40 units of time, 1.4 times after 200). It knows nothing of a
-        transient that is still going on: look at the trace. NaN for fewer than 20 QR decompositions.
+        transient that is still going on: look at the trace. NaN for fewer than 20 QR decompositions, and
+        where the exponent is -∞.
     times : Tensor (N,)
         When the tangent vectors were made orthogonal again.
     trace : Tensor (B, N, K)
@@ -89,7 +91,8 @@ def lyapunov_spectrum(
     Raises
     ------
     ValueError
-        If an argument does not fit, or a trajectory diverges: the message says which sample, and when.
+        If an argument does not fit, a flow depends on time or needs a shorter dt, or a trajectory diverges:
+        the message says which sample, and when.
 
     Source: Benettin, Galgani, Giorgilli and Strelcyn (1980), Lyapunov characteristic exponents for smooth
     dynamical systems, Meccanica 15. Smooth average: Das, Saiki, Sander and Yorke (2017), Quantitative
@@ -129,12 +132,14 @@ def ftle(
     Returns
     -------
     Tensor (B,)
-        The finite-time Lyapunov exponent, per step of a map or per unit of time of a flow.
+        The finite-time Lyapunov exponent, per step of a map or per unit of time of a flow; -∞ where no
+        displacement is left.
 
     Raises
     ------
     ValueError
-        If an argument does not fit, or a trajectory diverges: the message says which sample, and when.
+        If an argument does not fit, a flow depends on time or needs a shorter dt, or a trajectory diverges:
+        the message says which sample, and when.
 
     Source: Shadden, Lekien and Marsden (2005), Definition and properties of Lagrangian coherent structures,
     Physica D 212.
@@ -144,12 +149,30 @@ def ftle(
     log_scale = torch.zeros_like(starts[:, 0])
     for first, last in run.chunks(0, steps):
         arguments, state = run.follow(state, first, last)
-        for block in run.jacobians(arguments).split(FIRST_INTERVAL):
-            for jacobian in block:
-                product = jacobian @ product
-            size = torch.linalg.matrix_norm(product)
-            product, log_scale = product / size[:, None, None], log_scale + size.log()
+        for block in run.jacobians(arguments, check=first == 0 or last == steps).split(FIRST_INTERVAL):
+            product, log_size = _multiply(block, product)
+            log_scale = log_scale + log_size
     return (torch.linalg.matrix_norm(product, ord=2).log() + log_scale) / (steps * run.dt)
+
+
+def _multiply(jacobians: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
+    """Jacobians (T, B, D, D) after a product (B, D, D): their product to largest entry 1, and ln of its size.
+
+    In two halves where it came near the ends of the dtype. A product of zero stays so: its ln is -∞.
+    """
+    result = product
+    for jacobian in jacobians:
+        result = jacobian @ result
+    size = result.abs().amax((-2, -1))
+    limits = torch.finfo(size.dtype)
+    dead = product.abs().amax((-2, -1)) == 0
+    safe = ((size > limits.tiny**0.5) & (size < limits.max**0.5)) | dead
+    if len(jacobians) > 1 and not safe.all():
+        half = len(jacobians) // 2
+        product, first = _multiply(jacobians[:half], product)
+        product, second = _multiply(jacobians[half:], product)
+        return product, first + second
+    return result / size.where(size > 0, 1.0)[:, None, None], size.log()
 
 
 def _growth_of_blocks(
@@ -160,7 +183,8 @@ def _growth_of_blocks(
     ends = []
     for first, last in run.chunks(0, transient) + run.chunks(transient, transient + steps):
         arguments, state = run.follow(state, first, last)
-        tangents, growth, used, interval = _stretch_precisely(run.jacobians(arguments), tangents, interval)
+        jacobians = run.jacobians(arguments, check=first == 0 or last == transient + steps)
+        tangents, growth, used, interval = _stretch_precisely(jacobians, tangents, interval)
         if first >= transient:
             blocks.append(growth)
             ends += [min(end, last) - transient for end in range(first + used, last + used, used)]
@@ -202,7 +226,9 @@ def _summary(times: Tensor, growth: Tensor, smooth_average: bool) -> LyapunovSpe
     durations = times - begins
     rates = growth / durations[:, None, None]
     weights = durations * (_bump((begins + times) / 2 / times[-1]) if smooth_average else 1)
-    exponents = torch.einsum("n,nbk->bk", weights / weights.sum(), rates)
+    dead = growth.isneginf()  # whose weight may be 0, and the product then NaN
+    exponents = torch.einsum("n,nbk->bk", weights / weights.sum(), rates.masked_fill(dead, 0.0))
+    exponents = exponents.masked_fill(dead.any(0), -torch.inf)
     order = exponents.argsort(dim=-1, descending=True)  # (B, K)
     trace = (growth.cumsum(0) / times[:, None, None]).movedim(0, 1)
     return LyapunovSpectrum(

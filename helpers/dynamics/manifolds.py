@@ -2,15 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from helpers.arguments import check_finite, check_floating, check_positive_number, check_whole_number
-from helpers.dynamics.systems import Flow
+from helpers.dynamics.systems import Flow, check_system
 
 
 @torch.no_grad()
 def stable_manifold(
-    system: Flow, saddle: Tensor, *, length: float, points: int, offset: float = 1e-2
+    system: Flow, saddle: Tensor, *, length: float, points: int, offset: float | None = None
 ) -> Tensor:
     """Follow the stable manifold of a saddle, the states that go to it, where that is a curve.
 
@@ -31,8 +30,8 @@ def stable_manifold(
         How far the curve goes on each side, in the unit of the state, beyond `offset`.
     points : int
         On each side, at equal distances along the curve; at least 2.
-    offset : float
-        How far from the saddle the first point on each side lies.
+    offset : float, optional
+        How far from the saddle the first point on each side lies; default a hundredth of `length`.
 
     Returns
     -------
@@ -46,9 +45,10 @@ def stable_manifold(
         If `system` is not a flow, `saddle` is not a finite floating-point state at which one eigenvalue has a
         negative real part, or a number is not positive.
     """
+    offset = length / 100 if offset is None else offset
     _check_arguments(system, saddle, length, points, offset)
     sides = offset * torch.stack([-(along := _stable_direction(system, saddle)), along])  # (2, D)
-    step = Flow(lambda t, y: -normalize(system.field(t, y), dim=-1)).every(length / (points - 1)).step
+    step = Flow(lambda t, y: _unit(-system.field(t, y))).every(length / (points - 1)).step
     curve = [saddle + sides]
     for _ in range(points - 1):
         curve.append(step(curve[-1]))
@@ -56,14 +56,21 @@ def stable_manifold(
     return torch.cat([behind.flip(0), saddle[None], ahead])
 
 
+def _unit(velocity: Tensor) -> Tensor:
+    """The direction (B, D) of a velocity, however small or large."""
+    scaled = velocity / velocity.abs().amax(-1, keepdim=True)
+    return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+
+
 def _stable_direction(system: Flow, saddle: Tensor) -> Tensor:
     """The unit eigenvector (D,) of the eigenvalue with a negative real part, its largest entry positive."""
     eigenvalues, eigenvectors = torch.linalg.eig(system.jacobian(saddle[None])[0])
-    stable = (eigenvalues.real < 0).nonzero().flatten().tolist()
+    round_off = 10 * torch.finfo(saddle.dtype).eps * eigenvalues.abs().max()
+    stable = (eigenvalues.real < -round_off).nonzero().flatten().tolist()
     if len(stable) != 1:
         raise ValueError(
             f"saddle must have one eigenvalue with a negative real part: got {len(stable)} among "
-            f"{[round(growth, 4) for growth in eigenvalues.real.tolist()]}"
+            f"{[float(f'{growth:.4g}') for growth in eigenvalues.real.tolist()]}"
         )
     direction = eigenvectors[:, stable[0]].real
     return direction * direction[direction.abs().argmax()].sign()
@@ -71,7 +78,9 @@ def _stable_direction(system: Flow, saddle: Tensor) -> Tensor:
 
 def _check_arguments(system: Flow, saddle: Tensor, length: float, points: int, offset: float) -> None:
     if not isinstance(system, Flow):
-        raise ValueError(f"system must be a Flow: got {type(system).__name__}")
+        hint = f"; of a vector field f(t, y) make one by Flow({type(system).__name__}(…))"
+        hint = hint if callable(system) else ""
+        raise ValueError(f"system must be a Flow: got {type(system).__name__}{hint}")
     check_floating("saddle", saddle)
     if saddle.ndim != 1:
         raise ValueError(f"saddle must have shape (D,): got {tuple(saddle.shape)}")
@@ -79,3 +88,4 @@ def _check_arguments(system: Flow, saddle: Tensor, length: float, points: int, o
     check_positive_number("length", length)
     check_whole_number("points", points, least=2)
     check_positive_number("offset", offset)
+    check_system(system, saddle[None])

@@ -19,6 +19,12 @@ from torch import Tensor
 
 from helpers.arguments import check_finite, check_floating, check_positive_number, check_returns_like
 
+PROBE_TIMES = (0.7548776662466927, 13.324717957244746, 4321.5698402909)
+"""Times of no common period at which a field is compared with itself at 0."""
+
+MAX_PROBED_BREAKS = 100
+"""Most of the times at which a field says that it jumps that it is asked at."""
+
 
 @dataclass(frozen=True, eq=False)
 class Map:
@@ -68,7 +74,7 @@ class Flow:
     ----------
     field : callable
         f, from t (scalar or (B,)) and y (B, D) to y' (B, D); row by row. Fixed points, branches
-        and Lyapunov exponents are those of a field that does not depend on t; they ask for it at t = 0.
+        and Lyapunov exponents are those of a field that does not depend on t; others are refused.
     derivative : callable, optional
         ∂f/∂y (B, D, D) of the same arguments. Where it is left out, the field's own `jacobian(t, y)` is
         taken, as all of `helpers.systems` have one; failing that, torch.func derives it from `field`.
@@ -191,6 +197,30 @@ def semigroup_defect(step: Callable[[Tensor, float], Tensor], states: Tensor, dt
     in_two = step(halfway, dt)
     check_returns_like("step", in_two, "its state", states)
     return torch.linalg.vector_norm(at_once - in_two, dim=-1)
+
+
+def check_system(system: System, states: Tensor, *inputs: Tensor, name: str = "system") -> None:
+    """Refuse anything but a Map or a Flow of such states, whose field is the same at all times tried."""
+    if not isinstance(system, Map | Flow):
+        verb, found = "return" if name == "family" else "be", type(system).__name__
+        hint = f"; of a vector field f(t, y) make one by Flow({found}(…))" if callable(system) else ""
+        raise ValueError(f"{name} must {verb} a Map or a Flow: got {found}{hint}")
+    check_returns_like(name, system.image(states, *inputs), "its state", states)
+    if isinstance(system, Flow):
+        _check_autonomous(system.field, states)
+
+
+def _check_autonomous(field: Callable[[float | Tensor, Tensor], Tensor], states: Tensor) -> None:
+    """Refuse a field that is not the same at a few times, among them those at which it says that it jumps."""
+    at_zero = field(0.0, states)
+    breaks = getattr(field, "breaks", None)
+    for t in (*PROBE_TIMES, *(() if breaks is None else breaks.unbind(-1)[:MAX_PROBED_BREAKS])):
+        if not torch.equal(field(t, states).nan_to_num(), at_zero.nan_to_num()):
+            when = f"{t:g}" if isinstance(t, float) or t.ndim == 0 else "a break"
+            raise ValueError(
+                f"system must not depend on time: its field at t = {when} is not that at t = 0. Take the "
+                "phase φ of the drive as one more variable: a Flow of (y, φ), y' = f(φ, y) and φ' = 1"
+            )
 
 
 def check_states(name: str, states: Tensor) -> None:

@@ -6,14 +6,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_positive_number, check_returns_like, check_whole_number
-from helpers.dynamics.systems import Flow, Map, System, check_states
+from helpers.arguments import check_floating, check_positive_number, check_whole_number, refuse_where
+from helpers.dynamics.systems import Flow, Map, System, check_states, check_system
 
 CHUNK_ENTRIES = 2**21
 """About how many entries the Jacobians of a chunk may have: 16 MB in float64."""
 
 MAX_CHUNK = 1024
 """Most steps of a chunk, at whose end a divergence is noticed."""
+
+
+STATES_TO_CHECK = 16
+"""States of a chunk at which a step is compared with two half as long."""
+
+MAX_STEP_ERROR = 0.02
+"""Share by which these two may part on average. Lorenz's equations reach it near Δt = 0.07."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +37,15 @@ class Trajectories:
         What drives each step.
     dt : float
         Time per step; 1 for a map.
+    half : Map or None
+        Half a step of a flow, which tells how good a whole one is.
     """
 
     map: Map
     start: Tensor
     inputs: Tensor | None
     dt: float
+    half: Map | None = None
 
     def follow(self, state: Tensor, first: int, last: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """From the state (B, D) before step `first`, the arguments of steps `first` to `last` - 1.
@@ -50,9 +60,29 @@ class Trajectories:
         _check_finite(path, self.dt * torch.arange(first, last + 1))
         return (path[:-1], *inputs), path[-1]
 
-    def jacobians(self, arguments: tuple[Tensor, ...]) -> Tensor:
-        """∂h_{t+1}/∂h_t (K, B, D, D) of all steps of a chunk at once."""
-        return torch.func.vmap(self.map.jacobian)(*arguments)
+    def jacobians(self, arguments: tuple[Tensor, ...], check: bool = False) -> Tensor:
+        """∂h_{t+1}/∂h_t (K, B, D, D) of all steps of a chunk at once; with a check of the length of steps."""
+        jacobians = torch.func.vmap(self.map.jacobian)(*arguments)
+        if check and self.half is not None:
+            self._check_step(arguments[0], jacobians)
+        return jacobians
+
+    def _check_step(self, states: Tensor, jacobians: Tensor) -> None:
+        """Refuse steps whose derivative is not nearly that of two half as long, at some of the states."""
+        some = slice(None, None, math.ceil(len(states) / STATES_TO_CHECK))
+        halfway = torch.func.vmap(self.half.step)(states[some])
+        first, second = (torch.func.vmap(self.half.jacobian)(at) for at in (states[some], halfway))
+        finer = second @ first
+        share = torch.linalg.matrix_norm(jacobians[some] - finer) / torch.linalg.matrix_norm(finer)
+        error = share.mean(0)  # (B,)
+        refuse_where(
+            error > MAX_STEP_ERROR,
+            lambda sample: (
+                f"dt must be shorter: the derivatives of one step and of two half as long part by "
+                f"{error[sample].item():.1%} (at most {MAX_STEP_ERROR:.0%}) "
+                f"along sample {sample}: got {self.dt}"
+            ),
+        )
 
     def chunks(self, first: int, last: int) -> list[tuple[int, int]]:
         """Cut the steps `first` to `last` - 1 into chunks whose length is a power of two."""
@@ -69,23 +99,21 @@ def trajectories(
     check_states("start", start)
     check_whole_number("steps", steps)
     _check_inputs(system, start, steps, inputs)
-    step = _one_step(system, dt)
-    first = () if inputs is None else (inputs[:, 0],)
-    check_returns_like("system", system.image(start, *first), "its state", start)
-    return Trajectories(step, start, inputs, 1.0 if dt is None else dt)
+    _check_dt(system, dt)
+    check_system(system, start, *(() if inputs is None else (inputs[:, 0],)))
+    if isinstance(system, Map):
+        return Trajectories(system, start, inputs, 1.0)
+    return Trajectories(system.every(dt), start, inputs, dt, system.every(dt / 2))
 
 
-def _one_step(system: System, dt: float | None) -> Map:
+def _check_dt(system: System, dt: float | None) -> None:
     if isinstance(system, Map):
         if dt is not None:
             raise ValueError(f"dt must be left out for a map, whose time is counted in steps: got {dt}")
-        return system
-    if not isinstance(system, Flow):
-        raise ValueError(f"system must be a Map or a Flow: got {type(system).__name__}")
-    if dt is None:
-        raise ValueError("dt must be given for a flow: the length of its Runge-Kutta steps")
-    check_positive_number("dt", dt)
-    return system.every(dt)
+    elif isinstance(system, Flow):
+        if dt is None:
+            raise ValueError("dt must be given for a flow: the length of its Runge-Kutta steps")
+        check_positive_number("dt", dt)
 
 
 def _check_inputs(system: System, start: Tensor, steps: int, inputs: Tensor | None) -> None:
@@ -93,6 +121,7 @@ def _check_inputs(system: System, start: Tensor, steps: int, inputs: Tensor | No
         return
     if isinstance(system, Flow):
         raise ValueError("inputs must be left out for a flow: they drive the steps of a map")
+    check_floating("inputs", inputs)
     batch = start.shape[0]
     if inputs.ndim != 3 or inputs.shape[:2] != (batch, steps):
         expected = f"(B, steps, I) = ({batch}, {steps}, I)"

@@ -134,7 +134,7 @@ def separatrix(system: ToggleSwitch, saddle: Tensor) -> Tensor:
         return system(t, y.clamp_min(0))  # beyond the axes, as on them: that far nobody looks
 
     flow = Flow(field, system.jacobian)
-    return stable_manifold(flow, saddle, length=BORDER_LENGTH, points=BORDER_POINTS)
+    return stable_manifold(flow, saddle, length=BORDER_LENGTH, points=BORDER_POINTS, offset=1e-2)
 
 
 @cache

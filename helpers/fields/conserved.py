@@ -29,7 +29,8 @@ def conserved_quantities(S: Tensor) -> Tensor:
     The rows of L are a basis. Where S holds whole numbers, so does L, by exact elimination: L S is 0 without
     any rounding, and a row reads as a total, such as enzyme + complex. Rows are added to each other, and
     their signs changed, for as long as negative entries shrink by that, or the others at no cost to them.
-    Any other S gets orthonormal rows from its singular value decomposition, and L S is 0 up to rounding.
+    Any other S, and one whose whole numbers the dtype does not hold, gets orthonormal rows from its singular
+    value decomposition, and L S is 0 up to rounding.
 
     Parameters
     ----------
@@ -47,10 +48,12 @@ def conserved_quantities(S: Tensor) -> Tensor:
         If S is not a matrix of finite real numbers.
     """
     check_real_matrix("S", S, "(D, R)")
+    dtype = S.dtype if S.is_floating_point() else torch.get_default_dtype()
     if (S.round() == S).all():
         rows = _simplify(_null_space([[Fraction(round(s)) for s in column] for column in S.mT.tolist()]))
-        dtype = S.dtype if S.is_floating_point() else torch.get_default_dtype()
-        return torch.tensor(rows, dtype=dtype, device=S.device).reshape(len(rows), len(S))
+        if max((abs(entry) for row in rows for entry in row), default=0) <= 2 / torch.finfo(dtype).eps:
+            return torch.tensor(rows, dtype=dtype, device=S.device).reshape(len(rows), len(S))
+        S = S.to(dtype)
     directions, singular_values, _ = torch.linalg.svd(S)
     least = singular_values[0] * max(S.shape) * torch.finfo(S.dtype).eps
     return directions[:, (singular_values > least).sum() :].mT

@@ -115,6 +115,76 @@ def test_lorenz_by_rayleigh_number():
     assert met(branch) == [("Hopf", near(hopf)), ("pitchfork", near(1.0)), ("Hopf", near(hopf))]
 
 
+UNITS = [1e-9, 1e-3, 1.0, 1e9]
+
+
+@pytest.mark.parametrize("unit, time", [(1e-9, 1.0), (1e-3, 1e9), (1.0, 1e-9), (1e9, 1e9), (1e6, 1e-3)])
+def test_units_of_states_and_of_time_do_not_matter(unit, time):
+    def by_alpha(alpha):
+        return Flow(lambda t, y: unit * ToggleSwitch(alpha)(t, y / unit) / time)
+
+    (branch,) = continuation(by_alpha, unit * double([0.382, 2.618]), 3.0, (1.0, 4.0), direction=-1)
+    assert met(branch) == [("pitchfork", near(2.0))] and branch.ended == "left the bounds"
+    torch.testing.assert_close(branch.bifurcations[0].state / unit, double(1.0, 1.0), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_of_a_parameter_do_not_matter(unit):
+    """y' = b + 2 tanh y - y has its folds where 2 / cosh² y = 1: b = ±(√2 - atanh √½)."""
+
+    def by_bias(b):
+        return Flow(lambda t, y: b[:, None] + 2 * unit * torch.tanh(y / unit) - y)
+
+    (branch,) = continuation(by_bias, double([-4.0 * unit]), -2 * unit, (-2 * unit, 2 * unit))
+    fold = math.sqrt(2) - math.atanh(math.sqrt(0.5))
+    assert [(kind, p / unit) for kind, p in met(branch)] == [("fold", near(fold)), ("fold", near(-fold))]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_of_a_map_do_not_matter(unit):
+    def in_units(r):
+        return Map(lambda x: r[:, None] * x * (1 - x / unit))
+
+    starts = unit * double([0.6], [0.0], [1e-14])
+    for branch in continuation(in_units, starts, 2.5, (0.5, 2.9), direction=-1):
+        assert met(branch) == [("transcritical", near(1.0))]
+    (neuron,) = continuation(
+        lambda w: Map(lambda h: unit * torch.tanh(w[:, None] * h / unit)), double([0.0]), 0.5, (0.0, 2.0)
+    )
+    assert met(neuron) == [("pitchfork", near(1.0))]
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize(
+    "family, start, critical",
+    [
+        pytest.param(lambda alpha: Flow(ToggleSwitch(alpha)), [1.0, 1.0], 2.0, id="toggle switch"),
+        pytest.param(neuron_by_weight, [0.0], 1.0, id="neuron"),
+        pytest.param(lambda rho: Flow(Lorenz(rho=rho)), [0.0, 0.0, 0.0], 1.0, id="Lorenz"),
+    ],
+)
+def test_a_branch_may_begin_on_a_pitchfork(family, start, critical, direction):
+    bounds = (critical - 0.9, critical + 1.1)
+    (branch,) = continuation(family, double(start), critical, bounds, direction=direction)
+    assert met(branch) == [("pitchfork", near(critical))] and branch.ended == "left the bounds"
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("start", [[0.0, 1.0], [0.6, -0.8]])
+def test_an_isola_is_followed_once(start, direction, unit):
+    """y' = p² + y² - 1 rests on a circle, whose folds lie at p = ±1."""
+    p, y = start
+
+    def circle(p):
+        return Flow(lambda t, y: p[:, None] ** 2 + (y / unit).square() - 1)
+
+    (branch,) = continuation(circle, unit * double([y]), p, (-2.0, 2.0), direction=direction)
+    assert sorted(met(branch)) == [("fold", near(-1.0)), ("fold", near(1.0))]
+    assert branch.ended == "closed on itself" and len(branch.parameter) < 200
+    assert torch.equal(branch.states[0], branch.states[-1]) and branch.parameter[-1] == pytest.approx(p)
+
+
 def test_branches_do_not_depend_on_their_company():
     starts = double([0.0], [0.6])
     together = continuation(logistic, starts, 2.5, (0.5, 3.5))
@@ -146,6 +216,24 @@ def test_endings(device):
             {"bounds": (1.0, 1.0)},
             r"bounds must be \(low, high\) with low < high: got \(1.0, 1.0\)",
             id="empty bounds",
+        ),
+        pytest.param(
+            {"bounds": (0.5, 1.0, 3.5)},
+            r"bounds must be \(low, high\), two finite numbers: got \(0.5, 1.0, 3.5\)",
+            id="three bounds",
+        ),
+        pytest.param(
+            {"bounds": 3.5}, r"bounds must be \(low, high\), two finite numbers: got 3.5", id="one bound"
+        ),
+        pytest.param(
+            {"family": lambda rho: Lorenz(rho=rho), "starts": torch.ones(1, 3)},
+            r"family must return a Map or a Flow: got Lorenz; .* by Flow\(Lorenz\(…\)\)",
+            id="family of fields",
+        ),
+        pytest.param(
+            {"family": lambda r: Flow(lambda t, y: r[:, None] - y + 0.1 * t)},
+            "system must not depend on time",
+            id="driven family",
         ),
         pytest.param(
             {"parameter": 9.0},

@@ -78,7 +78,7 @@ def test_a_map_is_unfolded_by_as_many_coordinates_as_its_next_value_needs(x, dim
 
 def test_false_neighbours_one_point_after_the_other():
     """Kennel, Brown and Abarbanel's two criteria, their vectors (x_t, x_{t+d}, …), in plain NumPy."""
-    x, d, m = orbit(lambda w, x: 1 - 1.4 * x * x + 0.3 * w, 0.1, 0.1, steps=400).numpy(), 2, 2
+    x, d, m = orbit(lambda w, x: 1 - 1.4 * x * x + 0.3 * w, 0.1, 0.1, steps=400).numpy(), 2, 1
     points = np.stack([x[k * d : len(x) - (3 - k) * d] for k in range(m)], axis=1)
     following = x[m * d : len(x) - (3 - m) * d]
     false = []
@@ -121,7 +121,7 @@ def test_the_delay_of_a_short_noisy_oscillation_is_a_quarter_of_its_period():
         delays.append(
             first_minimum(mutual_information(torch.sin(math.tau * t / 20 + phase) + 0.3 * noise, 15))
         )
-    assert sum(4 <= delay <= 6 for delay in delays) > 0.7 * len(delays) and min(delays) > 2
+    assert sum(4 <= delay <= 6 for delay in delays) > 0.7 * len(delays)
 
 
 def test_bins_are_handed_on():

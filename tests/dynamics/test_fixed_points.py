@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from helpers.dynamics import Flow, Map, fixed_points
+from helpers.fields import ControlledField, ZeroOrderHold
 from helpers.systems import Lorenz, ToggleSwitch
 
 
@@ -83,6 +84,112 @@ def test_a_ghost_is_a_slow_point_and_no_fixed_point():
     assert found.slow_states.tolist() == [[pytest.approx(-math.sqrt(0.5), abs=1e-3)]]
     assert found.slow_speeds.item() == pytest.approx(0.5e-4, rel=1e-2)
     assert set(found.outcomes) == {"fixed point", "slow point"}
+
+
+UNITS = [1e-9, 1e-6, 1.0, 1e6, 1e9]
+
+
+def in_other_units(field, unit, time):
+    """The same flow with states in another unit, and time too."""
+    return Flow(lambda t, y: unit * field(t, y / unit) / time)
+
+
+@pytest.mark.parametrize("time", UNITS)
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(
+    "field, given",
+    [
+        pytest.param(ToggleSwitch(3.0), starts(30, 2).abs(), id="toggle switch"),
+        pytest.param(Lorenz(), starts(60, 3, 20.0), id="Lorenz"),
+        pytest.param(lambda t, y: 2 - y**2, starts(20, 1), id="parabola"),
+        pytest.param(lambda t, y: y**2 + 0.01, starts(20, 1), id="ghost"),
+        pytest.param(lambda t, y: -(y**3), starts(20, 1), id="triple root"),
+    ],
+)
+def test_units_of_states_and_of_time_do_not_matter(field, given, unit, time):
+    expected, found = (
+        fixed_points(Flow(field), given),
+        fixed_points(in_other_units(field, unit, time), unit * given),
+    )
+    size = given.abs().max().item()
+    assert found.stability == expected.stability and found.outcomes == expected.outcomes
+    torch.testing.assert_close(found.states / unit, expected.states, rtol=1e-9, atol=1e-3 * size)
+    regular = expected.eigenvalues.abs().amax(-1) > 1e-3
+    torch.testing.assert_close(
+        (found.states / unit)[regular], expected.states[regular], rtol=1e-9, atol=1e-12 * size
+    )
+    torch.testing.assert_close(
+        (found.eigenvalues * time)[regular], expected.eigenvalues[regular], rtol=1e-6, atol=1e-9
+    )
+    torch.testing.assert_close(found.slow_states / unit, expected.slow_states, rtol=0, atol=1e-4 * size)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_of_a_map_do_not_matter(unit):
+    given = starts(30, 1)
+    found = fixed_points(Map(lambda h: unit * torch.tanh(2 * h / unit + 0.1)), unit * given)
+    expected = fixed_points(neuron(2.0, 0.1), given)
+    assert found.stability == expected.stability == ("stable", "unstable", "stable")
+    torch.testing.assert_close(found.states / unit, expected.states, rtol=1e-9, atol=1e-12)
+
+
+def test_each_variable_may_have_its_own_unit():
+    units = torch.tensor([1e-7, 1e5], dtype=torch.float64)
+    given = starts(40, 2).abs()
+    found = fixed_points(Flow(lambda t, y: units * ToggleSwitch(3.0)(t, y / units)), units * given)
+    expected = fixed_points(Flow(ToggleSwitch(3.0)), given)
+    assert found.stability == expected.stability
+    torch.testing.assert_close(found.states / units, expected.states, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "field, place, speed",
+    [
+        pytest.param(lambda t, y: y**2 + 0.01, 0.0, 0.01, id="parabola"),
+        pytest.param(lambda t, y: (y - 0.3) ** 2 + 1e-6, 0.3, 1e-6, id="deeper"),
+        pytest.param(lambda t, y: -3 - (y + 0.2) ** 2, -0.2, 3.0, id="shallow"),
+        pytest.param(lambda t, y: torch.cosh(y), 0.0, 1.0, id="cosh"),
+        pytest.param(lambda t, y: 2 + torch.sin(y), -math.pi / 2, 1.0, id="uneven turning"),
+    ],
+)
+def test_from_everywhere_a_minimum_of_speed_is_found(field, place, speed):
+    found = fixed_points(
+        Flow(field), torch.linspace(place - 1.4, place + 1.5, 20, dtype=torch.float64)[:, None]
+    )
+    assert set(found.outcomes) == {"slow point"} and len(found.states) == 0
+    torch.testing.assert_close(
+        found.slow_states, torch.full((1, 1), place, dtype=torch.float64), rtol=0, atol=1e-6
+    )
+    assert found.slow_speeds.tolist() == pytest.approx([speed])
+
+
+@pytest.mark.parametrize(
+    "system, message",
+    [
+        pytest.param(
+            Lorenz(), r"system must be a Map or a Flow: got Lorenz; .* by Flow\(Lorenz\(…\)\)", id="field"
+        ),
+        pytest.param(None, "system must be a Map or a Flow: got NoneType$", id="none"),
+        pytest.param(
+            Flow(lambda t, y: torch.cos(torch.as_tensor(t)) - y),
+            "system must not depend on time: .* at t = 0.75",
+            id="drive",
+        ),
+        pytest.param(
+            Flow(
+                ControlledField(
+                    lambda t, y, u: u - y,
+                    ZeroOrderHold(torch.tensor([0.0, 30, 30.5]), torch.tensor([[0.0], [5], [0]])),
+                )
+            ),
+            "system must not depend on time: its field at t = 30 is not that at t = 0",
+            id="pulse",
+        ),
+    ],
+)
+def test_systems_that_have_no_fixed_points(system, message):
+    with pytest.raises(ValueError, match=message):
+        fixed_points(system, torch.ones(2, 3))
 
 
 def test_what_did_not_converge_is_not_returned():

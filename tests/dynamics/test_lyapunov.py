@@ -143,6 +143,74 @@ def test_ftle_neither_overflows_nor_underflows():
     torch.testing.assert_close(driven, torch.full((2,), math.log(4) / 3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("slope", [1e-30, 1e-15, 1e-7, 1e5, 1e12, 1e30])
+def test_slopes_near_the_ends_of_the_dtype(slope, dtype):
+    """A map that returns to ½ whatever its slope there: every exponent is ln |slope|."""
+    steep = Map(lambda h: 0.5 + 0 * h, lambda h: torch.full((*h.shape, 1), slope, dtype=dtype))
+    start = torch.full((2, 1), 0.5, dtype=dtype)
+    expected = torch.full((2,), math.log(slope), dtype=dtype)
+    torch.testing.assert_close(ftle(steep, start, 43), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        lyapunov_spectrum(steep, start, 43).exponents[:, 0], expected, rtol=1e-5, atol=0
+    )
+
+
+def test_a_dead_sample_leaves_the_others_alone():
+    rectifier = Map(lambda h: 1.5 * torch.relu(h - 0.6))
+    start = torch.tensor([[0.5], [3.0], [0.7]], dtype=torch.float64)
+    for found in (ftle(rectifier, start, 50), lyapunov_spectrum(rectifier, start, 50).exponents[:, 0]):
+        assert found.tolist() == [-math.inf, pytest.approx(math.log(1.5)), -math.inf]
+
+
+@pytest.mark.parametrize("smooth_average", [False, True])
+def test_a_superstable_cycle(smooth_average):
+    """1 → 0 → 1 under 1 - h² passes its critical point at every second step."""
+    start = torch.tensor([[0.0], [0.3]], dtype=torch.float64)
+    found = lyapunov_spectrum(Map(lambda h: 1 - h.square()), start, 300, smooth_average=smooth_average)
+    assert found.exponents[0].item() == -math.inf and not found.exponents[1].isnan()
+    assert found.standard_error[0].isnan()
+
+
+def roessler(t, s):
+    x, y, z = s.unbind(-1)
+    return torch.stack((-y - z, x + 0.2 * y, 0.2 + z * (x - 5.7)), -1)
+
+
+@pytest.mark.parametrize(
+    "field, dt",
+    [
+        pytest.param(Lorenz(), 0.12, id="Lorenz"),
+        pytest.param(Lorenz(), 0.1, id="Lorenz, less long"),
+        pytest.param(lambda t, y: -40 * y, 0.04, id="decay at 1.6 times the step"),
+        pytest.param(lambda t, y: 1e9 * roessler(t, y), 0.25e-9, id="Rössler in nanoseconds"),
+    ],
+)
+@pytest.mark.parametrize("tool", [lyapunov_spectrum, ftle])
+def test_steps_too_long_are_refused(tool, field, dt):
+    with pytest.raises(ValueError, match=rf"dt must be shorter: .* along sample 0: got {dt:g}"):
+        tool(Flow(field), torch.tensor([[1.0, 2.0, 20.0]], dtype=torch.float64), 400, dt=dt)
+
+
+def driven_duffing(t, y):
+    x, v = y.unbind(-1)
+    return torch.stack((v, -0.3 * v + x - x**3 + 0.5 * math.cos(1.2 * t)), -1)
+
+
+def phase_of_duffing(t, y):
+    x, v, phase = y.unbind(-1)
+    return torch.stack((v, -0.3 * v + x - x**3 + 0.5 * (1.2 * phase).cos(), torch.ones_like(x)), -1)
+
+
+def test_a_driven_flow_has_the_exponents_of_its_phase_space():
+    """The drive's phase has exponent 0, and their sum is the damping; chaos: one is positive."""
+    with pytest.raises(ValueError, match=r"system must not depend on time: .* the phase φ of the drive"):
+        lyapunov_spectrum(Flow(driven_duffing), torch.ones(1, 2), 10, dt=0.05)
+    start = random(40, 3)
+    found = lyapunov_spectrum(Flow(phase_of_duffing), start, 3000, transient=1000, dt=0.05).exponents.mean(0)
+    assert found.sum().item() == pytest.approx(-0.3, abs=1e-4) and found[0] > 0.05
+
+
 def exploding(h):
     return h.square()
 
@@ -186,6 +254,20 @@ ONE = torch.ones(2, 1, dtype=torch.float64)
             {"inputs": torch.ones(2, 9, 1)},
             r"shape \(B, steps, I\) = \(2, 10, I\)",
             id="inputs too short",
+        ),
+        pytest.param(
+            Map(exploding),
+            ONE,
+            {"inputs": [1]},
+            "inputs must be a floating-point tensor: got list",
+            id="list of inputs",
+        ),
+        pytest.param(
+            Lorenz(),
+            torch.ones(2, 3),
+            {"dt": 0.1},
+            r"got Lorenz; of a vector field f\(t, y\) make one by Flow\(Lorenz\(…\)\)",
+            id="field",
         ),
         pytest.param(
             Flow(ToggleSwitch(1.0)),

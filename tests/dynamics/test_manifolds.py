@@ -27,7 +27,7 @@ def off_the_parabola(points):
 
 
 def test_a_parabola_is_followed_through_the_saddle_from_end_to_end():
-    curve = stable_manifold(Flow(bent), double(0.0, 0.0), length=4.0, points=24)
+    curve = stable_manifold(Flow(bent), double(0.0, 0.0), length=4.0, points=24, offset=1e-2)
     assert curve.shape == (49, 2)
     assert (curve[24] == 0).all()
     assert (curve[:, 0].diff() > 0).all()
@@ -35,7 +35,7 @@ def test_a_parabola_is_followed_through_the_saddle_from_end_to_end():
 
 
 def test_it_is_as_long_as_asked_and_its_points_are_equally_far_apart():
-    curve = stable_manifold(Flow(bent), double(0.0, 0.0), length=3.0, points=61)
+    curve = stable_manifold(Flow(bent), double(0.0, 0.0), length=3.0, points=61, offset=1e-2)
     gaps = curve.diff(dim=0).norm(dim=-1)
     torch.testing.assert_close(gaps[:60], torch.full((60,), 0.05, dtype=torch.float64), rtol=1e-4, atol=0)
     assert gaps[60:62].tolist() == pytest.approx([0.01, 0.01])
@@ -56,9 +56,22 @@ def test_equal_genes_are_divided_by_the_diagonal(alpha):
     torch.testing.assert_close(curve[:, 0], curve[:, 1], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("time", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1.0, 1e9])
+def test_units_of_states_and_of_time_do_not_matter(unit, time):
+    flow = Flow(lambda t, y: unit * bent(t, y / unit) / time)
+    curve = stable_manifold(flow, double(0.0, 0.0), length=4 * unit, points=24) / unit
+    expected = stable_manifold(Flow(bent), double(0.0, 0.0), length=4.0, points=24)
+    torch.testing.assert_close(curve, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(curve[:, 1], BEND * curve[:, 0] ** 2, rtol=0, atol=1e-3)
+    assert curve[25].norm().item() == pytest.approx(0.04)
+
+
 def test_in_three_dimensions_it_is_a_curve_where_one_eigenvalue_is_negative():
     matrix = double([1.0, 0.0, 2.0], [0.0, -0.5, 0.0], [0.0, 0.0, 3.0])
-    curve = stable_manifold(Flow(lambda t, y: y @ matrix.T), double(0.0, 0.0, 0.0), length=2.0, points=5)
+    curve = stable_manifold(
+        Flow(lambda t, y: y @ matrix.T), double(0.0, 0.0, 0.0), length=2.0, points=5, offset=0.01
+    )
     torch.testing.assert_close(curve[:, [0, 2]], torch.zeros(11, 2, dtype=torch.float64))
     torch.testing.assert_close(curve[6:, 1], 0.01 + 0.5 * torch.arange(5, dtype=torch.float64))
 
@@ -80,6 +93,10 @@ def test_device_and_dtype_follow_the_saddle(device):
         pytest.param({"saddle": double(0.0, torch.nan)}, r"saddle\[1\] = nan", id="nan"),
         pytest.param({"system": Flow(lambda t, y: -y)}, "one eigenvalue.*: got 2 among", id="sink"),
         pytest.param({"system": Flow(lambda t, y: y)}, "one eigenvalue.*: got 0 among", id="source"),
+        pytest.param({"system": bent}, r"got function; of a vector field f\(t, y\) make one by", id="field"),
+        pytest.param(
+            {"system": Flow(lambda t, y: bent(t, y) + t)}, "system must not depend on time", id="driven"
+        ),
         pytest.param({"length": 0.0}, "length must be positive and finite: got 0.0", id="length"),
         pytest.param({"points": 1}, "points must be a whole number of at least 2: got 1", id="points"),
         pytest.param({"offset": -1.0}, "offset must be positive and finite: got -1.0", id="offset"),
