@@ -59,8 +59,8 @@ class PIController:
         Times, in the order in which they are passed, that no step leads across; the last is `end`.
     longest : Tensor (), float64, optional
         The longest step.
-    first_step_given : bool
-        Whether the first step is a user's, who may meet a blind spot of the error estimate.
+    doubtful : bool
+        Whether the first step may have met a blind spot of the error estimate, being a user's.
     """
 
     error_order: int
@@ -72,11 +72,11 @@ class PIController:
     compiled: bool = False
     stops: Tensor | None = None
     longest: Tensor | None = None
-    first_step_given: bool = False
+    doubtful: bool = False
 
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial."""
-        if self.first_step_given and trial < DOUBTED_TRIALS:
+        if self.doubtful and trial < DOUBTED_TRIALS:
             step = doubt(self, state, step)
         function = compile_function(accept_or_reject) if self.compiled else accept_or_reject
         return function(self, state, step)

@@ -133,7 +133,11 @@ def solve(
     if tableau.adaptive:
         stops = breaks and insert_breaks(torch.stack((start, end), 1), breaks.times)
         longest = max_step and torch.full_like(end[0], max_step)
-        limits = {"stops": stops, "longest": longest, "first_step_given": first_step is not None}
+        limits = {
+            "stops": stops,
+            "longest": longest,
+            "doubtful": first_step is not None and tableau.blind_spot,
+        }
         control = PIController(tableau.error_order, start, end, *tolerances, per_sample, compile, **limits)
         t_next = control.end_of_first_step(f, y0, slope, first_step)
     else:
@@ -181,7 +185,6 @@ def start_of(f: Field, clock: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Tenso
 def find_breaks(f: Field, given: Tensor | None, y0: Tensor) -> Breaks | None:
     """The breaks (B, K) that were given, and those that the field itself knows of as its `breaks`."""
     known = getattr(f.field if isinstance(f, OneState) else f, "breaks", None)
-    known = known() if callable(known) else known
     found = {"breaks": given, "f.breaks": known}
     found = {name: breaks for name, breaks in found.items() if breaks is not None}
     times = [check_breaks(name, breaks, y0) for name, breaks in found.items()]
