@@ -6,7 +6,9 @@ from torch import Tensor
 from helpers.arguments import (
     check_finite,
     check_floating,
+    check_lengths,
     check_one_of,
+    check_positive,
     check_positive_number,
     check_same,
     check_whole_number,
@@ -14,36 +16,108 @@ from helpers.arguments import (
     is_finite_number,
     kind,
     refuse_where,
+    valid_steps,
 )
+from helpers.odes.loop import Field
+from helpers.odes.stepper import first_slope
 from helpers.odes.tableau import TABLEAUX, Tableau
 
 ON_FAILURE = ("raise", "return")
 
+COARSEST_CLOCK = 1e-4
+"""A field's clock ticks in the states' dtype; a tick is at most so large a part of the time solved for."""
+
+CLOCK_PROBES = (0.0, 0.29, 0.62, 0.87, 1.0)
+"""Parts of the time solved for at which is seen whether a field looks at its clock."""
+
 
 def check_state(y0: Tensor) -> None:
-    """Refuse anything but finite float32 or float64 states (B, ...)."""
+    """Refuse anything but finite float32 or float64 states (B, ...), or one state (D,)."""
     if not isinstance(y0, Tensor) or y0.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"y0 must be a float32 or float64 tensor: got {kind(y0)}")
     if y0.ndim == 0 or y0.numel() == 0:
         raise ValueError(
             f"y0 must have shape (B, ...) with at least one sample and entry: got shape {tuple(y0.shape)}"
         )
+    refuse_vmap("y0", y0)
     check_finite("y0", y0)
 
 
-def check_times(t: Tensor, y0: Tensor) -> Tensor:
-    """Refuse times that do not run one way; return them as float64 (B, T)."""
+def refuse_vmap(name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that torch.vmap splits: how many steps there are depends on its numbers."""
+    try:
+        bool(tensor.detach().reshape(-1)[0] == 0)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} must not be split by torch.vmap, for each sample chooses its steps by its numbers: "
+            "pass the samples as one batch (B, ...), which solve takes as it is"
+        ) from None
+
+
+def check_times(t: Tensor, lengths: Tensor | None, y0: Tensor) -> Tensor:
+    """Refuse times that turn back; return them as float64 (B, T), in padding the last before it.
+
+    Where autograd is on they keep the graph of t.
+    """
     _check_time_tensor(t, "y0", y0, least=1)
-    check_finite("t", t)
-    times = t.detach().double()
-    _check_one_way(times)
+    refuse_vmap("t", t)
+    times = (t if torch.is_grad_enabled() else t.detach()).double()
+    if lengths is not None:
+        times = _repeat_last(times.expand(len(y0), -1), lengths)
+    check_finite("t", times)
+    _check_one_way(times.detach())
     return times.expand(len(y0), -1).clone(memory_format=torch.contiguous_format)
+
+
+def _repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
+    """Times (B, T) with each series' last in its padding; 0 in a series of length 0."""
+    check_lengths(lengths, "t", times)
+    last = times.gather(1, (lengths.long() - 1).clamp(min=0)[:, None])
+    return torch.where(
+        valid_steps(lengths, times.shape[1]), times, torch.where(lengths[:, None] > 0, last, 0.0)
+    )
+
+
+def check_breaks(name: str, breaks: Tensor, y0: Tensor) -> Tensor:
+    """Refuse breaks that are no times (K,) or (B, K); return them as float64 (B, K), in order."""
+    _check_time_tensor(breaks, "y0", y0, least=0, name=name, axis="K")
+    check_finite(name, breaks)
+    return breaks.detach().double().expand(len(y0), -1).sort(1).values
+
+
+def check_clock(f: Field, times: Tensor, y0: Tensor) -> None:
+    """Refuse times (B, T) that the states' dtype does not tell apart, for an f that looks at them."""
+    span = (times[:, -1] - times[:, 0]).abs()
+    tick = torch.finfo(y0.dtype).eps * times.abs().amax(1)
+    coarse = (span > 0) & (tick > COARSEST_CLOCK * span)
+
+    def message(sample: int) -> str:
+        return (
+            f"t must be resolved by y0's dtype, in which f gets the time: {y0.dtype} has steps of "
+            f"{tick[sample].item():.2g} at {times[sample].abs().max().item():g}: got a span of "
+            f"{span[sample].item():.2g} (sample {sample}); count time from nearer by, or pass float64 states"
+        )
+
+    if coarse.any():
+        refuse_where(coarse & _looks_at_time(f, times, y0.detach()), message)
+
+
+@torch.no_grad()
+def _looks_at_time(f: Field, times: Tensor, y: Tensor) -> Tensor:
+    """Whether the slopes (B, ...) at y differ between some of the times, for each sample (B,)."""
+    first, *others = (
+        first_slope(f, torch.lerp(times[:, 0], times[:, -1], part), y).clone() for part in CLOCK_PROBES
+    )
+    differ = [(slope != first) & ~(slope.isnan() & first.isnan()) for slope in others]
+    return torch.stack(differ).any(0).reshape(len(y), -1).any(1)
 
 
 def check_times_within(t: Tensor, first: Tensor, last: Tensor) -> Tensor:
     """Refuse times that were not solved for, from first to last (B,); return them as float64 (B, T)."""
     _check_time_tensor(t, "the solution", first, least=0)
-    times = t.detach().double().expand(len(first), -1).contiguous()
+    times = t.double().expand(len(first), -1).contiguous()
     low, high = torch.minimum(first, last), torch.maximum(first, last)
 
     def message(sample: int, k: int) -> str:
@@ -57,32 +131,37 @@ def check_times_within(t: Tensor, first: Tensor, last: Tensor) -> Tensor:
     return times
 
 
-def _check_time_tensor(t: Tensor, reference_name: str, reference: Tensor, least: int) -> None:
-    """Refuse anything but times (T,) or (B, T) on the device of a batch, with no gradient."""
-    check_floating("t", t)
-    if t.requires_grad and torch.is_grad_enabled():
-        raise ValueError("t must not require a gradient, for there is none by the times: pass t.detach()")
-    check_same("t", "device", t.device, reference_name, reference.device)
+def _check_time_tensor(
+    t: Tensor, reference_name: str, reference: Tensor, least: int, name: str = "t", axis: str = "T"
+) -> None:
+    """Refuse anything but times (T,) or (B, T), float32 or float64, on the device of a batch."""
+    check_floating(name, t)
+    if t.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{name} must be a float32 or float64 tensor: got {kind(t)}")
+    check_same(name, "device", t.device, reference_name, reference.device)
     batch = len(reference)
     if t.ndim not in (1, 2) or t.shape[-1] < least or (t.ndim == 2 and len(t) != batch):
-        expected = f"shape (T,) or (B, T) with B = {batch} and T ≥ {least}"
-        raise ValueError(f"t must have {expected}: got {tuple(t.shape)}")
+        expected = f"shape ({axis},) or (B, {axis}) with B = {batch} and {axis} ≥ {least}"
+        raise ValueError(f"{name} must have {expected}: got {tuple(t.shape)}")
 
 
 def _check_one_way(times: Tensor) -> None:
-    """Refuse series (..., T) that neither increase nor decrease, naming the first place."""
+    """Refuse series (..., T) that turn back, naming the first place; a time may repeat."""
     changes = times.diff().sign()
+    began = (
+        changes.gather(-1, (changes != 0).int().argmax(-1, keepdim=True)) if changes.shape[-1] else changes
+    )
 
     def message(*place: int) -> str:
         *series, k = place
-        way = {1.0: "increase", -1.0: "decrease", 0.0: "increase or decrease"}[changes[(*series, 0)].item()]
+        way = {1.0: "increase", -1.0: "decrease"}[began[(*series, 0)].item()]
         which = f"series {series[0]} has " if series else ""
         where = "within each series" if series else "throughout"
         values = times[tuple(series)]
         later, earlier = values[k + 1].item(), values[k].item()
         return f"times must {way} {where}: {which}t[{k + 1}] = {later} after {earlier}"
 
-    refuse_where((changes != changes[..., :1]) | (changes == 0), message)
+    refuse_where(changes * began < 0, message)
 
 
 def check_method(method: str) -> Tableau:
@@ -91,31 +170,48 @@ def check_method(method: str) -> Tableau:
     return TABLEAUX[method]
 
 
-def check_options(rtol: float, atol: float, dtype: torch.dtype, max_steps: int, on_failure: str) -> None:
-    """Refuse tolerances, counts and names that do not make sense, or round to 0 among the states' numbers."""
-    check_positive_number("rtol", rtol)
-    check_positive_number("atol", atol)
-    smallest = torch.finfo(dtype).tiny
-    if atol < smallest:
-        raise ValueError(f"atol must be at least {smallest:.2g} for {dtype} states: got {atol!r}")
+def check_tolerance(name: str, value: float | Tensor, y0: Tensor) -> Tensor:
+    """Refuse a tolerance that is not positive, of another shape than a state's, or 0 among its numbers."""
+    if isinstance(value, Tensor) and value.ndim:
+        check_floating(name, value)
+        check_same(name, "device", value.device, "y0", y0.device)
+        if value.shape != y0.shape[1:]:
+            expected = f"a number, or a tensor of a state's shape {tuple(y0.shape[1:])}"
+            raise ValueError(f"{name} must be {expected}: got shape {tuple(value.shape)}")
+        check_positive(name, value)
+    else:
+        check_positive_number(name, value)
+    tolerance = torch.as_tensor(value, dtype=torch.float64, device=y0.device).detach()
+    smallest = torch.finfo(y0.dtype).tiny
+    if name == "atol" and (tolerance < smallest).any():
+        least = value if tolerance.ndim == 0 else tolerance.min().item()
+        raise ValueError(f"atol must be at least {smallest:.2g} for {y0.dtype} states: got {least!r}")
+    return tolerance.to(y0.dtype)
+
+
+def check_options(max_steps: int, on_failure: str) -> None:
+    """Refuse counts and names that do not make sense."""
     check_whole_number("max_steps", max_steps)
     check_one_of("on_failure", on_failure, ON_FAILURE)
 
 
-def check_step_sizes(tableau: Tableau, times: Tensor, first_step: float | None, step: float | None) -> None:
+def check_step_sizes(
+    tableau: Tableau, times: Tensor, first_step: float | None, max_step: float | None, step: float | None
+) -> None:
     """Refuse a step that the method does not take, or that does not lead on."""
     if tableau.adaptive and step is not None:
         raise ValueError(
             f"step is for the fixed-grid methods: {tableau.name} chooses its own steps: got step = {step!r}"
         )
-    if not tableau.adaptive and first_step is not None:
-        raise ValueError(
-            f"first_step is for the adaptive methods: {tableau.name} takes step: "
-            f"got first_step = {first_step!r}"
-        )
-    if step is not None:
-        check_positive_number("step", step)
-        _check_not_lost(step, "step", times)
+    for name, size in {"first_step": first_step, "max_step": max_step}.items():
+        if not tableau.adaptive and size is not None:
+            raise ValueError(
+                f"{name} is for the adaptive methods: {tableau.name} takes step: got {name} = {size!r}"
+            )
+    for name, size in {"step": step, "max_step": max_step}.items():
+        if size is not None:
+            check_positive_number(name, size)
+            _check_not_lost(size, name, times)
     if first_step is not None:
         _check_first_step(first_step, times)
 

@@ -1,6 +1,6 @@
 """The controllers: whether a step is accepted, and how long the next one is. They know nothing of stages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import torch
@@ -13,8 +13,14 @@ SAFETY, ALPHA, BETA = 0.9, 0.7, 0.4
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.2, 10.0
 SMALLEST_REMEMBERED_RATIO, RATIO_IF_NOT_FINITE = 1e-4, 1e12
 
+ROUND_OFF = 1e-12
+"""A step may be so much longer, relatively, than the longest."""
+
 LARGEST_STRETCH = 1.01
-"""A step that has to be no more than so much longer to reach the last time does."""
+"""A step that has to be no more than so much longer to reach the next stop, or the last time, does."""
+
+DOUBTED_TRIALS, DOUBT, CREDIBLE_FRACTION = 4, 50.0, 1e-10
+"""Trials of a given first step whose error estimate is doubted, what it then is, and where."""
 
 EPSILON = torch.finfo(torch.float64).eps
 SMALLEST_STEP = 10 * EPSILON
@@ -43,12 +49,18 @@ class PIController:
         The order q of the method's error estimate.
     start, end : Tensor (B,), float64
         First and last times; the last are the only ones that steps are shortened for.
-    rtol, atol : Tensor (), of the states' dtype
-        Tolerances.
+    rtol, atol : Tensor () or (...), of the states' dtype
+        Tolerances, of all entries or of each.
     per_sample : bool
         Whether each sample has its own r, or all that still go share the RMS of theirs.
     compiled : bool
         Whether torch.compile compiles `accept_or_reject`.
+    stops : Tensor (B, K + 2), float64, optional
+        Times, in the order in which they are passed, that no step leads across; the last is `end`.
+    longest : Tensor (), float64, optional
+        The longest step.
+    doubtful : bool
+        Whether the first step may have met a blind spot of the error estimate, being a user's.
     """
 
     error_order: int
@@ -58,15 +70,32 @@ class PIController:
     atol: Tensor
     per_sample: bool
     compiled: bool = False
+    stops: Tensor | None = None
+    longest: Tensor | None = None
+    doubtful: bool = False
 
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial."""
+        if self.doubtful and trial < DOUBTED_TRIALS:
+            step = doubt(self, state, step)
         function = compile_function(accept_or_reject) if self.compiled else accept_or_reject
         return function(self, state, step)
 
     def end_of_step(self, t: Tensor, h: Tensor) -> Tensor:
-        """Where a step from t ends (B,): at t + h, or at the last time if that is nearly as near."""
-        return torch.where((self.end - t).abs() <= LARGEST_STRETCH * h.abs(), self.end, t + h)
+        """Where a step from t ends (B,): at t + h, or at the next stop if that is nearly as near."""
+        stop, reach = self.next_stop(t), LARGEST_STRETCH * h.abs()
+        if self.longest is not None:
+            h = h.clamp(-self.longest, self.longest)
+            reach = torch.minimum(reach, self.longest * (1 + ROUND_OFF))
+        return torch.where((stop - t).abs() <= reach, stop, t + h)
+
+    def next_stop(self, t: Tensor) -> Tensor:
+        """The first time (B,) after t that no step leads across."""
+        if self.stops is None:
+            return self.end
+        way = direction(self.start, self.end)[:, None]
+        index = torch.searchsorted(way * self.stops, way * t[:, None], right=True)
+        return self.stops.gather(1, index.clamp(max=self.stops.shape[1] - 1))[:, 0]
 
     def smallest_step(self, t: Tensor) -> Tensor:
         """The shortest step (B,) that is tried at t."""
@@ -118,6 +147,25 @@ def accept_or_reject(control: PIController, state: State, step: Step) -> State:
     )
 
 
+@torch.no_grad()
+def doubt(control: PIController, state: State, step: Step) -> Step:
+    """The step, its error made too large where an estimate of nearly 0 is not credible from the first state.
+
+    At some hλ the estimate of a method vanishes, that of bosh3 at -1, though the error is large. An estimate
+    of order q is of the size of ‖h (f₁ - f₀)‖ (hL)^(q - 1) with L = ‖f₁ - f₀‖ / ‖y₁ - y₀‖, times a constant
+    of the method; one that is far smaller is doubted, and the step tried again, shorter.
+    """
+    if state.slope is None or step.slope is None:
+        return step
+    scale = tolerance(torch.maximum(state.y.abs(), step.y.abs()), control.rtol, control.atol)
+    change = rms(unsqueeze_like(state.h, step.y) * (step.slope - state.slope) / scale)
+    stretch = change / rms((step.y - state.y) / scale)
+    credible = CREDIBLE_FRACTION * change * stretch ** (control.error_order - 1)
+    ratio = error_ratio(step.errors, state.y, step.y, control.rtol, control.atol)
+    doubted = unsqueeze_like((state.t == control.start) & (change > 1) & (ratio < credible), step.y)
+    return replace(step, errors=tuple(torch.where(doubted, DOUBT * scale, each) for each in step.errors))
+
+
 def _step_factor(ratio: Tensor, state: State, error_order: int) -> Tensor:
     """What the step is multiplied by (B,): 0.9 r^-α r_last^β within bounds."""
     ratio = ratio.nan_to_num(nan=RATIO_IF_NOT_FINITE, posinf=RATIO_IF_NOT_FINITE)
@@ -141,7 +189,7 @@ def _first_step_size(control: PIController, field: Field, y: Tensor, slope: Tens
     Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, section
     II.4.
     """
-    t, time_left = control.start, control.end - control.start
+    t, time_left = control.start, control.next_stop(control.start) - control.start
     scale, span = tolerance(y.abs(), control.rtol, control.atol), time_left.abs()
 
     def norm(values: Tensor) -> Tensor:
@@ -248,23 +296,45 @@ class FixedGrid:
         return self.times.shape[1] - 1 - trial if state.goes_on.any() else 0
 
 
-ROUND_OFF = 1e-12
-"""An interval of n steps' length but for this is divided into n, not n + 1."""
+MAX_ROUND_OFF_OF_STEP = 0.01
+"""The part of a step by which the round-off of the times may make it longer."""
 
 
-def fixed_grid(t: Tensor, longest: float | None, most: int) -> FixedGrid:
+def fixed_grid(t: Tensor, longest: float | None, epsilon: float, most: int) -> FixedGrid:
     """The grid through all output times (B, T) with steps no longer than `longest`, at most `most`.
 
-    Every interval is divided into equal steps, as few as that allows; without `longest` it is one step.
+    Every interval is divided into equal steps, as few as that allows; without `longest` it is one step. Times
+    are known to a relative precision `epsilon`: an interval that is longer than n steps by no more than their
+    round-off is divided into n, not n + 1.
     """
+    longest = torch.inf if longest is None else longest
     lengths = t.diff()
-    if longest is None or not lengths.shape[1]:
+    if not lengths.shape[1]:
         return FixedGrid(t)
-    pieces = (lengths.abs() / longest * (1 - ROUND_OFF)).ceil().clamp(min=1)  # (B, T - 1)
+    round_off = 2 * epsilon * torch.maximum(t[:, 1:].abs(), t[:, :-1].abs())
+    excess = round_off.clamp(max=MAX_ROUND_OFF_OF_STEP * longest) + ROUND_OFF * lengths.abs()
+    pieces = ((lengths.abs() - excess) / longest).ceil().clamp(min=1)  # (B, T - 1)
+    pieces = torch.where(lengths == 0, 0, pieces)
     last = pieces.cumsum(1)
-    count = int(last[:, -1].max().clamp(max=most))
+    count = int(last[:, -1].max().clamp(1, most))
     index = torch.arange(count + 1, dtype=t.dtype, device=t.device).expand(len(t), -1).contiguous()
     interval = torch.searchsorted(last, index, right=True).clamp(max=lengths.shape[1] - 1)  # (B, N + 1)
     theta = (index - (last - pieces).gather(1, interval)) / pieces.gather(1, interval)
     times = t.gather(1, interval) + theta * lengths.gather(1, interval)
     return FixedGrid(torch.where(theta < 1, times, t[:, -1:]))
+
+
+# Times that no step leads across.
+
+
+def direction(start: Tensor, end: Tensor) -> Tensor:
+    """1 forwards and -1 backwards in time."""
+    return torch.where(end < start, -1.0, 1.0).to(start.dtype)
+
+
+def insert_breaks(times: Tensor, breaks: Tensor) -> Tensor:
+    """Times (B, T) and the breaks (B, K) among them, in order; the last time for each other break."""
+    first, last = times[:, :1], times[:, -1:]
+    way = direction(first, last)
+    among = (way * breaks > way * first) & (way * breaks < way * last)
+    return way * (way * torch.cat((times, torch.where(among, breaks, last)), 1)).sort(1).values

@@ -9,11 +9,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from helpers.odes.controller import FixedGrid
+from helpers.odes.controller import FixedGrid, all_finite
 from helpers.odes.interpolation import DenseOutput
-from helpers.odes.loop import Controller, Path, State, Step, Stepper, initial_state, integrate, unsqueeze_like
-from helpers.odes.stepper import first_slope
-from helpers.odes.tableau import Tableau
+from helpers.odes.loop import (
+    Controller,
+    Field,
+    Path,
+    State,
+    Step,
+    Stepper,
+    initial_state,
+    integrate,
+    unsqueeze_like,
+)
+from helpers.odes.stepper import first_slope, take_step
+from helpers.odes.tableau import RK4, Tableau
 
 LARGEST_HARMLESS_RATIO = 100.0
 """A trial with a larger error, in tolerances, may have met states at which the field has no derivative."""
@@ -31,15 +41,29 @@ def direct(
     give NaN. So may one whose derivative is infinite where a sample has arrived and waits for the others.
     """
     trials = integrate(stepper, control, state, max_steps)
-    if trials.trials and trials.y[-1].requires_grad and needs_replay(trials):
+    if trials.trials and trials.y[-1].requires_grad and needs_replay(trials, end):
         return trials, replay_accepted(stepper, trials, end)
     return trials, DenseOutput(stepper, trials, end)
 
 
-def needs_replay(path: Path) -> bool:
+def needs_replay(path: Path, end: Tensor) -> bool:
     """Whether any trial was not finite or nearly so, or a sample could not even start."""
     harmless = (path.error_ratios() <= LARGEST_HARMLESS_RATIO).all()
-    return not (harmless & (path.step_sizes()[:, 0] != 0).all())
+    return not (harmless & ((path.step_sizes()[:, 0] != 0) | (path.t[0] == end)).all())
+
+
+def follow(field: Field, y: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    """States (B, T, ...) at `begin` (B, T), carried on to `end`, which is the same time: a function of both.
+
+    One step of length 0 does not change the states, but has their derivatives by the times, those of the
+    exact solution up to the step's order, the fourth. States that are not finite stay without.
+    """
+    finite = torch.stack([all_finite(state) for state in y.unbind(1)], 1)
+    finite = finite.reshape(*finite.shape, *[1] * (y.ndim - 2))
+    safe = torch.where(finite, y, y[:, :1])
+    columns = zip(safe.unbind(1), begin.unbind(1), (end - begin).unbind(1), strict=True)
+    moved = torch.stack([take_step(field, RK4, t, state, h, None).y for state, t, h in columns], 1)
+    return torch.where(finite, moved, y)
 
 
 def replay_accepted(stepper: Stepper, path: Path, end: Tensor) -> DenseOutput:
@@ -77,9 +101,24 @@ class SafeStepper:
     y: Tensor
 
     @property
+    def field(self) -> Field:
+        """f."""
+        return self.stepper.field
+
+    @property
     def tableau(self) -> Tableau:
         """The method."""
         return self.stepper.tableau
+
+    @property
+    def compiled(self) -> bool:
+        """Whether torch.compile compiles the step."""
+        return self.stepper.compiled
+
+    @property
+    def reuses_slope(self) -> bool:
+        """Whether the last slope of a step is the first of the next."""
+        return self.stepper.reuses_slope
 
     def __call__(self, state: State) -> Step:
         """Try one step of every sample that goes on."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from helpers.odes.controller import direction
 from helpers.odes.loop import Path, Stepper, unsqueeze_like
 from helpers.odes.tableau import Tableau
 
@@ -62,12 +63,12 @@ class DenseOutput:
         A rejected trial ends where it began, so that no time lies in it.
         """
         times, step_sizes = self.path.times(), self.path.step_sizes()
-        direction = torch.where(self.end < self.path.t[0], -1.0, 1.0).double()[:, None]
-        ends = direction * times
-        trial = torch.searchsorted(ends[:, 1:].contiguous(), direction * t, right=True)
+        way = direction(self.path.t[0], self.end)[:, None]
+        ends = way * times
+        trial = torch.searchsorted(ends[:, 1:].contiguous(), way * t, right=True)
         theta = (t - times.gather(1, trial)) / step_sizes.gather(1, trial)
         theta = torch.where(trial == self.path.trials, 0.0, theta)
-        return Location(trial, theta, direction * t > ends[:, -1:])
+        return Location(trial, theta, way * t > ends[:, -1:])
 
     def __call__(self, location: Location) -> Tensor:
         """The states (B, T, ...) there; NaN where a sample did not get so far."""
@@ -82,6 +83,8 @@ class DenseOutput:
             if any(row):
                 y = torch.addcmul(y, unsqueeze_like(weight, y), _rows([*stage, nothing], rows))
         y = y.reshape(*shape, *y.shape[1:])
+        if self.stepper.compiled and y.requires_grad:
+            y.register_hook(refuse_second_derivatives)
         beyond = location.beyond.reshape(*shape, *[1] * (y.ndim - 2))
         return y.masked_fill(beyond, torch.nan) if beyond.any() else y
 
@@ -103,6 +106,14 @@ class DenseOutput:
         """The stages that only the dense output needs, of trial n."""
         t, t_next, y = self.path.t[n], self.path.t_next[n], self.path.y[n]
         return self.stepper.dense_stages(t, y, t_next - t, self.path.increments[n])
+
+
+def refuse_second_derivatives(gradient: Tensor) -> None:
+    """Refuse a backward pass that shall itself be differentiated, which what torch compiled cannot."""
+    if torch.is_grad_enabled():
+        raise ValueError(
+            "compile must be False for second derivatives (create_graph=True): got compile = True"
+        )
 
 
 def dense_weights(tableau: Tableau, theta: Tensor) -> Tensor:

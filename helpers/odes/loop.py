@@ -150,6 +150,9 @@ class Stepper(Protocol):
 
     field: Field
     tableau: Tableau
+    compiled: bool
+    reuses_slope: bool
+    """Whether the last slope of a step is the first of the next."""
 
     def __call__(self, state: State) -> Step:
         """Try one step of every sample from where it stands."""

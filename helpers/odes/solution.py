@@ -1,6 +1,7 @@
 """What `solve` returns: the answers, how each sample ended, what it took, and why it failed."""
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 
 from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
+from helpers.odes.gradient import follow
 from helpers.odes.interpolation import DenseOutput, Location
-from helpers.odes.loop import Path
-from helpers.odes.tableau import Tableau
+from helpers.odes.loop import Path, Stepper
 
 
 class Status(IntEnum):
@@ -61,11 +62,14 @@ class Interpolant:
         The times solved for.
     dense : DenseOutput
         The solution between the steps.
+    one_state : bool
+        Whether there is but one sample, and no batch axis.
     """
 
     first: Tensor
     last: Tensor
     dense: DenseOutput = field(repr=False)
+    one_state: bool = False
 
     def __call__(self, t: Tensor) -> Tensor:
         """The states (B, T, ...) at times (T,), or (B, T) of each sample its own, in any order.
@@ -73,10 +77,14 @@ class Interpolant:
         Raises
         ------
         ValueError
-            If `t` is not a floating-point tensor of that shape and on that device, requires a gradient, or
-            leaves the times that were solved for.
+            If `t` is not a floating-point tensor of that shape and on that device, or leaves the times that
+            were solved for.
         """
-        return self.dense(self.dense.locate(check_times_within(t, self.first, self.last)))
+        clock = check_times_within(t, self.first, self.last)
+        times = clock.detach()
+        y = self.dense(self.dense.locate(times))
+        y = follow(self.dense.stepper.field, y, times, clock) if clock.requires_grad and len(t) else y
+        return y[0] if self.one_state else y
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +111,22 @@ class Solution:
     stats: Stats
     interpolant: Interpolant = field(repr=False)
 
+    def __deepcopy__(self, memo: dict) -> "Solution":
+        """A copy, of a solution without a graph."""
+        if self.y.requires_grad:
+            raise ValueError(
+                "a solution with a graph must not be copied, for torch cannot copy the graph: "
+                "solve under torch.no_grad(), or copy what you need of it, solution.y.detach().clone()"
+            )
+        return type(self)(*(deepcopy(getattr(self, part.name), memo) for part in fields(self)))
+
+
+def only_state(solution: Solution) -> Solution:
+    """The solution of a batch of one, without the batch axis."""
+    stats = Stats(*(getattr(solution.stats, part.name)[0] for part in fields(Stats)))
+    interpolant = replace(solution.interpolant, one_state=True)
+    return Solution(solution.t, solution.y[0], solution.status[0], stats, interpolant)
+
 
 class SolveError(RuntimeError):
     """At least one sample did not reach its last time.
@@ -122,15 +146,17 @@ class SolveError(RuntimeError):
         return type(self), (str(self), self.solution)
 
 
-def read_solution(t: Tensor, times: Tensor, trials: Path, dense: DenseOutput, probes: int) -> Solution:
+def read_solution(t: Tensor, clock: Tensor, trials: Path, dense: DenseOutput, probes: int) -> Solution:
     """The solution at its times, t as given and (B, T), from the trials and what they led to.
 
-    `probes` counts the evaluations that chose the first step.
+    `probes` counts the evaluations beside the steps.
     """
+    times = clock.detach()
     location = dense.locate(times[:, 1:].contiguous())
+    y = torch.cat((dense.path.y[0][:, None], dense(location)), dim=1)
     return Solution(
         t=t,
-        y=torch.cat((dense.path.y[0][:, None], dense(location)), dim=1),
+        y=follow(dense.stepper.field, y, times, clock) if clock.requires_grad else y,
         status=outcome(trials, dense.end),
         stats=count_steps(trials, dense, location, probes),
         interpolant=Interpolant(trials.t[0], dense.end, dense),
@@ -151,17 +177,18 @@ def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: in
     """Count steps, and evaluations: for the first step's size, in steps, and for the outputs between them."""
     tried, accepted = trials.tried().sum(1), trials.accepted().sum(1)
     tableau = dense.stepper.tableau
-    evaluations = (probes + _evaluations(tableau, tried)).clamp(min=probes + 1)
+    evaluations = (probes + _evaluations(dense.stepper, tried)).clamp(min=probes + 1)
     if dense.path is not trials:
-        evaluations = evaluations + _evaluations(tableau, accepted)
+        evaluations = evaluations + _evaluations(dense.stepper, accepted)
     if tableau.dense_a:
         evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
     return Stats(accepted, tried - accepted, evaluations)
 
 
-def _evaluations(tableau: Tableau, steps: Tensor) -> Tensor:
+def _evaluations(stepper: Stepper, steps: Tensor) -> Tensor:
     """Of the field in so many steps (B,), the first with its first stage."""
-    return 1 + len(tableau.a) * steps if tableau.first_same_as_last else len(tableau.c) * steps
+    tableau = stepper.tableau
+    return 1 + len(tableau.a) * steps if stepper.reuses_slope else len(tableau.c) * steps
 
 
 def _steps_with_outputs(location: Location, trials: int) -> Tensor:
@@ -171,8 +198,13 @@ def _steps_with_outputs(location: Location, trials: int) -> Tensor:
 
 
 def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:
-    """What happened to the first sample that failed, where, and what to try; the others are counted."""
+    """What happened to the first sample that failed, where, and what to try; the others are counted.
+
+    Nothing where none failed.
+    """
     failed = solution.status.nonzero()[:, 0].tolist()
+    if not failed:
+        return ""
     sample, others = failed[0], len(failed) - 1
     accepted, rejected = solution.stats.accepted[sample].item(), solution.stats.rejected[sample].item()
     sizes = trials.step_sizes()[sample].abs()

@@ -1,15 +1,27 @@
-"""Solve y' = f(t, y) for a batch of initial states."""
+"""Solve y' = f(t, y) for a batch of initial states, or for one."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from helpers.arguments import check_one_of, check_returns_like
-from helpers.odes.arguments import check_method, check_options, check_state, check_step_sizes, check_times
-from helpers.odes.controller import PIController, fixed_grid
-from helpers.odes.gradient import direct
+from helpers.odes.arguments import (
+    check_breaks,
+    check_clock,
+    check_method,
+    check_options,
+    check_state,
+    check_step_sizes,
+    check_times,
+    check_tolerance,
+    refuse_vmap,
+)
+from helpers.odes.controller import PIController, fixed_grid, insert_breaks
+from helpers.odes.gradient import direct, follow
 from helpers.odes.loop import Field, initial_state
-from helpers.odes.solution import Solution, SolveError, failure_message, read_solution
-from helpers.odes.stepper import ExplicitStepper, first_slope
+from helpers.odes.solution import Solution, SolveError, failure_message, only_state, read_solution
+from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between, first_slope
 
 GRADIENTS = {"direct": direct}
 """The ways to differentiate, by name."""
@@ -21,35 +33,49 @@ def solve(
     t: Tensor,
     *,
     method: str = "dopri5",
-    rtol: float = 1e-6,
-    atol: float = 1e-9,
+    lengths: Tensor | None = None,
+    rtol: float | Tensor = 1e-6,
+    atol: float | Tensor = 1e-9,
     gradient: str = "direct",
     per_sample: bool = True,
     max_steps: int = 10_000,
     first_step: float | None = None,
+    max_step: float | None = None,
     step: float | None = None,
+    breaks: Tensor | None = None,
     on_failure: str = "raise",
     compile: bool = False,
 ) -> Solution:
     """Solve y' = f(t, y), y(t₀) = y₀ for a batch of samples, each at its own pace.
 
-    Gradients flow to y₀ and to whatever f is made of, none to the times. The solution keeps all stages of all
-    steps: n steps of s stages take about n (s + 1) times the memory of y₀.
+    Gradients flow to y₀, to whatever f is made of, and to the times: of the steps as they were taken, whose
+    sizes are constants, and by the times those of the exact solution ::
+
+        ∂y(t_k)/∂t_k = f(t_k, y(t_k)),   ∂y(t_k)/∂t₀ = −∂y(t_k)/∂y₀ f(t₀, y₀)
+
+    The solution keeps all stages of all steps: n steps of s stages take about n (s + 1) times the memory of
+    y₀.
 
     Parameters
     ----------
     f : callable
         From times (B,) and states (B, ...) to slopes (B, ...). It must not mix samples, but may treat each
-        differently.
+        differently. If it has an attribute `breaks`, they are added to the argument of that name.
     y0 : Tensor (B, ...), float32 or float64
-        Initial states; f gets t in their dtype.
+        Initial states; f gets t in their dtype. With one axis, (D,), it is one state: f gets a time () and a
+        state (D,), and the solution has no batch axis either.
     t : Tensor (T,) or (B, T)
-        Output times, shared or of each sample its own, increasing or decreasing. The first is t₀.
+        Output times, shared or of each sample its own, increasing or decreasing; one may repeat. The first is
+        t₀. A sample whose times are all the same stays where it is.
     method : str
         A name in `TABLEAUX`. Methods with an error estimate (such as `heun`, `bosh3`, `dopri5`, `tsit5`,
         `dopri8`) adapt their steps to the tolerance, the others (such as `euler`, `midpoint`, `rk4`) do not.
-    rtol, atol : float
-        Relative and absolute tolerance of one step's error, of adaptive methods.
+    lengths : Tensor (B,), integers, optional
+        How many of the times are each sample's own; the rest is padding, in which the last state repeats:
+        `t=batch.times, lengths=batch.lengths` of an `IrregularBatch`.
+    rtol, atol : float or Tensor (...)
+        Relative and absolute tolerance of one step's error, of adaptive methods: of all entries of a state,
+        or of each its own.
     gradient : str
         `direct`: through the steps as they were taken.
     per_sample : bool
@@ -59,13 +85,19 @@ def solve(
         Trials of a sample, accepted or rejected, before it is given up.
     first_step : float, optional
         First step to try, negative for backwards; left out, chosen from f. Adaptive methods only.
+    max_step : float, optional
+        Longest step of adaptive methods. What f does in less time, a step may miss.
     step : float, optional
         Longest step: each interval between outputs is divided into equal steps no longer than that. Left
         out, it is one step. Methods of fixed steps only.
+    breaks : Tensor (K,) or (B, K), optional
+        Times at which f jumps or has a kink, shared or of each sample its own. Steps end there, and see f
+        only from their own side. Those outside the times solved for do not count.
     on_failure : str
         `raise` a `SolveError` that carries the solution if any sample fails, or `return` the solution.
     compile : bool
-        Compile the step with torch.compile, at the first call with a field, method, shape or dtype.
+        Compile the step with torch.compile, at the first call with each field, method, shape (the size of the
+        batch, too) and dtype, in about ten seconds. Gradients can then not be differentiated again.
 
     Returns
     -------
@@ -84,31 +116,79 @@ def solve(
     II.
     """
     check_state(y0)
-    times = check_times(t, y0)
-    tableau = check_method(method)
-    check_options(rtol, atol, y0.dtype, max_steps, on_failure)
+    one_state = y0.ndim == 1
+    f, y0 = (OneState(f), y0[None]) if one_state else (f, y0)
+    clock = check_times(t, lengths, y0)
+    times, tableau = clock.detach(), check_method(method)
+    tolerances = check_tolerance("rtol", rtol, y0), check_tolerance("atol", atol, y0)
+    check_options(max_steps, on_failure)
     check_one_of("gradient", gradient, GRADIENTS)
-    check_step_sizes(tableau, times, first_step, step)
+    check_step_sizes(tableau, times, first_step, max_step, step)
 
-    start, end = times[:, 0].contiguous(), times[:, -1].contiguous()
-    y0 = (y0 if torch.is_grad_enabled() else y0.detach()).clone()
-    slope = first_slope(f, start, y0)
-    check_returns_like("f", slope, "y", y0)
-    slope = slope.clone()  # a field may write every slope into the same memory
-
-    stepper = ExplicitStepper(f, tableau, compile)
+    breaks = find_breaks(f, breaks, y0)
+    stepper = ExplicitStepper(f, tableau, compile, breaks)
+    start, y0, slope = start_of(f, clock, y0)
+    check_clock(f, times, y0)
+    end = times[:, -1].contiguous()
     if tableau.adaptive:
-        tolerances = (torch.as_tensor(number, dtype=y0.dtype, device=y0.device) for number in (rtol, atol))
-        control = PIController(tableau.error_order, start, end, *tolerances, per_sample, compile)
+        stops = breaks and insert_breaks(torch.stack((start, end), 1), breaks.times)
+        longest = max_step and torch.full_like(end[0], max_step)
+        limits = {
+            "stops": stops,
+            "longest": longest,
+            "doubtful": first_step is not None and tableau.blind_spot,
+        }
+        control = PIController(tableau.error_order, start, end, *tolerances, per_sample, compile, **limits)
         t_next = control.end_of_first_step(f, y0, slope, first_step)
     else:
-        control = fixed_grid(times, step, most=max_steps + 1)
+        grid = insert_breaks(times, breaks.times) if breaks else times
+        control = fixed_grid(grid, step, torch.finfo(t.dtype).eps, most=max_steps + 1)
         t_next = control.end_of_trial(0)
 
-    start_state = initial_state(start, t_next, y0, slope)
-    trials, dense = GRADIENTS[gradient](stepper, control, start_state, end, max_steps)
-    probes = 1 if tableau.adaptive and first_step is None else 0
-    solution = read_solution(t, times, trials, dense, probes)
-    if on_failure == "raise" and solution.status.any():
-        raise SolveError(failure_message(solution, trials, tableau.adaptive, max_steps), solution)
+    state = initial_state(start, t_next, y0, slope)
+    trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps)
+    probes = int(tableau.adaptive and first_step is None) + int(breaks is not None)
+    solution = read_solution(t, clock, trials, dense, probes)
+    message = failure_message(solution, trials, tableau.adaptive, max_steps)
+    solution = only_state(solution) if one_state else solution
+    if on_failure == "raise" and message:
+        raise SolveError(message, solution)
     return solution
+
+
+@dataclass(frozen=True, eq=False)
+class OneState:
+    """The field of a batch of one, from a field that knows no batch: f(t, y) of t () and y (D,)."""
+
+    field: Field
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """The slope (1, D)."""
+        slope = self.field(t[0], y[0])
+        check_returns_like("f", slope, "y", y[0])
+        return slope[None]
+
+
+def start_of(f: Field, clock: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where all begins: first times (B,), a copy of the states (B, ...), and their slopes."""
+    start = clock.detach()[:, 0].contiguous()
+    y = (y0 if torch.is_grad_enabled() else y0.detach()).clone()
+    slope = first_slope(f, start, y)
+    check_returns_like("f", slope, "y", y)
+    refuse_vmap("f(t, y)", slope)
+    if clock.requires_grad:
+        y = follow(f, y[:, None], clock[:, :1], start[:, None])[:, 0]
+        slope = first_slope(f, start, y)
+    return start, y, slope.clone()  # a field may write every slope into the same memory
+
+
+def find_breaks(f: Field, given: Tensor | None, y0: Tensor) -> Breaks | None:
+    """The breaks (B, K) that were given, and those that the field itself knows of as its `breaks`."""
+    known = getattr(f.field if isinstance(f, OneState) else f, "breaks", None)
+    found = {"breaks": given, "f.breaks": known}
+    found = {name: breaks for name, breaks in found.items() if breaks is not None}
+    times = [check_breaks(name, breaks, y0) for name, breaks in found.items()]
+    if not any(each.shape[1] for each in times):
+        return None
+    epsilon = max(torch.finfo(each.dtype).eps for each in (y0, *found.values()))
+    return breaks_between(torch.cat(times, 1).sort(1).values, epsilon)

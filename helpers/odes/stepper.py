@@ -23,23 +23,37 @@ class ExplicitStepper:
         The method.
     compiled : bool
         Whether torch.compile compiles the step, and the field in it.
+    breaks : Breaks, optional
+        Where the field may jump; no step leads across. A step's last slope is then not the next one's first.
     """
 
     field: Field
     tableau: Tableau
     compiled: bool = False
+    breaks: "Breaks | None" = None
+
+    @property
+    def reuses_slope(self) -> bool:
+        """Whether the last slope of a step is the first of the next."""
+        return self.tableau.first_same_as_last and self.breaks is None
 
     def __call__(self, state: State) -> Step:
         """Try one step of every sample from where it stands."""
         step = compile_function(take_step) if self.compiled else take_step
-        return step(self.field, self.tableau, state.t, state.y, state.h, state.slope)
+        slope = state.slope if self.breaks is None else None
+        field = self.field_between(state.t, state.t_next)
+        return step(field, self.tableau, state.t, state.y, state.h, slope)
+
+    def field_between(self, t: Tensor, t_next: Tensor) -> Field:
+        """The field as it is within a step."""
+        return self.field if self.breaks is None else self.breaks.one_sided(self.field, t, t_next)
 
     def dense_stages(
         self, t: Tensor, y: Tensor, h: Tensor, increments: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """h k_i of the further stages that the tableau's dense output needs."""
-        tableau = self.tableau
-        stages = add_stages(self.field, tableau.dense_c, tableau.dense_a, t, y, h, increments)[0]
+        tableau, field = self.tableau, self.field_between(t, t + h)
+        stages = add_stages(field, tableau.dense_c, tableau.dense_a, t, y, h, increments)[0]
         return stages[len(increments) :]
 
 
@@ -75,8 +89,8 @@ def take_step(field: Field, tableau: Tableau, t: Tensor, y: Tensor, h: Tensor, s
 
 
 def first_slope(field: Field, t: Tensor, y: Tensor) -> Tensor:
-    """k₁ = f(t, y)."""
-    return field(t.to(y.dtype), y)
+    """k₁ = f(t, y). A field may write into what it gets, so it gets copies of what others read."""
+    return field(t.to(y.dtype, copy=True), y.clone())
 
 
 def add_stages(
@@ -92,7 +106,8 @@ def add_stages(
     step_size, state, slope = unsqueeze_like(h, y).to(y.dtype), y, None
     for node, row in zip(c, a, strict=True):
         state = combination(row, increments, y)
-        slope = field(torch.add(t, h, alpha=node).to(y.dtype), state)
+        last = len(increments) == len(c)  # y₁, where first same as last
+        slope = field(torch.add(t, h, alpha=node).to(y.dtype), state.clone() if last else state)
         increments = (*increments, step_size * slope)
     return increments, state, slope
 
@@ -113,6 +128,55 @@ def error_estimate(weights: Row, increments: Sequence[Tensor], y_next: Tensor) -
     for weight, increment in zip(weights, increments, strict=True):
         error.add_(increment, alpha=weight)
     return error
+
+
+MARGIN = 8
+"""Units in the last place of a break's time by which a step keeps away from it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Breaks:
+    """Times at which a field may jump. Steps begin and end there, and see it only from their own side.
+
+    Attributes
+    ----------
+    times : Tensor (B, K), float64
+        In increasing order.
+    low, high : Tensor (B, K + 1), float64
+        The first and the last time at which the field is asked between two breaks.
+    """
+
+    times: Tensor
+    low: Tensor
+    high: Tensor
+
+    def one_sided(self, field: Field, t: Tensor, t_next: Tensor) -> "OneSided":
+        """The field between the two breaks that a step from t to t_next lies between."""
+        piece = torch.searchsorted(self.times, torch.lerp(t, t_next, 0.5)[:, None])
+        return OneSided(field, self.low.gather(1, piece)[:, 0], self.high.gather(1, piece)[:, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class OneSided:
+    """A field whose time stays between `low` and `high`, (B,) each."""
+
+    field: Field
+    low: Tensor
+    high: Tensor
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """f(t, y), at the nearest time within."""
+        return self.field(t.clamp(self.low.to(t.dtype), self.high.to(t.dtype)), y)
+
+
+def breaks_between(times: Tensor, epsilon: float) -> Breaks:
+    """The breaks at `times` (B, K), in order, on a clock of such a relative precision."""
+    infinity = times.new_full((len(times), 1), torch.inf)
+    gaps = torch.cat((infinity, times.diff(), infinity), 1)  # (B, K + 1)
+    gaps = torch.where(gaps > 0, gaps, torch.inf)
+    margin = torch.minimum(MARGIN * epsilon * times.abs(), torch.minimum(gaps[:, 1:], gaps[:, :-1]) / 4)
+    margin = margin.clamp(min=torch.finfo(torch.float32).tiny)
+    return Breaks(times, torch.cat((-infinity, times + margin), 1), torch.cat((times - margin, infinity), 1))
 
 
 MAX_VARIANTS = 64

@@ -40,6 +40,8 @@ class Tableau:
         Weights of one error estimate, of two (DOP853), or of none: a method of fixed steps.
     error_order : int
         The order q that the error estimate stands for: it falls as h^(q + 1).
+    blind_spot : bool
+        Whether the error estimate vanishes for y' = λy at some hλ < 0, where the error does not.
     dense_c, dense_a : tuple
         Nodes and rows of the further stages that only the dense output needs.
     """
@@ -53,6 +55,7 @@ class Tableau:
     dense_order: int
     error: tuple[Row, ...] = ()
     error_order: int = 0
+    blind_spot: bool = False
     dense_c: Row = ()
     dense_a: tuple[Row, ...] = ()
 
@@ -119,6 +122,7 @@ BOSH3 = Tableau(
     b=(2 / 9, 1 / 3, 4 / 9, 0),
     error=((-5 / 72, 1 / 12, 1 / 9, -1 / 8),),
     error_order=2,
+    blind_spot=True,
     dense=((1, -4 / 3, 5 / 9), (0, 1, -2 / 3), (0, 4 / 3, -8 / 9), (0, -1, 1)),
     dense_order=3,
 )
@@ -216,6 +220,7 @@ DOPRI8 = Tableau(
     b=dop853.B,
     error=dop853.ERROR,
     error_order=7,
+    blind_spot=True,
     dense=dop853.DENSE,
     dense_order=7,
     dense_c=dop853.DENSE_C,

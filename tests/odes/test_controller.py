@@ -9,6 +9,7 @@ from helpers.odes.controller import FixedGrid, PIController, error_ratio, fixed_
 from helpers.odes.loop import State, Step, initial_state
 
 ORDER = 5  # q + 1
+EPSILON = torch.finfo(torch.float64).eps
 
 
 def double(*values) -> torch.Tensor:
@@ -131,7 +132,7 @@ class TestPIController:
 
 class TestFixedGrid:
     def test_takes_as_few_equal_steps_as_it_can(self):
-        grid = fixed_grid(double([0.0, 0.3, 1.0], [0.0, -0.05, -0.1]), 0.1, most=100)
+        grid = fixed_grid(double([0.0, 0.3, 1.0], [0.0, -0.05, -0.1]), 0.1, EPSILON, most=100)
         expected = [*torch.linspace(0, 0.3, 4).tolist(), *torch.linspace(0.3, 1, 8).tolist()[1:]]
         torch.testing.assert_close(grid.times[0], double(*expected), rtol=0, atol=1e-7)
         torch.testing.assert_close(grid.times[1], double(0, -0.05, *[-0.1] * 9), rtol=0, atol=0)
@@ -139,7 +140,7 @@ class TestFixedGrid:
     @pytest.mark.parametrize("step", [0.1, 0.07, 1 / 3, 2.0, None])
     def test_meets_every_output_exactly(self, step):
         t = torch.rand(4, 9, generator=torch.Generator().manual_seed(0)).double().sort(1).values
-        grid = fixed_grid(t, step, most=10_000)
+        grid = fixed_grid(t, step, EPSILON, most=10_000)
         for ours, theirs in zip(grid.times.tolist(), t.tolist(), strict=True):
             assert set(theirs) <= set(ours)
             assert (ours[0], ours[-1]) == (theirs[0], theirs[-1])
@@ -147,7 +148,7 @@ class TestFixedGrid:
         assert (grid.times.diff() >= 0).all() and grid.times.diff().max() <= longest * (1 + 1e-9)
 
     def test_is_cut_at_most(self):
-        assert fixed_grid(double([0.0, 1.0]), 1e-9, most=5).times.shape == (1, 6)
+        assert fixed_grid(double([0.0, 1.0]), 1e-9, EPSILON, most=5).times.shape == (1, 6)
 
     def test_each_sample_follows_its_own_times(self):
         grid = FixedGrid(double([0.0, 1.0, 2.0], [0.0, 0.5, 0.5]))

@@ -71,6 +71,24 @@ def test_a_compiled_step_is_the_same_step(compiler):
         torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_compiled_with_breaks_and_without_second_derivatives(compiler):
+    """Steps end at a jump as without; a gradient that shall be differentiated again is refused by name."""
+    y0 = double([1.0, 0.2], [0.3, -0.7]).requires_grad_()
+
+    def answer(**how):
+        def field(t, y):
+            return (t >= 0.5).to(y.dtype)[:, None] - torch.tanh(y)
+
+        return solve(field, y0, double(0.0, 2.0), method="bosh3", rtol=1e-4, breaks=double(0.5), **how).y
+
+    compiled = answer(compile=True)
+    torch.testing.assert_close(compiled, answer(), rtol=1e-11, atol=1e-12)
+    with pytest.raises(ValueError, match=r"compile must be False for second derivatives"):
+        torch.autograd.grad(compiled.sum(), y0, create_graph=True)
+
+
 def test_without_a_compiler_the_message_says_so(monkeypatch):
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
     compile_function.cache_clear()

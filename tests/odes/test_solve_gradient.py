@@ -4,7 +4,7 @@ import pytest
 import torch
 from ode_problems import ADAPTIVE, FIXED, ORDER, double, times
 from scipy.integrate import solve_ivp
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 from torchdiffeq import odeint
 
 from helpers.odes import solve
@@ -236,3 +236,62 @@ def test_an_interpolant_asked_without_a_graph_gives_the_same_gradient_later(meth
         return torch.autograd.grad(solution.interpolant(between).sum(), rate)[0]
 
     torch.testing.assert_close(gradient(True), gradient(False), rtol=1e-14, atol=0)
+
+
+def driven(rate):
+    """y' = r cos(t) (1 - y²) + t/5: neither linear nor autonomous."""
+    return lambda t, y: rate * torch.cos(t).unsqueeze(-1) * (1 - y.square()) + t.unsqueeze(-1) / 5
+
+
+@pytest.mark.parametrize("method", ["rk4", "dopri5", "dopri8"])
+def test_gradcheck_by_the_times(method):
+    """First and second derivatives by outputs, first time, start and parameter, and the mixed ones."""
+    how = {"step": 0.005} if method == "rk4" else {"rtol": 1e-11, "atol": 1e-12}
+    t = double([0.0, 0.4, 1.0], [1.0, 0.3, 0.2]).requires_grad_()
+    y0, rate = requiring_gradient(double([0.3, -0.2], [0.9, 0.1]), double(0.7))
+
+    def outputs(t, y0, rate):
+        return solve(driven(rate), y0, t, method=method, **how).y
+
+    assert gradcheck(outputs, (t, y0, rate), eps=1e-5, atol=1e-6)
+    if method != "rk4":
+        assert gradgradcheck(outputs, (t, y0, rate), eps=1e-5, atol=1e-5)
+
+
+def test_gradient_by_the_times_in_closed_form():
+    """y = y0 exp(-k (t - t0)), shared times: -k y at an output; k y, of every output, to the first time."""
+    rate = double([0.5], [2.0])
+    t, y0 = requiring_gradient(double(0.3, 1.0, 2.5), double([1.0], [3.0]))
+    solution = solve(lambda t, y: -rate * y, y0, t, rtol=1e-9)
+    weights = double([2.0, -1.0, 0.5], [1.0, 3.0, 0.7])
+    (solution.y[..., 0] * weights).sum().backward()
+    exact = y0.detach() * torch.exp(-rate * (t.detach() - 0.3))
+    by_outputs = (weights * -rate * exact).sum(0)
+    by_outputs[0] -= (weights * -rate * exact).sum()
+    torch.testing.assert_close(t.grad, by_outputs, rtol=1e-7, atol=1e-9)
+
+
+def test_the_interpolant_has_a_gradient_by_its_times():
+    t = double(0.2, 1.7, 3.0).requires_grad_()
+    y = solve(driven(0.7), double([0.3, -0.2]), double(0.0, 3.0), rtol=1e-10).interpolant(t)
+    (slopes,) = torch.autograd.grad(y[0, :, 1].sum(), t)
+    torch.testing.assert_close(slopes, driven(0.7)(t, y[0]).detach()[:, 1], rtol=1e-10, atol=0)
+    with torch.no_grad():
+        assert not solve(driven(0.7), double([0.3, -0.2]), t).y.requires_grad
+
+
+def test_padding_adds_to_the_gradient_of_the_last_time():
+    t = double([0.0, 1.0, 2.0], [0.0, 1.5, 9.0]).requires_grad_()
+    y = solve(lambda t, y: -y, double([1.0], [1.0]), t, lengths=torch.tensor([3, 2]), rtol=1e-9).y
+    y[1, 2].sum().backward()
+    torch.testing.assert_close(t.grad[1], double(1.0, -1.0, 0.0) * torch.exp(double(-1.5)), rtol=1e-6, atol=0)
+
+
+def test_times_of_a_sample_that_failed_have_no_gradient():
+    """y' = y² ends at t = 1/y0; the other sample's gradients are its own."""
+    t, y0 = requiring_gradient(double(0.0, 0.5, 1.5), double([1.0], [0.25]))
+    y = solve(lambda t, y: y.square(), y0, t, on_failure="return", rtol=1e-9).y
+    y[1].sum().backward()
+    slopes = (1 / (4 - t.detach())).square()
+    torch.testing.assert_close(t.grad, torch.cat((-slopes[1:].sum(0, True), slopes[1:])), rtol=1e-6, atol=0)
+    assert y[0, 2].isnan().all() and y0.grad.isfinite().all()

@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 import pytest
+from numpy.polynomial import Polynomial
 from scipy.integrate._ivp import dop853_coefficients, rk
 
 from helpers.odes import TABLEAUX, Tableau
@@ -159,3 +160,21 @@ def test_the_same_as_scipy(name, theirs):
     np.testing.assert_allclose(tableau.b[:stages], theirs.B, rtol=1e-15)
     np.testing.assert_allclose(np.abs(tableau.error[0]), np.abs(theirs.E), rtol=1e-13)
     np.testing.assert_allclose(np.array(tableau.dense, dtype=float), theirs.P, rtol=1e-15)
+
+
+def vanishing_estimates(tableau):
+    """The hλ ≠ 0 at which an estimate of the error of y' = λy is 0."""
+    increments = []
+    for row in [(), *tableau.a]:
+        state = Polynomial([1.0]) + sum(weight * h_k for weight, h_k in zip(row, increments, strict=True))
+        increments.append(Polynomial([0.0, 1.0]) * state)
+    for row in tableau.error:
+        error = sum(weight * h_k for weight, h_k in zip(row, increments, strict=True)).coef
+        order = np.argmax(np.abs(error) > 1e-12)
+        yield from Polynomial(error[order:]).trim(1e-13).roots()
+
+
+@pytest.mark.parametrize("tableau", [t for t in TABLEAUX.values() if t.adaptive], ids=lambda t: t.name)
+def test_blind_spots(tableau):
+    roots = [z for z in vanishing_estimates(tableau) if abs(z.imag) < 1e-9 and z.real < 0]
+    assert tableau.blind_spot == bool(roots)
