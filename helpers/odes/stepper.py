@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 
 import torch
 from torch import Tensor
@@ -180,7 +181,10 @@ def breaks_between(times: Tensor, epsilon: float) -> Breaks:
 
 
 MAX_VARIANTS = 64
-"""After so many fields, shapes, dtypes and gradient modes, torch runs further ones uncompiled, and warns."""
+"""After so many fields, shapes, dtypes and gradient modes, torch runs further ones uncompiled, and warns.
+
+A torch whose `compile` does not know these options, such as 2.8, does so after its own number, 8.
+"""
 
 
 @cache
@@ -202,4 +206,7 @@ def compile_function(function: Callable) -> Callable:
             "compile=True needs a C++ compiler, and none was found: install g++ or clang++, or name one "
             "in the environment variable CXX"
         ) from error
-    return torch.compile(function, dynamic=False, isolate_recompiles=True, recompile_limit=MAX_VARIANTS)
+    wishes = {"isolate_recompiles": True, "recompile_limit": MAX_VARIANTS}
+    known = signature(torch.compile).parameters
+    options = {name: wish for name, wish in wishes.items() if name in known}
+    return torch.compile(function, dynamic=False, **options)

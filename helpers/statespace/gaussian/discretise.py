@@ -92,7 +92,9 @@ def _van_loan(F: Tensor, noise: Tensor, drive: Tensor, gaps: Tensor) -> tuple[Te
     first = torch.cat([F, noise, drive], -1)
     second = torch.cat([torch.zeros_like(F), -F.mT, torch.zeros_like(drive)], -1)
     block = torch.cat([first, second, F.new_zeros(len(F), U, 2 * H + U)], -2)
-    exponential = torch.linalg.matrix_exp(block * gaps[:, None, None])
+    blocks = block * gaps[:, None, None]
+    # Of one matrix torch's exponential loses half of its digits (PyTorch issue 196592), of two it does not.
+    exponential = torch.linalg.matrix_exp(torch.cat([blocks, torch.zeros_like(blocks[:1])]))[:-1]
     A, scaled, B = exponential[:, :H].split([H, H, U], -1)
     return A, scaled @ A.mT, B
 

@@ -25,6 +25,17 @@ def test_ornstein_uhlenbeck(rate, gap):
     assert B.item() == pytest.approx(-math.expm1(-rate * gap) / rate, rel=1e-11)
 
 
+@pytest.mark.parametrize("gap", [1e-4, 1e-3, 0.01, 0.03, 0.049, 0.3])
+def test_one_gap_has_all_digits(gap):
+    """A rotation: torch's exponential of a single matrix is off by up to 1e-9 where ‖F‖ Δ < 0.05."""
+    F = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+    A, _, _ = discretise(F, torch.zeros(2, 1).double(), ONE, torch.tensor(gap, dtype=torch.float64))
+    expected = torch.tensor(
+        [[math.cos(gap), -math.sin(gap)], [math.sin(gap), math.cos(gap)]], dtype=torch.float64
+    )
+    torch.testing.assert_close(A, expected, rtol=8 * torch.finfo(torch.float64).eps, atol=0)
+
+
 @pytest.mark.parametrize("gap", [1e-6, 0.3, 1.0, 50.0])
 def test_integrated_wiener_process(gap):
     """Constant velocity: Q = q [[Δ³/3, Δ²/2], [Δ²/2, Δ]], with a singular F."""
