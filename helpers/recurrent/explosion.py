@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
-from helpers.arguments import check_positive_number
+from helpers.arguments import check_positive_number, kind
 from helpers.recurrent.recurrence import check_sequence
 
 
@@ -64,6 +64,8 @@ def clip(model: nn.Module, max_norm: float) -> Clipped:
     algorithm 1.
     """
     check_positive_number("max_norm", max_norm)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be an nn.Module: got {kind(model)}")
     trained = {name: weight for name, weight in model.named_parameters() if weight.grad is not None}
     if not trained:
         raise ValueError("model has no gradient to clip: call backward() first")

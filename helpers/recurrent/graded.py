@@ -31,7 +31,9 @@ def log_singular_values(log_scale: Tensor, rows: Tensor) -> Tensor:
         log_scale, rows = _qr_sweep(log_scale, rows)
     small = torch.finfo(rows.dtype).eps ** 0.5  # a sweep squares the cosines that it finds
     rounds = [pairs.to(rows.device) for pairs in _round_robin(rows.shape[-1])]
-    while _jacobi_sweep(log_scale, rows, rounds) > small:  # one poll per sweep, about five in all
+    while (
+        len(rows) and _jacobi_sweep(log_scale, rows, rounds) > small
+    ):  # one poll per sweep, about five in all
         pass
     return (log_scale + torch.linalg.vector_norm(rows, dim=-1).log()).sort(dim=-1, descending=True).values
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils import parametrize
 
-from helpers.arguments import check_whole_number, kind
+from helpers.arguments import check_tensor, check_whole_number, kind
 from helpers.recurrent.recurrence import Recurrence, initial_state, iterate, observed_steps
+from helpers.series import IrregularBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class GradientProfile:
 
 def gradient_profile(
     model: Recurrence,
-    x: Tensor,
+    x: Tensor | IrregularBatch,
     loss: Callable[[Tensor], Tensor],
     *,
     h0: Tensor | None = None,
@@ -58,8 +59,8 @@ def gradient_profile(
     ----------
     model : Recurrence
         Anything with `project`, `step` and `state_size`.
-    x : Tensor (B, T, D)
-        What `model.project` takes.
+    x : Tensor (B, T, D) or IrregularBatch
+        What `model.project` takes; a batch brings its own mask and lengths.
     loss : callable
         From states (B, T, S) to a Tensor () or (B,). Let it give one number per series to see each one's own
         gradient; a mean over B divides all by B.
@@ -175,6 +176,8 @@ def path_decomposition(skip: Tensor, branch: Tensor) -> PathDecomposition:
 
 def _expand(skip: Tensor, branch: Tensor) -> Tensor:
     """Repeat `skip` for every entry of `branch`."""
+    check_tensor("skip", skip)
+    check_tensor("branch", branch)
     if branch.ndim == 0:
         raise ValueError("branch must have shape (..., T): got a scalar")
     try:

@@ -1,6 +1,7 @@
 """Products of many Jacobians, and their singular values, however large or small."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -91,8 +92,9 @@ def jacobian_product(
         projected = model.project(x)
         steps = projected.shape[1]
         T = steps if T is None else T
-        if not 0 <= k <= T <= steps:
-            raise ValueError(f"k and T must satisfy 0 <= k <= T <= {steps}, the steps of x: got {k} and {T}")
+        if not (isinstance(k, Integral) and isinstance(T, Integral) and 0 <= k <= T <= steps):
+            expected = f"whole numbers with 0 <= k <= T <= {steps}, the steps of x"
+            raise ValueError(f"k and T must be {expected}: got {k!r} and {T!r}")
         before = _states_before(model, projected[:, :T], h0)
         product = _graded_product(model.step, before[:, k:T], projected[:, k:T])
     logs = log_singular_values(*product[1:])

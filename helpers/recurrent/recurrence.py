@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from helpers.arguments import check_like, observed_entries
+from helpers.arguments import check_like, check_shape, check_tensor, observed_entries, valid_steps
+from helpers.series import IrregularBatch, check_series
 
 Transition = Callable[[Tensor, Tensor], Tensor]
 """From the state before a step (B, S) and the step's input (B, P) to the state after it (B, S)."""
@@ -70,10 +71,10 @@ def scan(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = N
 def iterate(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Iterator[Tensor]:
     """Yield h_1, h_2, … h_T of `scan`."""
     check_sequence("inputs", inputs, "P")
-    check_state(h0, inputs, h0.shape[-1])
-    if active is not None and active.shape != inputs.shape[:2]:
-        expected = tuple(inputs.shape[:2])
-        raise ValueError(f"active must have shape (B, T) = {expected}: got {tuple(active.shape)}")
+    check_shape("h0", h0, "B S", (None, None))
+    check_state(h0, inputs, h0.shape[1])
+    if active is not None:
+        check_shape("active", active, "B T", inputs.shape[:2])
     hold = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
     h = h0
     for inputs_t, hold_t in zip(inputs.unbind(1), hold, strict=True):
@@ -102,19 +103,27 @@ def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Te
     return h0
 
 
-def observed_steps(x: Tensor, mask: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def observed_steps(
+    x: "Tensor | IrregularBatch", mask: Tensor | None, lengths: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     """Return x with zeros where not observed, and the steps (B, T) at which a state moves.
 
-    A step at which nothing was observed, and every step beyond a series' length, holds the state.
+    A step at which nothing was observed, and every step beyond a series' length, holds the state. Without
+    features there is nothing to observe, and each step of a series moves.
     """
+    x, mask, lengths = check_series("x", x, mask, lengths)
     if mask is None and lengths is None:
         return x, None
+    check_sequence("x", x, "D")
     observed = observed_entries("x", x, mask, lengths)
+    if x.shape[-1] == 0:
+        return x, None if lengths is None else valid_steps(lengths, x.shape[1])
     return torch.where(observed, x, 0.0), observed.any(-1)
 
 
 def check_sequence(name: str, sequence: Tensor, features: str | int) -> None:
     """Refuse anything but (B, T, `features`); a name instead of a number allows any size."""
+    check_tensor(name, sequence)
     fits = sequence.ndim == 3 and (isinstance(features, str) or sequence.shape[2] == features)
     if not fits:
         raise ValueError(f"{name} must have shape (B, T, {features}): got {tuple(sequence.shape)}")
@@ -122,7 +131,5 @@ def check_sequence(name: str, sequence: Tensor, features: str | int) -> None:
 
 def check_state(h0: Tensor, inputs: Tensor, state_size: int) -> None:
     """Refuse an initial state that is not one row of `state_size` for each series."""
-    expected = (len(inputs), state_size)
-    if tuple(h0.shape) != expected:
-        raise ValueError(f"h0 must have shape (B, {state_size}) = {expected}: got {tuple(h0.shape)}")
+    check_shape("h0", h0, f"B {state_size}", (len(inputs), state_size))
     check_like("h0", h0, "the inputs", inputs)

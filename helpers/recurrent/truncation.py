@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from helpers.arguments import check_whole_number
-from helpers.recurrent.recurrence import Recurrence, observed_steps, unroll
+from helpers.arguments import check_whole_number, kind
+from helpers.recurrent.recurrence import Recurrence, check_sequence, observed_steps, unroll
+from helpers.series import IrregularBatch, check_series
 
 WindowLoss = Callable[[Tensor, slice], Tensor]
 """From the states (B, K, S) of a window and its steps to the part of the loss that belongs to it."""
@@ -54,7 +55,7 @@ class TruncationCurve:
 
 def truncated_bptt(
     model: Recurrence,
-    x: Tensor,
+    x: Tensor | IrregularBatch,
     loss: WindowLoss,
     K: int,
     *,
@@ -79,7 +80,8 @@ def truncated_bptt(
     ----------
     model : Recurrence
         Anything with `project`, `step` and `state_size`.
-    x : Tensor (B, T, D), T ≥ 1
+    x : Tensor (B, T, D) or IrregularBatch, T ≥ 1
+        A batch brings its own mask and lengths.
     loss : callable
         From a window's states (B, K, S) and its steps, a slice, to a Tensor (): the part of the loss that
         belongs to the window, whose targets are `y[:, steps]`. Divide by the whole series' number of
@@ -111,7 +113,7 @@ def truncated_bptt(
 
 def truncated_loss(
     model: Recurrence,
-    x: Tensor,
+    x: Tensor | IrregularBatch,
     loss: WindowLoss,
     K: int,
     *,
@@ -129,7 +131,7 @@ def truncated_loss(
 
 def truncation_curve(
     model: Recurrence,
-    x: Tensor,
+    x: Tensor | IrregularBatch,
     loss: WindowLoss,
     K: Sequence[int],
     *,
@@ -155,6 +157,10 @@ def truncation_curve(
     ValueError
         As `truncated_bptt`, or if the full gradient is zero or not finite: nothing to be relative to.
     """
+    x, mask, lengths = check_series("x", x, mask, lengths)
+    check_sequence("x", x, "D")
+    if not isinstance(K, Sequence) or isinstance(K, str) or not K:
+        raise ValueError(f"K must be a sequence of at least one length: got {K!r}")
     arguments = (h0, mask, lengths)
     full, _ = _gradient(model, x, loss, x.shape[1], *arguments)
     norm = torch.linalg.vector_norm(full)
@@ -214,7 +220,7 @@ def _gradient(
 
 def _windows(
     model: Recurrence,
-    x: Tensor,
+    x: Tensor | IrregularBatch,
     loss: WindowLoss,
     K: int,
     h0: Tensor | None,
@@ -223,17 +229,19 @@ def _windows(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the loss of each window, and the state at its end cut off from the graph."""
     check_whole_number("K", K)
+    x, active = observed_steps(x, mask, lengths)
+    check_sequence("x", x, "D")
     steps = x.shape[1]
     if steps == 0:
         raise ValueError("x must have at least one step to backpropagate through: got none")
-    x, active = observed_steps(x, mask, lengths)
     state, depends = h0, False
     for end in range((steps - 1) % K + 1, steps + 1, K):
         window = slice(max(0, end - K), end)
         states = unroll(model, x[:, window], state, None if active is None else active[:, window])
         value = loss(states, window)
-        if value.shape != ():
-            raise ValueError(f"loss must return a scalar for each window: got shape {tuple(value.shape)}")
+        if not isinstance(value, Tensor) or value.ndim:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else kind(value)
+            raise ValueError(f"loss must return a scalar for each window: got {found}")
         state, depends = states[:, -1].detach().clone(), depends or value.requires_grad
         yield value, state
     if not depends:

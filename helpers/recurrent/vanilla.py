@@ -1,6 +1,7 @@
 """The vanilla recurrent network, and the leaky one, whose units forget with a time constant."""
 
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,10 +12,12 @@ from helpers.arguments import (
     check_like,
     check_one_of,
     check_positive_number,
+    check_tensor,
     check_whole_number,
     refuse_where,
 )
 from helpers.recurrent.recurrence import check_sequence, observed_steps, unroll
+from helpers.series import IrregularBatch
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -82,6 +85,8 @@ class VanillaRNN(nn.Module):
 
     def project(self, x: Tensor) -> Tensor:
         """p_t = W_xh x_t + b for all steps in one matrix product, (B, T, D) to (B, T, H)."""
+        check_sequence("x", x, self.input_size)
+        check_like("x", x, "the weights", self.W_xh)
         time_major = linear(x.transpose(0, 1), self.W_xh, self.b)  # (T, B, H): each step's rows lie together
         return time_major.transpose(0, 1)
 
@@ -91,7 +96,7 @@ class VanillaRNN(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
+        x: "Tensor | IrregularBatch",
         h0: Tensor | None = None,
         *,
         mask: Tensor | None = None,
@@ -105,7 +110,8 @@ class VanillaRNN(nn.Module):
 
         Parameters
         ----------
-        x : Tensor (B, T, D)
+        x : Tensor (B, T, D) or IrregularBatch
+            A batch brings its own mask and lengths; its times are not read.
         h0 : Tensor (B, H), optional
             The state before the first step; zeros where left out.
         mask : Tensor (B, T, D), bool, optional
@@ -122,8 +128,6 @@ class VanillaRNN(nn.Module):
         ValueError
             If shapes, dtypes or devices clash, or a length is out of range.
         """
-        check_sequence("x", x, self.input_size)
-        check_like("x", x, "the weights", self.W_xh)
         x, active = observed_steps(x, mask, lengths)
         return unroll(self, x, h0, active)
 
@@ -236,6 +240,8 @@ class _Logistic(nn.Module):
 def _time_constants(tau: float | Tensor, dt: float, like: Tensor) -> Tensor:
     """Check τ and Δt, and return τ of each unit, (H,)."""
     check_positive_number("dt", dt)
+    if not isinstance(tau, Real):
+        check_tensor("tau", tau, "be one number or a tensor")
     tau = torch.as_tensor(tau, dtype=like.dtype, device=like.device)
     units = len(like)
     if tau.shape not in {(), (units,)}:

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import init
 from torch.nn.utils import parametrizations, parametrize
 
-from helpers.arguments import check_positive_number
+from helpers.arguments import check_floating, check_positive_number
 from helpers.statespace import spectral_radius
 
 
@@ -200,7 +200,8 @@ def _register(model: nn.Module, name: str, parametrization: nn.Module) -> None:
 
 
 def _check_start(weight: Tensor, name: str, value: float) -> None:
-    if weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
+    check_floating("weight", weight)
+    if weight.ndim != 2 or weight.shape[0] != weight.shape[1] or not len(weight):
         raise ValueError(f"weight must be a square matrix: got shape {tuple(weight.shape)}")
     check_positive_number(name, value)
 

@@ -180,7 +180,7 @@ def test_states_that_explode_after_the_product_do_no_harm():
 
 @pytest.mark.parametrize("k, T", [(-1, 3), (3, 2), (0, 6)])
 def test_steps_out_of_range_are_refused(k, T):
-    message = f"k and T must satisfy 0 <= k <= T <= 5, the steps of x: got {k} and {T}"
+    message = f"k and T must be whole numbers with 0 <= k <= T <= 5, the steps of x: got {k} and {T}"
     with pytest.raises(ValueError, match=message):
         jacobian_product(VanillaRNN(2, 3), torch.ones(1, 5, 2), k, T)
 

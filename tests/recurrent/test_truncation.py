@@ -7,11 +7,13 @@ from torch import nn
 
 from helpers.recurrent import (
     VanillaRNN,
+    gradient_profile,
     keep_orthogonal,
     truncated_bptt,
     truncated_loss,
     truncation_curve,
 )
+from helpers.series import IrregularBatch
 
 STEPS = 12
 
@@ -210,3 +212,62 @@ def test_it_works_through_the_protocol_and_with_constrained_weights():
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(*example())
+
+
+def test_a_batch_is_its_values_mask_and_lengths_for_every_window():
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([7, 4])
+    valid = torch.arange(7) < lengths.unsqueeze(-1)
+    mask = (torch.rand(2, 7, 2, generator=generator) < 0.7) & valid.unsqueeze(-1)
+    values = torch.randn(2, 7, 2, generator=generator, dtype=torch.float64)
+    times = torch.arange(7.0, dtype=torch.float64).repeat(2, 1)
+    batch = IrregularBatch(times, torch.where(mask, values, torch.nan), mask, lengths)
+    model = VanillaRNN(2, 3, generator=generator, dtype=torch.float64)
+    parts = {"mask": mask, "lengths": lengths}
+
+    def loss(states, steps):
+        return states.square().sum()
+
+    def gradient(x, **arguments):
+        model.zero_grad()
+        passed = truncated_bptt(model, x, loss, 3, **arguments)
+        return [passed.loss, passed.state, *(weight.grad.clone() for weight in model.parameters())]
+
+    for ours, theirs in zip(gradient(batch), gradient(batch.values, **parts), strict=True):
+        assert torch.equal(ours, theirs)
+    curve, expected = (
+        truncation_curve(model, batch, loss, [2, 7]),
+        truncation_curve(model, batch.values, loss, [2, 7], **parts),
+    )
+    assert torch.equal(curve.relative_error, expected.relative_error)
+    profile = gradient_profile(model, batch, torch.sum)
+    expected = gradient_profile(model, batch.values, torch.sum, **parts)
+    assert torch.equal(profile.gradients, expected.gradients)
+    assert profile.gradients.isfinite().all()
+    with pytest.raises(ValueError, match="lengths must be left out where x is an IrregularBatch"):
+        truncated_bptt(model, batch, loss, 3, lengths=lengths)
+
+
+NO_WINDOWS = [
+    (
+        lambda m, x: truncated_bptt(m, x.numpy(), torch.sum, 2),
+        "x must be a tensor: got ndarray; torch.as_tensor",
+    ),
+    (lambda m, x: truncated_bptt(m, x[0], torch.sum, 2), r"x must have shape \(B, T, D\): got \(4, 2\)"),
+    (lambda m, x: truncated_bptt(m, x.double(), torch.sum, 2), "x must have the dtype of the weights: got"),
+    (
+        lambda m, x: truncated_bptt(m, x, lambda s, w: 1.0, 2),
+        "loss must return a scalar for each window: got float",
+    ),
+    (lambda m, x: truncation_curve(m, x, torch.sum, 3), "K must be a sequence of at least one length: got 3"),
+    (
+        lambda m, x: truncation_curve(m, x, torch.sum, []),
+        r"K must be a sequence of at least one length: got \[\]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), NO_WINDOWS, ids=[case[-1] for case in NO_WINDOWS])
+def test_refuses_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(VanillaRNN(2, 3), torch.ones(1, 4, 2))

@@ -2,7 +2,9 @@
 
 import math
 import pickle
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from helpers.recurrent import LeakyRNN, VanillaRNN, bound_spectral_norm
+from helpers.recurrent import (
+    LeakyRNN,
+    VanillaRNN,
+    bound_spectral_norm,
+    gradient_profile,
+    jacobian_product,
+    step_jacobians,
+)
+from helpers.series import IrregularBatch
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 
@@ -320,6 +330,26 @@ BAD_CALLS = [
         id="tau below dt",
     ),
     pytest.param(
+        lambda: LeakyRNN(2, 3, tau=[1.0, 2.0, 3.0], dt=1.0),
+        r"tau must be one number or a tensor: got list; torch.as_tensor\(tau\) makes it a tensor",
+        id="tau as a list",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), lengths=[5, 4]),
+        r"lengths must be a tensor: got list; torch.as_tensor\(lengths\) makes it a tensor",
+        id="lengths as a list",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), mask=np.ones((2, 5, 2), dtype=bool)),
+        r"mask must be a bool tensor: got ndarray; torch.as_tensor\(mask\) makes it a tensor",
+        id="mask as an array",
+    ),
+    pytest.param(
+        lambda: VanillaRNN(2, 3)(torch.ones(2, 5, 2), torch.zeros(2, 3).double()),
+        "h0 must have the dtype of the inputs: got torch.float64 and torch.float32",
+        id="h0 in float64",
+    ),
+    pytest.param(
         lambda: LeakyRNN(2, 3, tau=math.inf, dt=1.0),
         "tau must be finite and at least dt = 1.0: unit 0 has tau = inf",
         id="infinite tau",
@@ -336,6 +366,98 @@ BAD_CALLS = [
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+HOSTILE = {
+    "list": ([[[0.0, 1.0]]], r"x must be a tensor: got list; torch.as_tensor\(x\) makes it a tensor"),
+    "numpy": (np.zeros((2, 5, 2)), r"x must be a tensor: got ndarray; torch.as_tensor\(x\) makes"),
+    "None": (None, "x must be a tensor: got NoneType"),
+    "float64": (torch.ones(2, 5, 2).double(), "x must have the dtype of the weights: got torch.float64 and"),
+    "one axis": (torch.ones(2), r"x must have shape \(B, T, 2\): got \(2,\)"),
+    "features": (torch.ones(2, 5, 3), r"x must have shape \(B, T, 2\): got \(2, 5, 3\)"),
+}
+RUNS = {
+    "forward": lambda model, x: model(x),
+    "gradient_profile": lambda model, x: gradient_profile(model, x, torch.sum),
+    "jacobian_product": lambda model, x: jacobian_product(model, x, 0),
+    "step_jacobians": lambda model, x: step_jacobians(model, x),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize(("x", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_every_run_of_a_cell_names_what_is_wrong_with_its_input(run, x, message):
+    with pytest.raises(ValueError, match=message):
+        run(VanillaRNN(2, 3), x)
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("shape", [(0, 5, 2), (2, 1, 2)], ids=["no series", "one step"])
+def test_every_run_takes_small_batches(run, shape):
+    run(VanillaRNN(2, 3), torch.ones(shape))
+
+
+def test_a_network_without_input_moves_at_every_step_of_its_series():
+    """Nothing is there to be observed: only the lengths hold it."""
+    model = VanillaRNN(0, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x, lengths = torch.zeros(3, 6, 0, dtype=torch.float64), torch.tensor([6, 2, 0])
+    free, states = model(x), model(x, lengths=lengths)
+    assert (free.diff(dim=1).abs().amax(-1) > 0).all()
+    for series, length in enumerate(lengths.tolist()):
+        assert torch.equal(states[series, :length], free[series, :length])
+        held = free[series, length - 1] if length else torch.zeros(3, dtype=torch.float64)
+        assert torch.equal(states[series, length:], held.expand(6 - length, 3))
+    assert torch.equal(model(x, mask=torch.ones(3, 6, 0).bool()), free)
+
+
+@pytest.mark.parametrize("kind", [VanillaRNN, partial(LeakyRNN, tau=3.0, dt=1.0)], ids=["vanilla", "leaky"])
+def test_a_batch_is_its_values_mask_and_lengths(kind):
+    batch = gappy_batch()
+    model = kind(2, 3, dtype=torch.float64)
+    expected = model(batch.values, mask=batch.mask, lengths=batch.lengths)
+    assert torch.equal(model(batch), expected)
+    assert expected.isfinite().all()
+    with pytest.raises(
+        ValueError, match="mask must be left out where x is an IrregularBatch, which has its own"
+    ):
+        model(batch, mask=batch.mask)
+
+
+def test_a_batch_runs_as_torch_runs_its_packed_series():
+    """Where every step is observed, torch.nn.RNN on packed sequences is the oracle."""
+    generator = torch.Generator().manual_seed(4)
+    lengths = torch.tensor([7, 3, 5])
+    x = torch.randn(3, 7, 2, generator=generator, dtype=torch.float64)
+    valid = torch.arange(7) < lengths.unsqueeze(-1)
+    times = torch.arange(7.0).repeat(3, 1)
+    hidden = torch.where(valid.unsqueeze(-1), x, torch.nan)
+    batch = IrregularBatch(times, hidden, valid.unsqueeze(-1).expand_as(x), lengths)
+    rnn = nn.RNN(2, 4, batch_first=True, dtype=torch.float64)
+    model = VanillaRNN(2, 4, dtype=torch.float64)
+    model.copy_weights(rnn)
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    _, last = rnn(packed)
+    torch.testing.assert_close(model(batch)[:, -1], last[0], rtol=1e-12, atol=1e-12)
+
+
+def test_nan_behind_the_mask_reaches_no_gradient():
+    batch = gappy_batch()
+    values = batch.values.clone().requires_grad_()
+    model = VanillaRNN(2, 3, dtype=torch.float64)
+    model(values, mask=batch.mask, lengths=batch.lengths).square().sum().backward()
+    assert not values.grad[~batch.mask].any()
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+
+def gappy_batch():
+    """Three series with gaps, NaN wherever nothing was seen; the last is empty."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([6, 4, 0])
+    valid = torch.arange(6) < lengths.unsqueeze(-1)
+    mask = (torch.rand(3, 6, 2, generator=generator) < 0.6) & valid.unsqueeze(-1)
+    values = torch.randn(3, 6, 2, generator=generator, dtype=torch.float64)
+    times = torch.arange(6.0, dtype=torch.float64).repeat(3, 1)
+    return IrregularBatch(times, torch.where(mask, values, torch.nan), mask, lengths)
 
 
 def test_weights_cannot_be_copied_behind_a_constraint():
