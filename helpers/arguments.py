@@ -166,7 +166,7 @@ def check_lengths(lengths: Tensor, name: str, values: Tensor) -> None:
         raise ValueError(f"lengths must be integers: got {lengths.dtype}")
     check_same("lengths", "device", lengths.device, name, values.device)
     refuse_where(
-        (lengths < 0) | (lengths > steps),
+        (lengths < 0) | (lengths.to(torch.int64) > steps),
         lambda b: f"lengths must lie between 0 and T = {steps}: series {b} has length {lengths[b]}",
     )
 
