@@ -176,7 +176,7 @@ class LinearGaussian:
             check_floating(name, tensor)
             check_like(name, tensor, "transition", self.transition)
         if self.diffuse is not None and getattr(self.diffuse, "dtype", None) != torch.bool:
-            raise ValueError(f"diffuse must be bool: got {kind(self.diffuse)}")
+            raise ValueError(f"diffuse must be bool: got {getattr(self.diffuse, "dtype", kind(self.diffuse))}")
 
     def _check_shapes(self) -> None:
         check_square("transition", self.transition)

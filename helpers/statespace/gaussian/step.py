@@ -123,13 +123,16 @@ def log_density(whitened: Tensor, log_determinant: Tensor, seen: Tensor) -> Tens
 
 def check_innovation(innovation_covariance: Tensor) -> None:
     """Refuse an S (..., D, D) that is not positive definite."""
-    refuse_where(
-        ~is_positive_definite(innovation_covariance),
-        lambda *i: (
-            "the innovation covariance C P C' + R must be positive definite: "
-            f"{f'of series {i[-1]} ' if i else ''}its smallest eigenvalue is {smallest_eigenvalue(innovation_covariance[i]):.3g}"
-        ),
-    )
+
+    def message(*index: int) -> str:
+        series = f"of series {index[-1]} " if index else ""
+        smallest = smallest_eigenvalue(innovation_covariance[index])
+        return (
+            f"the innovation covariance C P C' + R {series}must be positive definite: "
+            f"its smallest eigenvalue is {smallest:.3g}"
+        )
+
+    refuse_where(~is_positive_definite(innovation_covariance), message)
 
 
 def check_innovations(innovation_covariance: Tensor, series: Tensor) -> None:
