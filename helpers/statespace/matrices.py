@@ -1,13 +1,14 @@
 """Covariances: what makes a matrix one, how a bad one is refused, its logarithm and its root."""
 
+import math
 from collections.abc import Callable
-from math import isqrt
 
 import torch
 from torch import Tensor
 
 from helpers.arguments import check_finite, refuse_where
 
+UNITS_OF_ROUNDING = 8  # of a correlation, for each row, below which an eigenvalue may be 0
 LARGEST_ELIMINATED = 4  # rows; stacks of such matrices are faster eliminated row by row than one by one
 
 
@@ -61,14 +62,8 @@ def check_covariance(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]
     """
     check_square(name, matrix)
     check_finite(name, matrix)
-    slack = torch.finfo(matrix.dtype).eps ** 0.75 * matrix.abs().amax((-2, -1))  # what rounding may do
-    asymmetry = (matrix - matrix.mT).abs().amax((-2, -1))
-    refuse_where(
-        asymmetry > slack,
-        lambda *i: (
-            f"{name} must be symmetric: it differs from its transpose by {asymmetry[i].item():.3g}{where(i)}"
-        ),
-    )
+    slack = _slack(matrix)
+    check_symmetric(name, matrix, where)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     if not torch.linalg.cholesky_ex(matrix + slack[..., None, None] * identity).info.any():
         return
@@ -83,11 +78,50 @@ def check_covariance(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]
 
 
 @torch.no_grad()
+def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> None:
+    """Refuse a stack (..., H, H) with a matrix that differs from its transpose by more than rounding."""
+    asymmetry = (matrix - matrix.mT).abs().amax((-2, -1))
+    refuse_where(
+        asymmetry > _slack(matrix),
+        lambda *i: (
+            f"{name} must be symmetric: it differs from its transpose by {asymmetry[i].item():.3g}{where(i)}"
+        ),
+    )
+
+
+def _slack(matrix: Tensor) -> Tensor:
+    """What rounding may do to a matrix, relative to its largest entry."""
+    return torch.finfo(matrix.dtype).eps ** 0.75 * matrix.abs().amax((-2, -1))
+
+
+@torch.no_grad()
 def is_positive_definite(matrix: Tensor) -> Tensor:
-    """Whether each matrix of a stack (..., D, D) has a Cholesky factor."""
-    if matrix.shape[-1] > LARGEST_ELIMINATED:
-        return torch.linalg.cholesky_ex(matrix).info == 0
-    return whiten(matrix, matrix[..., :0])[1].squeeze(-1).isfinite()
+    """Whether each covariance of a stack (..., D, D) is positive definite by more than rounding, shape (...).
+
+    The smallest eigenvalue of the correlations, which know no units, must exceed `UNITS_OF_ROUNDING` D units
+    in the last place. As all D of them sum to D, it is at least the determinant over e; only where that
+    decides nothing are eigenvalues found.
+    """
+    if matrix.shape[-1] == 0:
+        return torch.ones(matrix.shape[:-2], dtype=torch.bool, device=matrix.device)
+    correlation, positive = _correlations(matrix)
+    least = UNITS_OF_ROUNDING * matrix.shape[-1] * torch.finfo(matrix.dtype).eps
+    log_determinant = whiten(correlation, correlation[..., :0])[1].squeeze(-1)
+    definite = positive & (log_determinant > 1 + math.log(least))  # NaN is not
+    doubtful = positive & ~definite
+    if doubtful.any():
+        definite[doubtful] = torch.linalg.eigvalsh(correlation[doubtful])[..., 0] > least
+    return definite
+
+
+def _correlations(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Correlations, 0 unless all entries are finite and variances positive; and whether they are."""
+    variance = covariance.diagonal(dim1=-2, dim2=-1)
+    positive = covariance.isfinite().flatten(-2).all(-1) & (variance > 0).all(-1)
+    scale = torch.where(positive.unsqueeze(-1), variance, 1.0).rsqrt()
+    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    correlation = scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
+    return torch.where(positive[..., None, None], correlation, identity), positive
 
 
 # Quadratic forms.
@@ -109,7 +143,8 @@ def whiten(covariance: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     """
     if covariance.shape[-1] <= LARGEST_ELIMINATED:
         return _eliminate(covariance, columns)
-    root = torch.linalg.cholesky(covariance)
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    root = torch.where(failed[..., None, None] > 0, torch.nan, root)
     whitened = torch.linalg.solve_triangular(root, columns, upper=False)
     return whitened, 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
 
@@ -185,7 +220,7 @@ def unconstrained_from_covariance(covariance: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If it is not square, or not positive definite, with its smallest eigenvalue.
+        If it is not square, not symmetric, or not positive definite, with its smallest eigenvalue.
 
     Source: Pinheiro and Bates (1996), Unconstrained parametrizations for variance-covariance matrices,
     Statistics and Computing 6, section 2.2 (log-Cholesky; here with scaled rows).
@@ -206,7 +241,7 @@ def covariance_from_unconstrained(unconstrained: Tensor) -> Tensor:
         If no N fits the length of the vector.
     """
     length = unconstrained.shape[-1] if unconstrained.ndim else 0
-    size = (isqrt(8 * length + 1) - 1) // 2
+    size = (math.isqrt(8 * length + 1) - 1) // 2
     if length == 0 or size * (size + 1) // 2 != length:
         raise ValueError(f"unconstrained must have N (N + 1) / 2 entries, 1, 3, 6, 10 …: got {length}")
     rows, columns = _below_the_diagonal(size, unconstrained.device)
@@ -218,18 +253,24 @@ def covariance_from_unconstrained(unconstrained: Tensor) -> Tensor:
 
 
 def cholesky_factor(covariance: Tensor, name: str) -> Tensor:
-    """The lower triangular L with L Lᵀ = Σ; a Σ that has none is refused by `name`."""
+    """The lower triangular L with L Lᵀ = Σ; a Σ that has none, or is not symmetric, is refused by `name`."""
     check_square(name, covariance)
+    check_symmetric(name, covariance)
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not torch.isfinite(factor).all() or failed.any():
-        raise ValueError(f"{name} must be positive definite: {_smallest_eigenvalue(covariance.detach())}")
+        what = "it is not finite"
+        if covariance.isfinite().all():
+            what = f"its smallest eigenvalue is {smallest_eigenvalue(covariance):.3g}"
+        raise ValueError(f"{name} must be positive definite: {what}")
     return factor
 
 
-def _smallest_eigenvalue(covariance: Tensor) -> str:
+@torch.no_grad()
+def smallest_eigenvalue(covariance: Tensor) -> float:
+    """The smallest of all eigenvalues of a stack of covariances; NaN if an entry is not finite."""
     if not covariance.isfinite().all():
-        return "it is not finite"
-    return f"its smallest eigenvalue is {torch.linalg.eigvalsh(covariance).min():.3g}"
+        return math.nan
+    return torch.linalg.eigvalsh(covariance).min().item()
 
 
 def _below_the_diagonal(size: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,9 @@ A flat prior plus noise is flat still. So h_0 may keep a variance in the diffuse
 nothing but keeps every S positive definite, even without observation noise.
 
 Until the data have fixed a direction, variances along it are infinite and means stay at the prior mean. Of
-directions that the whole series never fixes (a sensor that was never read) the log-likelihood says nothing: it
-is the density of the data under a flat prior on the others. A step's log-likelihood is 0 until the data have
-fixed all of δ that they ever fix; the step which does so has that of all so far.
+directions that the whole series never fixes (a sensor that was never read) the log-likelihood says nothing:
+it is the density of the data under a flat prior on the others. A step's log-likelihood is 0 until the data
+have fixed all of δ that they ever fix; the step which does so has that of all so far.
 
 Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
 """
@@ -135,8 +135,8 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
 def _unknown(precision: Tensor) -> Tensor:
     """Projector on the directions in which a precision (..., k, k), at most 1, vanishes but for rounding.
 
-    Whether it vanishes is judged with each component measured in its own standard deviations, so that a sensor
-    which says little says it beside one that says much.
+    Whether it vanishes is judged with each component measured in its own standard deviations, so that a
+    sensor which says little says it beside one that says much.
     """
     eps = torch.finfo(precision.dtype).eps
     size = precision.diagonal(dim1=-2, dim2=-1)

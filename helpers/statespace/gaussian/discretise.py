@@ -67,8 +67,10 @@ def _move(F: Tensor, noise: Tensor, drive: Tensor, gaps: Tensor) -> tuple[Tensor
     positive semi-definite.
     """
     rate = torch.linalg.matrix_norm(F.detach(), ord=1)
-    halvings = torch.log2((rate * gaps.detach()).clamp(min=1.0)).ceil().to(torch.int64)
-    A, Q, B = _van_loan(F, noise, drive, gaps / 2.0**halvings)
+    halvings = (rate.log2() + gaps.detach().log2()).clamp(min=0.0).ceil()  # a product might overflow
+    half = torch.exp2(-(halvings / 2).floor())
+    shorter = gaps * half * torch.exp2(-(halvings / 2).ceil())  # 2 to the power -halvings might underflow
+    A, Q, B = _van_loan(F, noise, drive, shorter)
     for doubling in range(int(halvings.max())):
         again = (doubling < halvings)[:, None, None]
         Q = torch.where(again, A @ Q @ A.mT + Q, Q)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_floating, check_like
+from helpers.arguments import check_finite, check_floating, check_like, kind
 from helpers.statespace.gaussian.discretise import discretise
 from helpers.statespace.matrices import check_covariance, check_shape, check_square, place
 
@@ -191,8 +191,10 @@ class LinearGaussian:
         for name, tensor in {**self._sequences, **others}.items():
             check_floating(name, tensor)
             check_like(name, tensor, "transition", self.transition)
-        if self.diffuse is not None and self.diffuse.dtype != torch.bool:
-            raise ValueError(f"diffuse must be bool: got {self.diffuse.dtype}")
+        if self.diffuse is not None and getattr(self.diffuse, "dtype", None) != torch.bool:
+            raise ValueError(
+                f"diffuse must be bool: got {getattr(self.diffuse, 'dtype', kind(self.diffuse))}"
+            )
 
     def _check_shapes(self) -> None:
         check_square("transition", self.transition)
@@ -211,8 +213,11 @@ class LinearGaussian:
         check_shape("initial_covariance", self.initial_covariance, {"H": H, "H ": H}, as_state)
         if self.input is not None:
             check_shape("input", self.input, {"H": H, "U": None}, as_state)
-        if self.diffuse is not None:
-            check_shape("diffuse", self.diffuse, {"H": H}, as_state)
+        for name, most, form in (("initial_mean", 2, "(B, H)"), ("initial_covariance", 3, "(B, H, H)")):
+            if len(found := tuple(getattr(self, name).shape)) > most:
+                raise ValueError(f"{name} must have shape {form} or one axis less: got {found}")
+        if self.diffuse is not None and self.diffuse.shape != (H,):
+            raise ValueError(f"diffuse must have shape (H,) = ({H},): got {tuple(self.diffuse.shape)}")
         if self.observation_intercept is not None and self.observation_intercept.shape != (D,):
             found = tuple(self.observation_intercept.shape)
             raise ValueError(f"observation_intercept must have shape (D,) = ({D},): got {found}")

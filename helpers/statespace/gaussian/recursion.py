@@ -24,8 +24,8 @@ def recurse(
     """All steps of a recursion, stacked.
 
     Where its map stays the same, a recursion that stands still is not computed on: one of which a step moved
-    no entry of the first part, a covariance P, by more than four units in the last place of √(P_ii P_jj). What
-    is left to its limit is of that order too, divided by how much of the way a step covers.
+    no entry of the first part, a covariance P, by more than four units in the last place of √(P_ii P_jj).
+    What is left to its limit is of that order too, divided by how much of the way a step covers.
 
     Where the map keeps changing, time is cut into blocks which are run side by side, in fewer and larger
     operations. Each must start within 16 such units of where the one before it ends: runs that have forgotten

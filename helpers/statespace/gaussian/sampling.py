@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from helpers.arguments import refuse_where
+from helpers.arguments import check_whole_number, refuse_where
 from helpers.series import IrregularBatch, as_padded
-from helpers.statespace.gaussian.data import check_inputs, input_effect
+from helpers.statespace.gaussian.data import check_inputs, check_observations, input_effect
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.smoother import rts_smoother
@@ -46,13 +46,15 @@ def simulate(
     Raises
     ------
     ValueError
-        If the model has a flat prior, from which nothing can be drawn, or other numbers of steps or series.
+        If the model has a flat prior, from which nothing can be drawn, or other numbers of steps or series,
+        or if it has inputs and none are given, or the reverse.
     """
     if model.diffuse is not None and bool(model.diffuse.any()):
         raise ValueError(
             "a model with diffuse components cannot be simulated: nothing can be drawn from a flat prior"
         )
     _check_counts(model, steps, batch)
+    check_inputs(model, inputs, (batch, steps))
     return _draw(model, steps, batch, inputs, generator)
 
 
@@ -93,6 +95,8 @@ def sample_posterior(
     Source: Durbin and Koopman (2002), A simple and efficient simulation smoother, Biometrika 89(3).
     """
     y, mask, lengths = as_padded("y", y, mask, lengths)
+    check_observations(model, y, mask, inputs, lengths)
+    check_whole_number("count", count)
     centred = replace(
         model,
         initial_mean=torch.zeros_like(model.initial_mean),

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from helpers.arguments import refuse_where
 from helpers.observation import LOG_TWO_PI
-from helpers.statespace.matrices import is_positive_definite
+from helpers.statespace.matrices import is_positive_definite, smallest_eigenvalue
 
 
 def predict(
@@ -54,9 +54,15 @@ def update(
     -------
     mean, covariance, innovation, innovation_covariance : Tensor (..., H), (..., H, H), (..., D), (..., D, D)
         m, P, e and S.
+
+    Raises
+    ------
+    ValueError
+        If S is not positive definite by more than rounding, with its smallest eigenvalue.
     """
     innovation = y - apply(C, mean)
     covariance, gain, innovation_covariance = update_covariance(covariance, C, R)
+    check_innovation(innovation_covariance)
     return mean + apply(gain, innovation), covariance, innovation, innovation_covariance
 
 
@@ -115,6 +121,20 @@ def log_density(whitened: Tensor, log_determinant: Tensor, seen: Tensor) -> Tens
     return -0.5 * (squares + LOG_TWO_PI * seen.sum(-2, dtype=squares.dtype))
 
 
+def check_innovation(innovation_covariance: Tensor) -> None:
+    """Refuse an S (..., D, D) that is not positive definite."""
+
+    def message(*index: int) -> str:
+        series = f"of series {index[-1]} " if index else ""
+        smallest = smallest_eigenvalue(innovation_covariance[index])
+        return (
+            f"the innovation covariance C P C' + R {series}must be positive definite: "
+            f"its smallest eigenvalue is {smallest:.3g}"
+        )
+
+    refuse_where(~is_positive_definite(innovation_covariance), message)
+
+
 def check_innovations(innovation_covariance: Tensor, series: Tensor) -> None:
     """Refuse an S (T, M, D, D) that is not positive definite; `series` (M,) names the series of each."""
     refuse_where(
@@ -122,6 +142,6 @@ def check_innovations(innovation_covariance: Tensor, series: Tensor) -> None:
         lambda m, t: (
             "the innovation covariance C P C' + R must be positive definite: "
             f"series {series[m].item()} at step {t} has smallest eigenvalue "
-            f"{torch.linalg.eigvalsh(innovation_covariance.detach()[t, m])[0].item():.3g}"
+            f"{smallest_eigenvalue(innovation_covariance[t, m]):.3g}"
         ),
     )
