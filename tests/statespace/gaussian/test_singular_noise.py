@@ -169,7 +169,9 @@ def test_singular_noise_is_smoothed_to_1e_minus_9(name, parallel):
     assert largest_error(model, *readings(model, 10, seed=1), parallel) < 1e-9
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if not {"scales", "apart", "wide"} & set(name.split())])
+@pytest.mark.parametrize(
+    "name", [name for name in MODELS if not {"scales", "apart", "wide"} & set(name.split())]
+)
 def test_singular_noise_in_float32(name):
     """Units up to 1e36 apart, squared, are beyond float32."""
     model = MODELS[name]
