@@ -147,17 +147,16 @@ def test_sensors_never_seen_leave_the_others_their_likelihood(seen, unit):
     wide = torch.diag(scale.square())
     walks = LinearGaussian(eye, eye, 0.1 * wide, wide, 0 * scale, 0 * eye, diffuse=torch.ones(3).bool())
     together = kalman_filter(walks, scale * y, mask)
-    alone = [
-        kalman_filter(local_level(s.square(), 0.1 * s.square()), s * y[..., [i]], mask[..., [i]])
-        for i, s in enumerate(scale[:seen])
+    models = [
+        replace(local_level(s.square(), 0.1 * s.square()), initial_mean=0 * scale[:1]) for s in scale[:seen]
     ]
+    alone = [kalman_filter(models[i], scale[i] * y[..., [i]], mask[..., [i]]) for i in range(seen)]
     expected = torch.stack([filtered.log_likelihood for filtered in alone]).sum(0)
     torch.testing.assert_close(together.log_likelihood, expected, rtol=1e-10, atol=1e-10)
     variance = rts_smoother(walks, together).covariance.diagonal(dim1=-2, dim2=-1)
     assert variance[..., seen:].isinf().all() and variance[..., :seen].isfinite().all()
     for i, filtered in enumerate(alone):
-        model = local_level(scale[i].square(), 0.1 * scale[i].square())
-        own = rts_smoother(model, filtered).covariance[..., 0, 0]
+        own = rts_smoother(models[i], filtered).covariance[..., 0, 0]
         torch.testing.assert_close(variance[..., i], own, rtol=1e-9, atol=0)
 
 
