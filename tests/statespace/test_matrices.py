@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.statespace import covariance_from_unconstrained, unconstrained_from_covariance
+from helpers.statespace.matrices import is_positive_definite
 
 
 def random_covariance(generator, size, *batch):
@@ -89,3 +90,25 @@ def test_what_is_no_covariance_is_refused(covariance, message):
 def test_a_vector_of_another_length_is_refused(length):
     with pytest.raises(ValueError, match=rf"N \(N \+ 1\) / 2 entries, 1, 3, 6, 10 …: got {length}"):
         covariance_from_unconstrained(torch.zeros(length))
+
+
+def test_what_is_not_symmetric_is_refused():
+    with pytest.raises(
+        ValueError, match="covariance must be symmetric: it differs from its transpose by 0.9"
+    ):
+        unconstrained_from_covariance(torch.tensor([[1.0, 0.9], [0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 7])
+def test_definite_is_what_rounding_cannot_undo(size, generator):
+    """In any units: of rank N - 1 never, with a smallest eigenvalue of 1e-8 always."""
+    factor = torch.randn(200, size, size, dtype=torch.float64, generator=generator, device=generator.device)
+    exponent = torch.randn(200, size, 1, dtype=torch.float64, generator=generator, device=generator.device)
+    unit = 10 ** (6 * exponent)
+    singular = factor[..., 1:] @ factor[..., 1:].mT
+    full = singular / singular.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None]
+    full = full + 1e-8 * torch.eye(size, dtype=torch.float64, device=generator.device)
+    assert not is_positive_definite(unit * singular * unit.mT).any()
+    assert is_positive_definite(unit * full * unit.mT).all()
+    assert not is_positive_definite(torch.full_like(full, torch.nan)).any()
+    assert not is_positive_definite(-full).any()

@@ -191,10 +191,9 @@ class LinearGaussian:
         for name, tensor in {**self._sequences, **others}.items():
             check_floating(name, tensor)
             check_like(name, tensor, "transition", self.transition)
-        if self.diffuse is not None and getattr(self.diffuse, "dtype", None) != torch.bool:
-            raise ValueError(
-                f"diffuse must be bool: got {getattr(self.diffuse, 'dtype', kind(self.diffuse))}"
-            )
+        dtype = getattr(self.diffuse, "dtype", kind(self.diffuse))
+        if self.diffuse is not None and dtype != torch.bool:
+            raise ValueError(f"diffuse must be bool: got {dtype}")
 
     def _check_shapes(self) -> None:
         check_square("transition", self.transition)

@@ -134,3 +134,50 @@ def test_gradients():
 
     noise = torch.tensor(2.0, dtype=DOUBLE, requires_grad=True)
     assert torch.autograd.gradcheck(moments, (noise, y.requires_grad_()))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e12], ids=["one", "small", "large"])
+@pytest.mark.parametrize("seen", [1, 2, 3], ids=["one sensor", "two sensors", "all sensors"])
+def test_sensors_never_seen_leave_the_others_their_likelihood(seen, unit):
+    """Independent random walks from unknown levels: those read have the likelihoods of each alone."""
+    y, mask = wandering(2, 30, entries=3)
+    mask[..., seen:] = False
+    scale = torch.tensor([1.0, unit, 10.0], dtype=DOUBLE)
+    eye = torch.eye(3, dtype=DOUBLE)
+    wide = torch.diag(scale.square())
+    walks = LinearGaussian(eye, eye, 0.1 * wide, wide, 0 * scale, 0 * eye, diffuse=torch.ones(3).bool())
+    together = kalman_filter(walks, scale * y, mask)
+    models = [
+        replace(local_level(s.square(), 0.1 * s.square()), initial_mean=0 * scale[:1]) for s in scale[:seen]
+    ]
+    alone = [kalman_filter(models[i], scale[i] * y[..., [i]], mask[..., [i]]) for i in range(seen)]
+    expected = torch.stack([filtered.log_likelihood for filtered in alone]).sum(0)
+    torch.testing.assert_close(together.log_likelihood, expected, rtol=1e-10, atol=1e-10)
+    variance = rts_smoother(walks, together).covariance.diagonal(dim1=-2, dim2=-1)
+    assert variance[..., seen:].isinf().all() and variance[..., :seen].isfinite().all()
+    for i, filtered in enumerate(alone):
+        own = rts_smoother(models[i], filtered).covariance[..., 0, 0]
+        torch.testing.assert_close(variance[..., i], own, rtol=1e-9, atol=0)
+
+
+def test_a_weak_sensor_is_seen_beside_a_strong_one():
+    """Its reading multiplies the level by 1e-7: the variance is large, not infinite."""
+    C = torch.diag(torch.tensor([1.0, 1e-7], dtype=DOUBLE))
+    eye = torch.eye(2, dtype=DOUBLE)
+    model = LinearGaussian(eye, C, 0 * eye, eye, 0 * C[0], 0 * eye, diffuse=torch.tensor([True, True]))
+    filtered = kalman_filter(model, torch.zeros(1, 10, 2, dtype=DOUBLE))
+    expected = torch.tensor([0.1, 0.1e14], dtype=DOUBLE)
+    torch.testing.assert_close(filtered.covariance[0, -1].diagonal(), expected, rtol=1e-6, atol=0)
+
+
+def test_what_is_never_told_apart_stays_unknown():
+    """Only the sum of two levels is read: the likelihood is that of the sum, along the diagonal."""
+    eye, both = torch.eye(2, dtype=DOUBLE), torch.ones(1, 2, dtype=DOUBLE)
+    model = LinearGaussian(
+        eye, both, 0.5 * eye, eye[:1, :1], 0 * eye[0], 0 * eye, diffuse=torch.tensor([True, True])
+    )
+    y, mask = wandering(1, 30)
+    found = kalman_filter(model, y, mask)
+    assert found.covariance[0, -1].isinf().all()
+    of_sum = kalman_filter(local_level(1.0, 1.0), y, mask).log_likelihood - 0.5 * math.log(2)
+    torch.testing.assert_close(found.log_likelihood, of_sum, rtol=1e-10, atol=1e-10)

@@ -173,3 +173,11 @@ def test_misuse_is_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         discretise(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("gap", [1e20, 1e35, 1e200, 1e300], ids=str)
+def test_gaps_beyond_all_memory_forget(gap):
+    """A = 0 and Q = q / 2 rate, also where rate × gap is beyond 2¹²⁷, or overflows."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    A, Q, _ = discretise(-1e10 * one, one, 2e9 * one, torch.tensor([0.0, gap], dtype=torch.float64))
+    assert A[1].item() == 0.0 and Q[1].item() == pytest.approx(0.1, rel=1e-12)

@@ -390,3 +390,46 @@ MODEL, DRIVEN = random_model("constant"), random_model("constant", inputs=1)
 def test_misuse_is_refused(model, arguments, options, message):
     with pytest.raises(ValueError, match=message):
         kalman_filter(model, *arguments, **options)
+
+
+@pytest.mark.parametrize("way", [{}, {"plain": True}, {"parallel": True}], ids=["halves", "plain", "scan"])
+@pytest.mark.parametrize("seed", range(6))
+def test_an_innovation_that_only_rounding_makes_definite_is_refused(seed, way):
+    root = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    noise = root @ root.mT
+    model = LinearGaussian(zero + 0.5, zero.new_ones(3, 1), zero, (noise + noise.mT) / 2, zero[0], zero)
+    with pytest.raises(
+        ValueError, match=r"C P C' \+ R .*must be positive definite|C Q C' \+ R to be positive"
+    ):
+        kalman_filter(model, torch.ones(1, 2, 3, dtype=torch.float64), **way)
+
+
+@pytest.mark.parametrize("name", ["transition", "observation"])
+def test_what_overflows_is_refused_by_name(name):
+    one = torch.ones(1, 1, dtype=torch.float64)
+    parts = {"transition": one, "observation": one} | {name: 1e200 * one}
+    model = LinearGaussian(**parts, **dict.fromkeys(NOISES, one), initial_mean=one[0])
+    with pytest.raises(
+        ValueError, match="must be positive definite: series 0 at step . has smallest eigenvalue nan"
+    ):
+        kalman_filter(model, torch.ones(1, 3, 1, dtype=torch.float64))
+
+
+NOISES = ("transition_covariance", "observation_covariance", "initial_covariance")
+
+
+def test_an_update_without_variance_is_refused():
+    zero, one = torch.zeros(1, 1), torch.ones(1, 1)
+    with pytest.raises(
+        ValueError, match="innovation covariance .* must be positive definite: its smallest .* 0"
+    ):
+        update(zero[0], zero, one[0], one, zero)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16], ids=str)
+def test_lengths_in_few_bits(dtype):
+    y, _ = observations(2, 300, 2)
+    lengths = torch.tensor([100, 120])
+    expected = kalman_filter(MODEL, y, lengths=lengths).log_likelihood
+    assert torch.equal(kalman_filter(MODEL, y, lengths=lengths.to(dtype)).log_likelihood, expected)

@@ -76,3 +76,45 @@ def test_what_never_moves_is_never_forgotten(dtype):
     torch.testing.assert_close(filtered.covariance.double(), covariance, **bound)
     smoothed = rts_smoother(model, filtered).covariance.double()
     torch.testing.assert_close(smoothed, covariance[:, -1:].expand_as(smoothed), **bound)
+
+
+UNITS = {"1 and 1e-12": (1.0, 1e-12), "1e9 and 1e-9": (1e9, 1e-9), "1e18, 1 and 1e-18": (1e18, 1.0, 1e-18)}
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
+@pytest.mark.parametrize("units", UNITS)
+def test_a_slow_state_in_small_units_does_not_stand_still_beside_a_large_one(units, missing):
+    """Independent states: beside the others each has the variances that it has alone, to 1e-12."""
+    scale = torch.tensor(UNITS[units], dtype=torch.float64)
+    memory = torch.linspace(0.5, 0.999, len(scale), dtype=torch.float64)
+    steps, eye = 300, torch.eye(len(scale), dtype=torch.float64)
+    mask = torch.ones(1, steps, len(scale), dtype=torch.bool)
+    mask[:, 100:] &= not missing or random_mask(1, 1)
+
+    def covariance(A, scale):
+        wide, eye = torch.diag(scale.square()), torch.eye(len(A), dtype=A.dtype)
+        model = LinearGaussian(A, eye, 1e-4 * wide, wide, 0 * scale, 5 * wide)
+        y = torch.zeros(1, steps, len(A), dtype=A.dtype)
+        return kalman_filter(model, y, mask[..., : len(A)]).covariance[0].diagonal(dim1=-2, dim2=-1)
+
+    together = covariance(memory * eye, scale) / scale.square()
+    for i in range(len(scale)):
+        one = torch.ones(1, dtype=torch.float64)
+        alone = covariance(memory[i].reshape(1, 1), one)[:, 0]
+        torch.testing.assert_close(together[:, i], alone, rtol=1e-12, atol=0)
+
+
+def test_cells_per_litre_beside_ph():
+    """Reported: the variance of pH stopped at 1.8e-4 and is 4.7e-5, by its own Riccati equation."""
+    eye = torch.eye(2, dtype=torch.float64)
+    A, Q, R, P = (
+        torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+        for diagonal in ((0.5, 0.999), (4e18, 1e-6), (1e17, 2.5e-3), (5e18, 5e-4))
+    )
+    model = LinearGaussian(A, eye, Q, R, 0 * A[0], P)
+    found = kalman_filter(model, torch.zeros(1, 300, 2, dtype=torch.float64)).covariance[0, -1, 1, 1].item()
+    variance = 5e-4
+    for step in range(300):
+        predicted = 0.999**2 * variance + 1e-6 if step else variance
+        variance = predicted * 2.5e-3 / (predicted + 2.5e-3)
+    assert found == pytest.approx(variance, rel=1e-12)

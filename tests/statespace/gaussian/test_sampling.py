@@ -80,3 +80,28 @@ def test_misuse_is_refused(generator):
     y = torch.zeros(2, 3, 2, dtype=torch.float64)
     with pytest.raises(ValueError, match="observations of series 0 must determine its diffuse components"):
         sample_posterior(flat, y, y > 0, count=2, generator=torch.Generator())
+
+
+def test_a_driven_model_needs_its_inputs():
+    model = random_model(inputs=1)
+    with pytest.raises(
+        ValueError, match="inputs and model.input belong together: got model.input without inputs"
+    ):
+        simulate(model, 4, generator=torch.Generator())
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (torch.zeros(2, 3, 3, dtype=torch.float64), r"y must have shape \(B, T, D\) .* got \(2, 3, 3\)"),
+        (torch.zeros(2, 3, 2), "y must have the dtype of the model: got torch.float32 and torch.float64"),
+        (torch.zeros(3, dtype=torch.float64), r"y must have shape \(B, T, D\)"),
+    ],
+    ids=["entries", "dtype", "axes"],
+)
+def test_wrong_observations_are_refused_before_anything_is_drawn(y, message):
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    with pytest.raises(ValueError, match=message):
+        sample_posterior(random_model(), y, count=2, generator=generator)
+    assert torch.equal(generator.get_state(), before)
