@@ -162,18 +162,20 @@ def _minimise_norm(
     )
     moving = torch.arange(len(starts), device=starts.device)
     for _ in range(0, max_steps, STEPS_PER_POLL):
-        now, damping[moving] = _descend(units, states[moving], damping[moving])
+        now, values, damping[moving] = _descend(units, states[moving], damping[moving])
         states[moving] = now
-        is_fixed[moving] = units.is_zero(now, tolerance)
-        at_rest[moving] = (damping[moving] > MAX_DAMPING) & units.defect(now).isfinite().all(-1)
+        is_fixed[moving] = units.is_zero(now, values, tolerance)
+        at_rest[moving] = (damping[moving] > MAX_DAMPING) & values.isfinite().all(-1)
         moving = (~is_fixed & (damping <= MAX_DAMPING)).nonzero().squeeze(-1)
         if not len(moving):
             break
     return states, is_fixed, at_rest & ~is_fixed
 
 
-def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Take eight damped steps towards a zero of F, and adapt each sample's damping μ (B,).
+
+    Returns the states, F there, and μ.
 
     ::
 
@@ -193,7 +195,7 @@ def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Ten
         values = torch.where(better[:, None], candidate_values, values)
         weaker, stronger = better & (gain > 0.75), ~(better & (gain >= 0.25))
         damping = torch.where(weaker, damping / 4, torch.where(stronger, damping * 4, damping))
-    return states, damping
+    return states, values, damping
 
 
 def norm(values: Tensor) -> Tensor:
