@@ -68,10 +68,22 @@ def check_one_of(name: str, value: object, choices: Collection[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}: got {value!r}")
 
 
+def check_generator(name: str, generator: torch.Generator) -> None:
+    """Refuse anything but a `torch.Generator`, None too: randomness is explicit."""
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"{name} must be a torch.Generator: got {kind(generator)}")
+
+
 def is_finite_number(value: object) -> bool:
     """Whether this is one real number, a tensor without axes among them, neither NaN nor infinite."""
     value = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def check_floating_dtype(name: str, dtype: torch.dtype) -> None:
+    """Refuse anything but a floating-point dtype."""
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"{name} must be a floating-point dtype: got {dtype!r}")
 
 
 # One tensor.

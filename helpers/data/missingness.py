@@ -8,12 +8,21 @@ is up against (Rubin 1976):
 - `mnar`, not at random: it looks at the very values that it hides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_floating
+from helpers.arguments import (
+    check_entries,
+    check_finite,
+    check_floating,
+    check_generator,
+    check_tensor,
+    is_finite_number,
+    kind,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +69,7 @@ class DetectionLimit:
 
     def probability(self, values: Tensor) -> Tensor:
         """Return the probability of being observed, in the shape of `values`."""
+        _check_parameters_fit(self, values)
         return (values >= self.limit).to(values.dtype)
 
     def draw_shape(self, shape: torch.Size) -> torch.Size:
@@ -92,6 +102,7 @@ class Logistic:
 
     def probability(self, values: Tensor) -> Tensor:
         """Return the probability of being observed, in the shape of `values`."""
+        _check_parameters_fit(self, values)
         return torch.sigmoid(self.slope * (values - self.midpoint))
 
     def draw_shape(self, shape: torch.Size) -> torch.Size:
@@ -137,6 +148,7 @@ class DropOut:
         """Return the probability of being observed, (B, T) or (B, T, D) as `values`."""
         if values.ndim not in (2, 3):
             raise ValueError(f"values must have shape (B, T) or (B, T, D): got {tuple(values.shape)}")
+        _check_parameters_fit(self, values)
         hazard = self.hazard * torch.sigmoid(self.slope * (values - self.threshold))
         return (1 - hazard).cumprod(dim=1)
 
@@ -202,7 +214,9 @@ def mar(
     """
     _check_values("values", values)
     _check_values("driver", driver)
-    probability = mechanism.probability(_expand(driver, values))
+    if not isinstance(mechanism, DetectionLimit | Logistic | DropOut):
+        raise ValueError(f"mechanism must be a DetectionLimit, Logistic or DropOut: got {kind(mechanism)}")
+    probability = mechanism.probability(_expand("driver", driver, values))
     return _observe(values, probability, mechanism.draw_shape(values.shape), generator)
 
 
@@ -235,16 +249,23 @@ def mnar(
 def _observe(
     values: Tensor, probability: Tensor, draw_shape: torch.Size, generator: torch.Generator
 ) -> Incomplete:
+    check_generator("generator", generator)
+    check_entries(
+        "probability",
+        probability,
+        (probability >= 0) & (probability <= 1),
+        "lie between 0 and 1 (slope · (value - midpoint) overflows where it is NaN)",
+    )
     draws = torch.rand(draw_shape, generator=generator, dtype=values.dtype, device=values.device)
     return Incomplete(values, draws < probability, probability)
 
 
-def _expand(driver: Tensor, values: Tensor) -> Tensor:
+def _expand(name: str, tensor: Tensor, values: Tensor) -> Tensor:
     try:
-        return driver.expand_as(values)
+        return tensor.expand_as(values)
     except RuntimeError:
         raise ValueError(
-            f"driver must broadcast to {tuple(values.shape)}, the shape of values: got {tuple(driver.shape)}"
+            f"{name} must broadcast to {tuple(values.shape)}, the shape of values: got {tuple(tensor.shape)}"
         ) from None
 
 
@@ -254,9 +275,20 @@ def _check_values(name: str, values: Tensor) -> None:
 
 
 def _check_parameter(name: str, parameter: float | Tensor) -> None:
-    check_finite(name, torch.as_tensor(parameter))
+    if isinstance(parameter, Real):
+        parameter = torch.tensor(parameter, dtype=torch.float64)
+    check_tensor(name, parameter, "be one number or a tensor")
+    check_finite(name, parameter)
+
+
+def _check_parameters_fit(mechanism: object, values: Tensor) -> None:
+    """Refuse a parameter that would have to stretch the values to its own shape."""
+    for field in fields(mechanism):
+        parameter = getattr(mechanism, field.name)
+        if isinstance(parameter, Tensor):
+            _expand(field.name, parameter, values)
 
 
 def _check_fraction(name: str, fraction: float) -> None:
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1: got {fraction}")
+    if not (is_finite_number(fraction) and 0 <= fraction <= 1):
+        raise ValueError(f"{name} must lie between 0 and 1: got {fraction!r}")

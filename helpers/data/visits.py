@@ -7,12 +7,17 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import (
+    check_floating_dtype,
+    check_generator,
     check_not_negative_number,
     check_positive_number,
+    check_tensor,
     check_whole_number,
     refuse_where,
     valid_steps,
 )
+
+MAX_CANDIDATES = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +92,14 @@ def visit_times(
     Source: Lewis & Shedler (1979), Simulation of nonhomogeneous Poisson processes by thinning, Naval
     Research Logistics Quarterly 26:403-413.
     """
+    check_generator("generator", generator)
+    check_floating_dtype("dtype", dtype or torch.get_default_dtype())
     check_positive_number("horizon", horizon)
     check_whole_number("batch", batch)
     function, bound = _as_function(intensity, bound)
+    _check_range(horizon, bound, dtype or torch.get_default_dtype())
     candidates, real = _candidates(horizon, bound, batch, generator, dtype or torch.get_default_dtype())
-    intensities = function(candidates)  # (B, K)
+    intensities = function(candidates.clone())  # (B, K)
     _check_intensities(intensities, candidates, real, bound)
     draws = torch.rand(
         candidates.shape, generator=generator, dtype=candidates.dtype, device=candidates.device
@@ -139,7 +147,21 @@ def _compact(candidates: Tensor, intensities: Tensor, accepted: Tensor, horizon:
     return Visits(times, mask, lengths, torch.where(mask, intensities.gather(1, order), 0.0))
 
 
+def _check_range(horizon: float, bound: float, dtype: torch.dtype) -> None:
+    """Refuse what the dtype cannot hold, and more candidates than any memory can."""
+    largest = torch.finfo(dtype).max
+    for name, number in {"horizon": horizon, "bound": bound}.items():
+        if number > largest:
+            raise ValueError(f"{name} must be a number that {dtype} can hold: got {number!r}")
+    if not horizon * bound < MAX_CANDIDATES:
+        raise ValueError(
+            f"horizon and the bound of the intensity must let fewer than 2³¹ visits be expected: "
+            f"got {horizon!r} and {bound!r}"
+        )
+
+
 def _check_intensities(intensities: Tensor, times: Tensor, real: Tensor, bound: float) -> None:
+    check_tensor("what intensity returns", intensities)
     if intensities.shape != times.shape:
         raise ValueError(
             f"intensity must return shape (B, K) = {tuple(times.shape)}: got {tuple(intensities.shape)}"

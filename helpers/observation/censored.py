@@ -18,6 +18,8 @@ from helpers.observation.noise import (
 )
 
 SQRT_HALF = math.sqrt(0.5)
+SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
+FARTHEST = 40.0  # standard deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,12 @@ class CensoredGaussian:
 
     @property
     def recorded_mean(self) -> Tensor:
-        """E[max(y, L)] = μ + σ (a Φ(a) + n(a)) with a = (L - μ) / σ; never below μ or L."""
-        standardised = (self.limit - self.mean) / self.standard_deviation
-        density = torch.exp(-0.5 * standardised.square() - 0.5 * LOG_TWO_PI)
-        excess = standardised * torch.special.ndtr(standardised) + density
-        return self.mean + self.standard_deviation * excess
+        """E[max(y, L)] = max(μ, L) + σ (n(a) - a Φ(-a)) with a = |L - μ| / σ; never below μ or L."""
+        distance = _standardise((self.limit - self.mean).abs(), self.standard_deviation)
+        density = torch.exp(-0.5 * distance.square() - 0.5 * LOG_TWO_PI)
+        mills = SQRT_HALF_PI * torch.special.erfcx(distance * SQRT_HALF)  # Φ(-a) / n(a)
+        excess = density * (1 - distance * mills).clamp(min=0)
+        return torch.maximum(self.mean, self.limit) + self.standard_deviation * excess
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log likelihood of each finite recorded `value`, elementwise, in nats."""
@@ -85,7 +88,7 @@ class CensoredGaussian:
         # Each branch sees harmless numbers where the other one applies, so that no NaN enters the gradient.
         limit = torch.where(below, self.limit, self.mean)
         detected = torch.where(below, self.mean, value)
-        log_probability_below = log_normal_cdf((limit - self.mean) / self.standard_deviation)
+        log_probability_below = log_normal_cdf(_standardise(limit - self.mean, self.standard_deviation))
         log_density = gaussian_log_density(detected, self.mean, self.standard_deviation)
         return torch.where(below, log_probability_below, log_density)
 
@@ -104,6 +107,14 @@ class CensoredGaussian:
     def interval(self, level: float) -> Interval:
         """The central interval of the recorded value."""
         return central_interval(self.quantile, level)
+
+
+def _standardise(difference: Tensor, standard_deviation: Tensor) -> Tensor:
+    """Difference / σ, at most 40: what Φ leaves beyond is 0 in any float, and so must be its gradient.
+
+    Cut off after the division, a quotient that overflows would still make that gradient 0 · ∞.
+    """
+    return torch.minimum(difference, FARTHEST * standard_deviation) / standard_deviation
 
 
 def log_normal_cdf(z: Tensor) -> Tensor:

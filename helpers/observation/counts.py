@@ -24,6 +24,7 @@ from helpers.observation.noise import (
     central_interval,
     check_count,
     check_parameters,
+    check_sampling,
 )
 
 
@@ -86,6 +87,7 @@ class Poisson(_Counts):
     @torch.no_grad()
     def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """Draw counts of shape `sample_shape + (...)` in the dtype of μ, without gradient."""
+        check_sampling(generator, sample_shape)
         return sample_poisson(self.mean.expand(*sample_shape, *self.mean.shape), generator)
 
     @torch.no_grad()
@@ -156,6 +158,7 @@ class NegativeBinomial(_Counts):
     @torch.no_grad()
     def sample(self, generator: Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """Draw counts of shape `sample_shape` + parameters' shape in the dtype of μ, without gradient."""
+        check_sampling(generator, sample_shape)
         shape = (*sample_shape, *broadcast_shape(self.mean, self.dispersion))
         dispersion = self.dispersion.expand(shape)
         overdispersed = dispersion > torch.finfo(dispersion.dtype).tiny  # of which the reciprocal is finite

@@ -14,6 +14,7 @@ from helpers.observation.noise import (
     central_interval,
     check_measurement,
     check_parameters,
+    check_sampling,
 )
 
 
@@ -164,6 +165,7 @@ def sample_gaussian(
     mean: Tensor, standard_deviation: Tensor, generator: Generator, sample_shape: tuple[int, ...]
 ) -> Tensor:
     """Draw μ + σ ε with ε ~ N(0, 1)."""
+    check_sampling(generator, sample_shape)
     shape = (*sample_shape, *broadcast_shape(mean, standard_deviation))
     noise = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
     return mean + standard_deviation * noise

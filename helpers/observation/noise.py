@@ -4,17 +4,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from numbers import Integral
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from helpers.arguments import (
     check_broadcastable,
     check_entries,
     check_floating,
+    check_generator,
     check_like,
     check_probability,
     check_same,
+    check_tensor,
     kind,
 )
 
@@ -36,6 +39,7 @@ class Interval:
 
     def contains(self, value: Tensor) -> Tensor:
         """True where lower ≤ value ≤ upper; the mean of this over many values is the coverage."""
+        check_tensor("value", value)
         return (self.lower <= value) & (value <= self.upper)
 
 
@@ -82,6 +86,15 @@ def check_count(value: Tensor, mean: Tensor) -> Tensor:
     is_count = value.isfinite() & (value >= 0) & (value == value.round())
     check_entries("value", value, is_count, "be a whole number, zero or more")
     return value.to(mean.dtype)
+
+
+def check_sampling(generator: Generator, sample_shape: tuple[int, ...]) -> None:
+    """Refuse anything but a generator and a shape."""
+    check_generator("generator", generator)
+    if not isinstance(sample_shape, tuple | list | torch.Size) or not all(
+        isinstance(size, Integral) and size >= 0 for size in sample_shape
+    ):
+        raise ValueError(f"sample_shape must be a tuple of whole numbers: got {sample_shape!r}")
 
 
 def broadcast_shape(*tensors: Tensor) -> torch.Size:

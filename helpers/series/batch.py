@@ -11,6 +11,7 @@ from helpers.arguments import (
     check_finite,
     check_finite_number,
     check_floating,
+    check_floating_dtype,
     check_lengths,
     check_mask,
     check_positive_number,
@@ -113,8 +114,8 @@ class IrregularBatch:
         """
         if isinstance(device, torch.dtype):
             device, dtype = None, device
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise ValueError(f"dtype must be a floating-point dtype: got {dtype}")
+        if dtype is not None:
+            check_floating_dtype("dtype", dtype)
         times, values = (tensor.to(device=device, dtype=dtype) for tensor in (self.times, self.values))
         return IrregularBatch(times, values, self.mask.to(device), self.lengths.to(device))
 

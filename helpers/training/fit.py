@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from helpers.arguments import check_positive_number, check_whole_number
+from helpers.arguments import check_generator, check_positive_number, check_whole_number, kind
 from helpers.progress import ProgressBar
 from helpers.training import checkpoint as checkpoints
 from helpers.training.global_state import flush_denormals, fork_random_streams, restore_modes
@@ -85,6 +85,7 @@ def fit(
         If a loss or gradient is not finite, before that step is taken: saying in which epoch and batch, and
         which parameters and gradients are affected.
     """
+    _check_kinds(model, loss, batches, validation, optimiser, checkpoint, generator)
     _check_numbers(epochs, learning_rate, patience, clip)
     _check_combinations(validation, patience, optimiser, learning_rate)
     path = _checkpoint_path(checkpoint)
@@ -104,6 +105,31 @@ def fit(
             return history
         finally:
             run.restore_best()
+
+
+def _check_kinds(
+    model: nn.Module,
+    loss: Callable[[nn.Module, Any], Tensor],
+    batches: Batches,
+    validation: Batches | None,
+    optimiser: torch.optim.Optimizer | None,
+    checkpoint: str | os.PathLike | None,
+    generator: torch.Generator | None,
+) -> None:
+    """Refuse anything that is not of the kind that its name promises."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be an nn.Module: got {kind(model)}")
+    if not callable(loss):
+        raise ValueError(f"loss must be a function of model and batch: got {kind(loss)}")
+    for name, source in {"batches": batches, "validation": [] if validation is None else validation}.items():
+        if not (callable(source) or hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
+            raise ValueError(f"{name} must be an iterable or a function of a generator: got {kind(source)}")
+    if not (optimiser is None or isinstance(optimiser, torch.optim.Optimizer)):
+        raise ValueError(f"optimiser must be a torch.optim.Optimizer: got {kind(optimiser)}")
+    if not (checkpoint is None or isinstance(checkpoint, str | os.PathLike)):
+        raise ValueError(f"checkpoint must be a path: got {kind(checkpoint)}")
+    if generator is not None:
+        check_generator("generator", generator)
 
 
 def _check_numbers(

@@ -199,3 +199,49 @@ def test_refuses_by_name(call, message):
     with pytest.raises(ValueError) as error:
         call(torch.Generator())
     assert str(error.value) == message
+
+
+VALUES = torch.zeros(4, 5, 2)
+MISUSES = [
+    (lambda g: mcar(VALUES, "a", generator=g), "rate must lie between 0 and 1: got 'a'"),
+    (
+        lambda g: mcar(VALUES, torch.tensor([0.1, 0.2]), generator=g),
+        r"rate must lie between 0 and 1: got tensor",
+    ),
+    (lambda g: mcar(VALUES, 0.1, generator=None), "generator must be a torch.Generator: got NoneType"),
+    (
+        lambda g: mcar([0.0, 1.0], 0.1, generator=g),
+        r"values must be a floating-point tensor: got list; torch.as_tensor\(values\) makes it a tensor",
+    ),
+    (
+        lambda g: mnar(VALUES, None, generator=g),
+        "mechanism must be a DetectionLimit, Logistic or DropOut: got None",
+    ),
+    (lambda g: DetectionLimit([0.0, 1.0]), "limit must be one number or a tensor: got list; torch.as_tensor"),
+    (lambda g: DropOut("a", 1.0), "threshold must be one number or a tensor: got str"),
+    (
+        lambda g: mnar(VALUES, Logistic(torch.zeros(3), 1.0), generator=g),
+        r"midpoint must broadcast to \(4, 5, 2\), the shape of values: got \(3,\)",
+    ),
+    (
+        lambda g: mnar(VALUES, Logistic(0.0, 1e300), generator=g),
+        r"probability must lie between 0 and 1 .*: probability\[0, 0, 0\] = nan",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISUSES, ids=[case[-1] for case in MISUSES])
+def test_misuse_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(torch.Generator())
+
+
+def test_extreme_mechanisms_decide_with_certainty():
+    values = torch.tensor([[-1e30, -1.0, 1.0, 1e30]])
+    generator = torch.Generator().manual_seed(0)
+    for mechanism in (Logistic(0.0, 1e30), DetectionLimit(1e-45)):
+        assert mnar(values, mechanism, generator=generator).mask.tolist() == [[False, False, True, True]]
+    left = mnar(values, DropOut(0.0, 1e30, hazard=1.0), generator=generator).mask
+    assert left.tolist() == [[True, True, False, False]]
+    assert mcar(torch.zeros(10_000), 1, generator=generator).mask.sum() == 0
+    assert mcar(torch.zeros(10_000), 0, generator=generator).mask.all()

@@ -173,3 +173,42 @@ def test_refuses_by_name(horizon, intensity, options, message):
 def test_refuses_an_intensity_of_another_shape():
     with pytest.raises(ValueError, match=r"intensity must return shape \(B, K\) = \(2, \d+\): got \(\)"):
         draw(lambda times: times.sum(), torch.Generator().manual_seed(0), batch=2, bound=5.0)
+
+
+IMPOSSIBLE = [
+    (
+        {"intensity": 1e30},
+        r"horizon and the bound of the intensity must let fewer than 2³¹ visits be expected",
+    ),
+    (
+        {"horizon": 1e300, "intensity": 1e-300},
+        r"horizon must be a number that torch.float32 can hold: got 1e\+300",
+    ),
+    (
+        {"horizon": 1e-40, "intensity": 1e41},
+        r"bound must be a number that torch.float32 can hold: got 1e\+41",
+    ),
+    ({"dtype": torch.int64}, "dtype must be a floating-point dtype: got torch.int64"),
+    ({"dtype": "float"}, "dtype must be a floating-point dtype: got 'float'"),
+    ({"generator": None}, "generator must be a torch.Generator: got NoneType"),
+    ({"intensity": lambda t: [1.0], "bound": 1.0}, "what intensity returns must be a tensor: got list"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), IMPOSSIBLE, ids=[case[-1] for case in IMPOSSIBLE])
+def test_what_cannot_be_drawn_is_named(change, message):
+    arguments = {"horizon": 1.0, "intensity": 1.0, "batch": 2, "generator": torch.Generator()} | change
+    with pytest.raises(ValueError, match=message):
+        visit_times(**arguments)
+
+
+def test_an_intensity_that_writes_into_its_times_does_not_move_the_visits():
+    def intensity(times):
+        return times.zero_() + 1.0
+
+    seeds = (torch.Generator().manual_seed(0) for _ in range(2))
+    ours, expected = (
+        visit_times(20.0, function, batch=3, generator=seed, bound=2.0)
+        for seed, function in zip(seeds, (intensity, torch.ones_like), strict=True)
+    )
+    assert torch.equal(ours.times, expected.times)

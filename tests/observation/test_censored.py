@@ -53,6 +53,47 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda m, s, lim: CensoredGaussian(m, s, lim).log_prob(value), parameters)
 
 
+def exact_recorded_mean(mean, deviation, limit):
+    with mpmath.workdps(60):
+        mean, deviation, limit = map(mpmath.mpf, (mean, deviation, limit))
+        a = (limit - mean) / deviation
+        return float(mean + deviation * (a * mpmath.ncdf(a) + mpmath.npdf(a)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    ("mean", "deviation", "limit"),
+    [
+        (0, 1, -20),
+        (0, 1, 30),
+        (5, 0.25, 5),
+        (-3, 1e-3, 1e3),
+        (0, 1e4, 1e-6),
+        (0, 1e-25, -1e16),
+        (0, 1e-25, 1e16),
+    ],
+)
+def test_tails_are_right_and_keep_their_gradients(mean, deviation, limit, dtype):
+    """(L - μ) / σ = 10⁴¹ is no float32: the quotient overflows, the answers do not."""
+    numbers = torch.tensor([mean, deviation, limit], dtype=dtype)
+    mean, deviation, limit = (number.clone().requires_grad_() for number in numbers)
+    noise = CensoredGaussian(mean, deviation, limit)
+    exact = torch.tensor(exact_recorded_mean(*numbers.tolist()), dtype=dtype)
+    torch.testing.assert_close(noise.recorded_mean, exact, rtol=10 * torch.finfo(dtype).eps, atol=1e-80)
+    assert noise.recorded_mean >= torch.maximum(mean, limit)
+    slopes = torch.autograd.grad(noise.recorded_mean, (mean, limit, deviation))
+    a = (numbers[2].double() - numbers[0].double()) / numbers[1].double()
+    above = stats.norm.sf(a.item())
+    torch.testing.assert_close(slopes[0].double(), double(above)[0], rtol=1e-5, atol=1e-40)
+    torch.testing.assert_close(slopes[1].double(), double(1 - above)[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(slopes[2].double(), double(stats.norm.pdf(a.item()))[0], rtol=1e-4, atol=1e-40)
+    if a > -1e15:
+        slopes = torch.autograd.grad(noise.log_prob(limit.detach()), (mean, limit, deviation))
+        ratio = double(stats.norm.pdf(a.item()) / stats.norm.cdf(a.item()) if a > -30 else -a.item())[0]
+        torch.testing.assert_close(slopes[0].double(), -ratio / numbers[1].double(), rtol=1e-4, atol=1e-30)
+        assert slopes[2].isfinite()
+
+
 def test_density_above_and_probability_at_the_limit_add_up_to_one():
     noise = CensoredGaussian(double(0.4), double(1.3), double(0.1))
     grid = torch.linspace(0.1, 14.0, 200_001, dtype=torch.float64)[1:]

@@ -132,3 +132,18 @@ def test_bad_values_are_refused(noise, method):
         getattr(noise, method)(double(0.0, 0.0))
     with pytest.raises(ValueError, match="probability must lie strictly between 0 and 1: got 0.0"):
         noise.quantile(0.0)
+
+
+@pytest.mark.parametrize("shape", [3, None, "a", (-1,), (1.5,)], ids=str)
+def test_samples_of_no_shape_are_refused(shape):
+    noise = Gaussian(torch.zeros(2), torch.tensor(1.0))
+    with pytest.raises(ValueError, match="sample_shape must be a tuple of whole numbers: got "):
+        noise.sample(torch.Generator(), shape)
+
+
+def test_an_implicit_generator_and_a_list_to_cover_are_refused():
+    noise = Gaussian(torch.zeros(2), torch.tensor(1.0))
+    with pytest.raises(ValueError, match="generator must be a torch.Generator: got NoneType"):
+        noise.sample(None)
+    with pytest.raises(ValueError, match=r"value must be a tensor: got list; torch.as_tensor\(value\) makes"):
+        noise.interval(0.9).contains([0.0, 1.0])

@@ -316,3 +316,33 @@ def test_an_optimiser_of_another_model_is_found_out(line):
     other = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
     with pytest.raises(ValueError, match="loss must depend on the parameters that the optimiser trains"):
         fit(line, squared_error, ones(), epochs=1, optimiser=other, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"model": None}, "model must be an nn.Module: got NoneType", id="model"),
+        pytest.param({"loss": 3}, "loss must be a function of model and batch: got int", id="loss"),
+        pytest.param(
+            {"batches": None},
+            "batches must be an iterable or a function of a generator: got None",
+            id="batches",
+        ),
+        pytest.param({"validation": 3}, "validation must be an iterable or a function of a", id="validation"),
+        pytest.param(
+            {"optimiser": "Adam"}, "optimiser must be a torch.optim.Optimizer: got str", id="optimiser"
+        ),
+        pytest.param({"checkpoint": 3}, "checkpoint must be a path: got int", id="checkpoint"),
+        pytest.param({"generator": 3}, "generator must be a torch.Generator: got int", id="generator"),
+    ],
+)
+def test_every_argument_is_of_its_kind(change, message):
+    arguments = {
+        "model": torch.nn.Linear(1, 1),
+        "loss": lambda model, batch: model(batch).square().mean(),
+        "batches": [torch.ones(2, 1)],
+        "epochs": 1,
+        "progress": False,
+    }
+    with pytest.raises(ValueError, match=message):
+        fit(**arguments | change)

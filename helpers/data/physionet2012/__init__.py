@@ -137,6 +137,8 @@ def physionet2012(
 
 
 def _check_sets(sets: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(sets, Sequence):
+        raise ValueError(f"sets must name one or more of {SETS}, each once: got {sets!r}")
     sets = tuple(sets)
     unknown = [name for name in sets if name not in SETS]
     if not sets or unknown or len(set(sets)) < len(sets):
