@@ -198,13 +198,8 @@ def _steps_with_outputs(location: Location, trials: int) -> Tensor:
 
 
 def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:
-    """What happened to the first sample that failed, where, and what to try; the others are counted.
-
-    Nothing where none failed.
-    """
+    """What happened to the first sample that failed, where, and what to try; the others are counted."""
     failed = solution.status.nonzero()[:, 0].tolist()
-    if not failed:
-        return ""
     sample, others = failed[0], len(failed) - 1
     accepted, rejected = solution.stats.accepted[sample].item(), solution.stats.rejected[sample].item()
     sizes = trials.step_sizes()[sample].abs()

@@ -149,9 +149,10 @@ def solve(
     trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps)
     probes = int(tableau.adaptive and first_step is None) + int(breaks is not None)
     solution = read_solution(t, clock, trials, dense, probes)
-    message = failure_message(solution, trials, tableau.adaptive, max_steps)
+    raises = on_failure == "raise" and bool(solution.status.any())
+    message = failure_message(solution, trials, tableau.adaptive, max_steps) if raises else ""
     solution = only_state(solution) if one_state else solution
-    if on_failure == "raise" and message:
+    if raises:
         raise SolveError(message, solution)
     return solution
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ode_problems import ADAPTIVE, FIXED, double, driven_gene, lotka_volterra, times
 
-from helpers.odes import Status, solve
+from helpers.odes import SolveError, Status, solve
 from helpers.series import collate, one_series
 from helpers.systems import LotkaVolterra, MassAction
 
@@ -80,6 +80,13 @@ def test_one_state_is_a_batch_of_one_without_its_axis(method, per_sample):
     assert solution.y.equal(batch.y[0]) and solution.status.shape == ()
     assert solution.stats.evaluations.equal(batch.stats.evaluations[0])
     assert solution.interpolant(t[1:]).equal(batch.interpolant(t[1:])[0])
+
+
+def test_one_state_that_fails():
+    with pytest.raises(SolveError, match=r"sample 0 failed at t = ") as caught:
+        solve(lambda t, y: y.square(), double(1.0), double(0.0, 0.5, 1.5))
+    solution = caught.value.solution
+    assert solution.y.shape == (3, 1) and solution.y[2].isnan() and solution.status != Status.OK
 
 
 def test_one_state_sees_neither_time_nor_state_with_a_batch():
