@@ -10,8 +10,8 @@ pass: some milliseconds, by estimate. A loop over time makes 1000 calls per oper
 whatever the batch; a blocked scan makes 2 √T = 64.
 
 With arbitrary missing entries every series has its own covariances. In blocks of time side by side they take
-134 steps in place of 1000, and the log-likelihood takes 6 200 tensor operations, views included, where the
-plain loop takes 95 000 (counted). What is left is arithmetic on 64 000 matrices of 4 × 4, by estimate 0.1 to
+134 steps in place of 1000, and the log-likelihood takes 6 600 tensor operations, views included, where the
+plain loop takes 101 000 (counted). What is left is arithmetic on 64 000 matrices of 4 × 4, by estimate 0.1 to
 0.5 µs for each product or inverse.
 
     python benchmarks/kalman.py

@@ -1,9 +1,11 @@
 """The checks of arguments that several rooms share: what each refuses, it names, beside what it expected.
 
-A check that a single room needs stays in that room, and is built from these.
+Where a tensor is expected, nothing else is taken: `check_tensor`, on which every check of a tensor stands,
+says what came instead and how to convert it. A check that a single room needs stays in that room, and is
+built from these.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from math import isfinite
 from numbers import Integral, Real
 
@@ -75,10 +77,36 @@ def is_finite_number(value: object) -> bool:
 # One tensor.
 
 
+def check_tensor(name: str, thing: object, expected: str = "be a tensor") -> None:
+    """Refuse anything but a tensor, with the way to make one of a number, a list or an array."""
+    if isinstance(thing, Tensor):
+        return
+    convertible = isinstance(thing, list | tuple | Real) or hasattr(thing, "__array__")
+    remedy = f"; torch.as_tensor({name}) makes it a tensor" if convertible else ""
+    raise ValueError(f"{name} must {expected}: got {kind(thing)}{remedy}")
+
+
 def check_floating(name: str, tensor: Tensor) -> None:
     """Refuse anything but a floating-point tensor."""
-    if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
+    check_tensor(name, tensor, "be a floating-point tensor")
+    if not tensor.is_floating_point():
         raise ValueError(f"{name} must be a floating-point tensor: got {kind(tensor)}")
+
+
+def check_shape(name: str, tensor: Tensor, axes: str, sizes: Sequence[int | None]) -> None:
+    """Refuse anything but a tensor of these sizes, None being any; the axes are named, `"B T D"`."""
+    check_tensor(name, tensor)
+    shape = tuple(tensor.shape)
+    if len(shape) == len(sizes) and all(e in (None, f) for e, f in zip(sizes, shape, strict=True)):
+        return
+    letters = axes.split()
+    numbers = [letter if size is None else str(size) for letter, size in zip(letters, sizes, strict=True)]
+    known = "" if numbers == letters else f" = {_in_brackets(numbers)}"
+    raise ValueError(f"{name} must have shape {_in_brackets(letters)}{known}: got {shape}")
+
+
+def _in_brackets(words: list[str]) -> str:
+    return f"({', '.join(words)}{',' if len(words) == 1 else ''})"
 
 
 def check_entries(name: str, tensor: Tensor, valid: Tensor, expected: str) -> None:
@@ -88,16 +116,19 @@ def check_entries(name: str, tensor: Tensor, valid: Tensor, expected: str) -> No
 
 def check_finite(name: str, tensor: Tensor) -> None:
     """Refuse NaN and infinities."""
+    check_tensor(name, tensor)
     check_entries(name, tensor, tensor.isfinite(), "be finite")
 
 
 def check_positive(name: str, tensor: Tensor) -> None:
     """Refuse entries that are zero, negative, infinite or NaN."""
+    check_tensor(name, tensor)
     check_entries(name, tensor, tensor.isfinite() & (tensor > 0), "be positive and finite")
 
 
 def check_not_negative(name: str, tensor: Tensor) -> None:
     """Refuse entries that are negative, infinite or NaN."""
+    check_tensor(name, tensor)
     check_entries(name, tensor, tensor.isfinite() & (tensor >= 0), "be finite and not negative")
 
 
@@ -110,7 +141,8 @@ def entry(name: str, tensor: Tensor, *place: int) -> str:
 
 
 def check_like(name: str, tensor: Tensor, reference_name: str, reference: Tensor) -> None:
-    """Refuse a tensor of another dtype or device than the reference."""
+    """Refuse anything but a tensor of the reference's dtype and device."""
+    check_tensor(name, tensor)
     for what in ("dtype", "device"):
         check_same(name, what, getattr(tensor, what), reference_name, getattr(reference, what))
 
@@ -149,8 +181,9 @@ def check_broadcastable(name: str, shape: torch.Size, other: str, other_shape: t
 
 def check_mask(mask: Tensor, name: str, values: Tensor) -> None:
     """Refuse anything but a bool mask of the shape and on the device of the values."""
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        raise ValueError(f"mask must be bool: got {mask.dtype if isinstance(mask, Tensor) else kind(mask)}")
+    check_tensor("mask", mask, "be a bool tensor")
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be bool: got {mask.dtype}")
     if mask.shape != values.shape:
         raise ValueError(f"mask must have the shape {tuple(values.shape)} of {name}: got {tuple(mask.shape)}")
     check_same("mask", "device", mask.device, name, values.device)
@@ -159,21 +192,20 @@ def check_mask(mask: Tensor, name: str, values: Tensor) -> None:
 def check_lengths(lengths: Tensor, name: str, values: Tensor) -> None:
     """Refuse anything but one whole number from 0 to T for each of the series (B, T, ...)."""
     series, steps = values.shape[:2]
-    if not isinstance(lengths, Tensor) or lengths.shape != (series,):
-        found = tuple(lengths.shape) if isinstance(lengths, Tensor) else kind(lengths)
-        raise ValueError(f"lengths must have shape (B,) = ({series},): got {found}")
+    check_shape("lengths", lengths, "B", (series,))
     if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
         raise ValueError(f"lengths must be integers: got {lengths.dtype}")
     check_same("lengths", "device", lengths.device, name, values.device)
+    counts = lengths.long()  # int8 cannot be compared with a T of 300
     refuse_where(
-        (lengths < 0) | (lengths > steps),
-        lambda b: f"lengths must lie between 0 and T = {steps}: series {b} has length {lengths[b]}",
+        (counts < 0) | (counts > steps),
+        lambda b: f"lengths must lie between 0 and T = {steps}: series {b} has length {counts[b]}",
     )
 
 
 def valid_steps(lengths: Tensor, steps: int) -> Tensor:
     """True for each series' real steps (B, T), False for padding."""
-    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
+    return torch.arange(steps, device=lengths.device) < lengths.long().unsqueeze(-1)
 
 
 def observed_entries(name: str, values: Tensor, mask: Tensor | None, lengths: Tensor | None) -> Tensor:
@@ -184,6 +216,7 @@ def observed_entries(name: str, values: Tensor, mask: Tensor | None, lengths: Te
     ValueError
         If the mask or the lengths do not fit the values.
     """
+    check_tensor(name, values)
     observed = torch.ones_like(values, dtype=torch.bool)
     if mask is not None:
         check_mask(mask, name, values)

@@ -1,5 +1,6 @@
 """A state rebuilt from one measured variable and its own past: delay embedding, and how to choose it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,12 @@ MAX_DISTANCE_RATIO, MAX_SIZE_RATIO = 15.0, 2.0
 
 MAX_FALSE_SHARE = 0.01
 """Share of false neighbours below which the dimension is large enough."""
+
+MAX_BINS, PAIRS_PER_CELL = 32, 5
+"""Most bins of the mutual information, and how many points a cell of the histogram should hold on average."""
+
+ROUND_OFF = 1e3
+"""Units of rounding of the largest value below which two values of a series are taken to be the same."""
 
 ROWS_AT_ONCE = 512
 """Points whose distances to all others are held in memory together."""
@@ -49,6 +56,7 @@ def delay_embedding(
     *,
     longest_delay: int = 100,
     largest_dimension: int = 8,
+    bins: int | None = None,
 ) -> DelayEmbedding:
     """Rebuild a state from a measured series: (x_t, x_{t-d}, …, x_{t-(m-1)d}).
 
@@ -67,6 +75,8 @@ def delay_embedding(
         L, the longest delay tried.
     largest_dimension : int
         M, the largest dimension tried.
+    bins : int, optional
+        Of the mutual information; by default by the length of the series.
 
     Raises
     ------
@@ -81,7 +91,7 @@ def delay_embedding(
     x = _check_series(x)
     information = shares = None
     if delay is None:
-        information = mutual_information(x, longest_delay)
+        information = mutual_information(x, longest_delay, bins=bins)
         delay = first_minimum(information)
     if dimension is None:
         shares = false_neighbours(x, delay, largest_dimension)
@@ -100,25 +110,36 @@ def delay_vectors(x: Tensor, delay: int, dimension: int) -> Tensor:
     return x.unfold(1, span + 1, 1)[..., ::delay].flip(-1)
 
 
-def mutual_information(x: Tensor, longest_delay: int, *, bins: int = 32) -> Tensor:
+def mutual_information(x: Tensor, longest_delay: int, *, bins: int | None = None) -> Tensor:
     """How much x_{t-l} tells about x_t, in nats, for l = 0 … L: (L + 1,).
 
     ::
 
         I(l) = Σ_ij p_ij(l) ln (p_ij(l) / (p_i p_j))
 
-    over a histogram with `bins` bins of equal count for each of the two.
+    over a histogram with `bins` bins of equal count for each of the two. By default they are as many as
+    leave five points to a cell, √(N/5) for N points of all series, from 2 to 32: with more, chance alone
+    makes a short series seem to know its past. No histogram tells more than ln `bins`.
+
+    Source: Cellucci, Albano and Rapp (2005), Statistical validation of mutual information calculations,
+    Physical Review E 71.
     """
     x = _check_series(x)
-    check_whole_number("longest_delay", longest_delay), check_whole_number("bins", bins, least=2)
+    check_whole_number("longest_delay", longest_delay)
     if longest_delay >= x.shape[1]:
         raise ValueError(f"x must have more than longest_delay = {longest_delay} steps: got {x.shape[1]}")
-    labels = _equal_count_bins(x, bins)
+    if bins is None:
+        bins = min(MAX_BINS, max(2, math.isqrt(x.numel() // PAIRS_PER_CELL)))
+    check_whole_number("bins", bins, least=2)
+    labels = _equal_count_bins(_same_where_equal(x), bins)
     return torch.stack([_information(labels, lag, bins, x) for lag in range(longest_delay + 1)])
 
 
 def first_minimum(information: Tensor) -> int:
     """The first lag at which information (L + 1,) is less than before and not more than after."""
+    check_floating("information", information)
+    if information.ndim != 1:
+        raise ValueError(f"information must have shape (L + 1,): got shape {tuple(information.shape)}")
     falls, rises = information[1:-1] < information[:-2], information[1:-1] <= information[2:]
     minima = (falls & rises).nonzero().squeeze(-1)
     if not len(minima):
@@ -132,27 +153,40 @@ def first_minimum(information: Tensor) -> int:
 def false_neighbours(x: Tensor, delay: int, largest_dimension: int) -> Tensor:
     """The share of nearest neighbours that are so only in projection, in dimensions 1 … M: (M,).
 
-    A neighbour at distance r in m dimensions is false if the next coordinate parts the two by more than 15 r,
-    or by so much that their distance in m + 1 dimensions exceeds twice the standard deviation of x.
-    Neighbours in time, within one delay, do not count.
+    A neighbour at distance r in the first m coordinates, oldest first, is false if the coordinate that
+    follows them parts the two by more than 15 r, or by so much that their distance in m + 1 dimensions
+    exceeds twice the standard deviation of x. A distance at the level of round-off, as of a series that
+    repeats itself, counts as that level. Neighbours in time, within one delay, do not count.
+
+    Raises
+    ------
+    ValueError
+        If `x` is not finite floating-point (T,) or (B, T), or so short that some point has no neighbour.
     """
     x = _check_series(x)
-    check_whole_number("largest_dimension", largest_dimension)
-    longest = delay_vectors(x, delay, largest_dimension + 1)  # newest first: (B, N, M + 1)
-    size = x.std()
+    check_whole_number("delay", delay), check_whole_number("largest_dimension", largest_dimension)
+    least = (largest_dimension + 2) * delay + 2  # the middle one of 2 · delay + 2 vectors has a neighbour
+    if x.shape[1] < least:
+        needed = f"at least (largest_dimension + 2) · delay + 2 = {least} steps"
+        raise ValueError(f"x must have {needed}, so that every point has a neighbour: got {x.shape[1]}")
+    longest = delay_vectors(x, delay, largest_dimension + 1).flip(-1)  # oldest first: (B, N, M + 1)
+    size, least = x.std(), _round_off(x)
     return torch.stack(
-        [_false_share(longest, dimension, delay, size) for dimension in range(1, largest_dimension + 1)]
+        [
+            _false_share(longest, dimension, delay, size, least)
+            for dimension in range(1, largest_dimension + 1)
+        ]
     )
 
 
-def _false_share(vectors: Tensor, dimension: int, delay: int, size: Tensor) -> Tensor:
+def _false_share(vectors: Tensor, dimension: int, delay: int, size: Tensor, least: Tensor) -> Tensor:
     """The share of false neighbours in the first `dimension` coordinates of vectors (B, N, M + 1)."""
     points, following = vectors[..., :dimension], vectors[..., dimension]
     distance, neighbour = _nearest(points, delay)
     parting = (following - following.gather(1, neighbour)).abs()
     in_all = (distance.square() + parting.square()).sqrt()
-    false = (parting > MAX_DISTANCE_RATIO * distance) | (in_all > MAX_SIZE_RATIO * size)
-    return false.to(vectors.dtype).mean()
+    leaves = parting > MAX_DISTANCE_RATIO * torch.maximum(distance, least)
+    return (leaves | (in_all > MAX_SIZE_RATIO * size)).to(vectors.dtype).mean()
 
 
 def _nearest(points: Tensor, excluded: int) -> tuple[Tensor, Tensor]:
@@ -176,6 +210,19 @@ def _first_below_limit(shares: Tensor) -> int:
             f"{least:.1%} are left at best in 1 … {len(shares)}"
         )
     return few[0].item() + 1
+
+
+def _round_off(x: Tensor) -> Tensor:
+    """How far apart two values may be that would be the same without rounding."""
+    return ROUND_OFF * torch.finfo(x.dtype).eps * x.abs().amax()
+
+
+def _same_where_equal(x: Tensor) -> Tensor:
+    """x with values that differ by round-off made the same: each run of them in order becomes its first."""
+    ordered, order = x.flatten().sort()
+    begins = torch.cat((x.new_ones(1, dtype=torch.bool), ordered.diff() > _round_off(x)))
+    first = ordered[begins][begins.cumsum(0) - 1]
+    return torch.empty_like(first).scatter(0, order, first).reshape(x.shape)
 
 
 def _equal_count_bins(x: Tensor, bins: int) -> Tensor:

@@ -185,8 +185,11 @@ def semigroup_defect(step: Callable[[Tensor, float], Tensor], states: Tensor, dt
     """
     check_states("states", states)
     check_positive_number("dt", dt)
-    at_once, in_two = step(states, 2 * dt), step(step(states, dt), dt)
-    check_returns_like("step", at_once, "its state", states)
+    at_once, halfway = step(states, 2 * dt), step(states, dt)
+    for after in (at_once, halfway):
+        check_returns_like("step", after, "its state", states)
+    in_two = step(halfway, dt)
+    check_returns_like("step", in_two, "its state", states)
     return torch.linalg.vector_norm(at_once - in_two, dim=-1)
 
 

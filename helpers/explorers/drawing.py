@@ -71,6 +71,11 @@ def plot_fixed_points(axes: Axes, repelling: str) -> dict[str, Line2D]:
     }
 
 
+def points_of_kind(points: np.ndarray, kinds: tuple[str, ...], kind: str) -> np.ndarray:
+    """Those of the fixed points (N, ...) that are of one kind."""
+    return points[np.array(kinds) == kind]
+
+
 def outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return the corners (2 n, 2) of a band, along its lower edge and back along its upper one."""
     forth, back = np.column_stack([x, low]), np.column_stack([x, high])

@@ -16,6 +16,7 @@ from helpers.explorers.drawing import (
     plot_fixed_points,
     plot_reference,
     plot_settings,
+    points_of_kind,
 )
 from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
@@ -72,10 +73,6 @@ class Motion:
     fixed: np.ndarray
     stability: tuple[str, ...]
     states: np.ndarray
-
-    def fixed_points(self, kind: str) -> np.ndarray:
-        """The fixed points (·,) of one kind."""
-        return self.fixed[np.array(self.stability) == kind]
 
     @property
     def cobweb(self) -> np.ndarray:
@@ -201,7 +198,8 @@ class Picture:
         self._cobweb.set_data(*result.cobweb.T)
         self._start.set_data([result.states[0]], [result.states[0]])
         for kind, points in self._fixed.items():
-            points.set_data(result.fixed_points(kind), result.fixed_points(kind))
+            of_kind = points_of_kind(result.fixed, result.stability, kind)
+            points.set_data(of_kind, of_kind)
         self._here.set_data([result.weight], [result.bias])
         self._course.set_data(range(STEPS + 1), result.states)
 

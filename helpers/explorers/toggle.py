@@ -19,6 +19,7 @@ from helpers.explorers.drawing import (
     plot_fixed_points,
     plot_reference,
     plot_settings,
+    points_of_kind,
 )
 from helpers.explorers.engine import Explorer, Slider
 from helpers.figures import PALETTE, theme
@@ -90,7 +91,7 @@ class Switch:
 
     def fixed_points(self, kind: str) -> np.ndarray:
         """The fixed points (·, 2) of one kind."""
-        return self.fixed[np.array(self.stability) == kind]
+        return points_of_kind(self.fixed, self.stability, kind)
 
     @property
     def is_bistable(self) -> bool:

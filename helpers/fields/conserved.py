@@ -1,14 +1,22 @@
 """What no reaction can change: the left null space of the stoichiometry."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from helpers.fields.arguments import check_real_matrix
 
 Row = tuple[int, ...]
+
+LARGEST_FAST = 2**40
+"""Rows whose entries are smaller are added in 64 bits, which cannot overflow; others as Python's integers."""
+
+PAIRS_AT_ONCE = 128
+"""About how many pairs of rows are looked at together."""
 
 
 def conserved_quantities(S: Tensor) -> Tensor:
@@ -81,31 +89,55 @@ def _eliminate(matrix: list[list[Fraction]]) -> list[int]:
 
 def _simplify(rows: list[Row]) -> list[Row]:
     """The same space from rows with fewer negative and smaller entries, the first species first."""
-    rows = list(rows)
-    while simpler := _find_simpler(rows):
-        index, row = simpler
-        rows[index] = row
-    return sorted(rows, reverse=True)
+    small = max((abs(entry) for row in rows for entry in row), default=0) < LARGEST_FAST
+    table = np.array(rows, dtype=np.int64 if small else object)
+    pending = np.ones((len(rows), len(rows)), dtype=bool)  # which row might be simpler with which other
+    while pending.any():
+        index = _settle(table, pending)
+        if index is not None:
+            pending[index] = pending[:, index] = True
+    return sorted(map(tuple, table.tolist()), reverse=True)
 
 
-def _find_simpler(rows: list[Row]) -> tuple[int, Row] | None:
-    """A row and a simpler one for its place, if there is one."""
-    for index, row in enumerate(rows):
-        others = [other for other in rows if other is not row]
-        candidates = [[-a for a in row]]
-        candidates += [[a + b for a, b in zip(row, other, strict=True)] for other in others]
-        candidates += [[a - b for a, b in zip(row, other, strict=True)] for other in others]
-        best = min(map(_primitive, candidates), key=_complexity)
-        if _complexity(best) < _complexity(row):
-            return index, best
-    return None
+def _settle(table: np.ndarray, pending: np.ndarray) -> int | None:
+    """Put a simpler row in the place of the first one that has one among its next pending pairs, in place.
+
+    Returns its index. Pairs that make no row simpler are pending no more.
+    """
+    upto = 1 + np.searchsorted(pending.sum(1).cumsum(), PAIRS_AT_ONCE)
+    index, other = pending[:upto].nonzero()
+    itself = (index == other)[:, None]
+    sums = table[index] + np.where(itself, 0, table[other])
+    differences = np.where(itself, 0, table[index]) - table[other]
+    candidates = np.concatenate((sums, differences))
+    candidates = candidates // np.gcd.reduce(candidates, axis=1)[:, None]
+    index = np.concatenate((index, index))
+    simpler = _is_simpler(candidates, table[index])
+    if not simpler.any():
+        pending[:upto] = False
+        return None
+    first = index[simpler].min()
+    pending[:first] = False
+    best = min(candidates[simpler & (index == first)].tolist(), key=_complexity)
+    table[first] = best
+    return first
+
+
+def _is_simpler(rows: np.ndarray, than: np.ndarray) -> np.ndarray:
+    """Where the complexity of a row is less than that of the row beside it."""
+    negative = (np.minimum(than, 0) - np.minimum(rows, 0)).sum(1)
+    size = (np.abs(rows) - np.abs(than)).sum(1)
+    differences = than - rows
+    place = differences[np.arange(len(rows)), (differences != 0).argmax(1)]  # the first that is not zero
+    return (negative < 0) | (negative == 0) & ((size < 0) | (size == 0) & (place < 0))
 
 
 def _primitive(row: list[int]) -> Row:
     """The primitive row: without its common divisor."""
-    return tuple(entry // math.gcd(*row) for entry in row)
+    divisor = math.gcd(*row)
+    return tuple(entry // divisor for entry in row)
 
 
-def _complexity(row: Row) -> tuple[int, int, Row]:
+def _complexity(row: Sequence[int]) -> tuple[int, int, Row]:
     """How much of a row is negative, then how large it is, then how little the first species weigh."""
     return sum(-entry for entry in row if entry < 0), sum(map(abs, row)), tuple(-entry for entry in row)

@@ -1,12 +1,12 @@
 """Fields that are driven from outside, y' = f(t, y, u(t)), and inputs u(t) from samples of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from helpers.arguments import check_finite, check_floating, check_like, refuse_where
+from helpers.arguments import check_finite, check_floating, check_like, check_same, kind, refuse_where
 from helpers.dynamics import jacobian
 
 Time = float | Tensor
@@ -25,8 +25,13 @@ class ControlledField(nn.Module):
         f, from t, y (B, D) and u (B, I) to y' (B, D): `MLPField(D, inputs=I)`, for example.
     u : callable
         From t, a number or (B,), to the inputs (B, I) or, if all samples share them, (I,):
-        a `ZeroOrderHold` or `LinearInterpolation` of samples, or any function. If it is a module, its
-        weights are trained too.
+        a `ZeroOrderHold` or `LinearInterpolation` of samples, or any function; taken in the dtype of y. If it
+        is a module, its weights are trained too.
+
+    Attributes
+    ----------
+    breaks : Tensor (K,) or (B, K), or None
+        When u jumps or has a kink: what u says of itself in an attribute of that name.
 
     Raises
     ------
@@ -35,8 +40,9 @@ class ControlledField(nn.Module):
 
     Notes
     -----
-    An adaptive solver finds a jump or a kink of u by failing there: it tries shorter and shorter steps until
-    one fits. Where they are known, solve from each to the next, or name them to the solver (`jump_t` in
+    `helpers.odes.solve` restarts at the `breaks`. Without them no solver finds a short pulse for sure: an
+    adaptive one has a jump of u within a step spoil its error estimate, and tries shorter steps, but it steps
+    over a pulse between two of its evaluations without notice. To other solvers name them (`jump_t` in
     torchdiffeq). Some solvers, torchdiffeq's among them, step beyond the last time asked for and interpolate
     back: let u go on for a while there.
     """
@@ -48,20 +54,80 @@ class ControlledField(nn.Module):
                 raise ValueError(f"{name} must be callable: got {type(part).__name__}")
         self.field, self.u = field, u
 
+    @property
+    def breaks(self) -> Tensor | None:
+        """When u jumps or has a kink, (K,) or (B, K), as far as it says so."""
+        return getattr(self.u, "breaks", None)
+
     def forward(self, t: Time, y: Tensor) -> Tensor:
         """The rate of change f(t, y, u(t)) (B, D), at t (B,) or one number, and y (B, D)."""
-        return self.field(t, y, self.u(t))
+        return self.field(t, y, self._inputs(t, y))
 
     def jacobian(self, t: Time, y: Tensor) -> Tensor:
         """∂f/∂y (B, D, D), the field's own `jacobian` where it has one; u does not depend on y."""
-        u = self.u(t)
+        u = self._inputs(t, y)
         if hasattr(self.field, "jacobian"):
             return self.field.jacobian(t, y, u)
         return jacobian(lambda y: self.field(t, y, u), y)
 
+    def _inputs(self, t: Time, y: Tensor) -> Tensor:
+        """u(t) in the dtype of y."""
+        u = self.u(t)
+        if not isinstance(u, Tensor):
+            raise ValueError(f"u must return a tensor: got {kind(u)}")
+        return u.to(y.dtype)
 
-@dataclass(frozen=True, eq=False)
-class ZeroOrderHold:
+
+class Samples(nn.Module):
+    """When an input was sampled, and what it was: buffers, which move and are saved with the model.
+
+    An `nn.Parameter` stays one: then the samples are learnt.
+    """
+
+    least = 1
+    """How many samples say what the input is."""
+
+    def __init__(self, times: Tensor, values: Tensor) -> None:
+        super().__init__()
+        _check_samples(times, values, self.least)
+        self.register_buffer("times", times)
+        if isinstance(values, nn.Parameter):
+            self.values = values
+        else:
+            self.register_buffer("values", values)
+
+    def extra_repr(self) -> str:
+        """How many samples of how many inputs, for printing."""
+        return f"times={tuple(self.times.shape)}, values={tuple(self.values.shape)}"
+
+    def _latest(self, t: Time) -> tuple[Tensor, Tensor]:
+        """t, a number or (B,), as a tensor beside the times, and how many samples have passed at t."""
+        t = torch.as_tensor(t, dtype=self.times.dtype, device=self.times.device)
+        if t.ndim > 1:
+            raise ValueError(f"t must be one number or one for each sample, (B,): got shape {tuple(t.shape)}")
+        if self.times.ndim == 1:
+            return t, torch.searchsorted(self.times, t.contiguous(), right=True)
+        t = t.expand(len(self.times)) if t.ndim == 0 else t
+        self._check_series(t, len(self.times))
+        return t, torch.searchsorted(self.times, t[:, None].contiguous(), right=True).squeeze(-1)
+
+    def _at(self, samples: Tensor, index: Tensor) -> Tensor:
+        """Each series' sample at its own index, from (T, …) or (B, T, …), one index or (B,)."""
+        own = self.times.ndim == 2 if samples is self.times else samples.ndim == 3
+        if not own:
+            return samples[index]
+        if index.ndim == 0:
+            return samples[:, index]
+        self._check_series(index, len(samples))
+        return samples[torch.arange(len(samples), device=samples.device), index]
+
+    @staticmethod
+    def _check_series(t: Tensor, series: int) -> None:
+        if len(t) != series:
+            raise ValueError(f"t must have one time for each of {series} series: got {len(t)}")
+
+
+class ZeroOrderHold(Samples):
     """An input that stays as it is until the next sample: piecewise constant, as a switch or a pump sets it.
 
     ::
@@ -72,10 +138,16 @@ class ZeroOrderHold:
 
     Parameters
     ----------
-    times : Tensor (T,)
-        When the samples were taken; they must increase.
+    times : Tensor (T,) or (B, T)
+        When the samples were taken, by all series or by each; they must increase. A series with fewer samples
+        than others repeats its last one at any later times.
     values : Tensor (T, I) or (B, T, I)
         The samples, shared by all series or one row for each.
+
+    Attributes
+    ----------
+    breaks : Tensor (T - 1,) or (B, T - 1)
+        Where it jumps: at every sample but the first.
 
     Raises
     ------
@@ -83,20 +155,18 @@ class ZeroOrderHold:
         If times do not increase, or shapes, dtypes or devices do not fit, or a number is not finite.
     """
 
-    times: Tensor
-    values: Tensor
+    @property
+    def breaks(self) -> Tensor:
+        """Where it jumps: at every sample but the first, (T - 1,) or (B, T - 1)."""
+        return self.times[..., 1:]
 
-    def __post_init__(self) -> None:
-        _check_samples(self.times, self.values, least=1)
-
-    def __call__(self, t: float | Tensor) -> Tensor:
-        """u(t) (B, I), or (I,) for one t and shared samples; t is a number or (B,)."""
-        t = _as_times(t, self.times)
-        return _rows(self.values, (_count_until(t, self.times) - 1).clamp(min=0))
+    def forward(self, t: Time) -> Tensor:
+        """u(t) (B, I), or (I,) for one t where all series share the samples; t is a number or (B,)."""
+        _, passed = self._latest(t)
+        return self._at(self.values, (passed - 1).clamp(min=0))
 
 
-@dataclass(frozen=True, eq=False)
-class LinearInterpolation:
+class LinearInterpolation(Samples):
     """An input on the straight line between two samples: continuous, with a kink at each.
 
     ::
@@ -108,10 +178,15 @@ class LinearInterpolation:
 
     Parameters
     ----------
-    times : Tensor (T,)
-        When the samples were taken, at least two; they must increase.
+    times : Tensor (T,) or (B, T)
+        When the samples were taken, at least two, by all series or by each; they must increase.
     values : Tensor (T, I) or (B, T, I)
         The samples, shared by all series or one row for each.
+
+    Attributes
+    ----------
+    breaks : Tensor (T,) or (B, T)
+        Where it has a kink: at every sample.
 
     Raises
     ------
@@ -119,56 +194,43 @@ class LinearInterpolation:
         As `ZeroOrderHold`, or if there is only one sample.
     """
 
-    times: Tensor
-    values: Tensor
+    least = 2
 
-    def __post_init__(self) -> None:
-        _check_samples(self.times, self.values, least=2)
+    @property
+    def breaks(self) -> Tensor:
+        """Where it has a kink: at every sample, (T,) or (B, T)."""
+        return self.times
 
-    def __call__(self, t: float | Tensor) -> Tensor:
-        """u(t) (B, I), or (I,) for one t and shared samples; t is a number or (B,)."""
-        t = _as_times(t, self.times)
-        after = _count_until(t, self.times).clamp(1, len(self.times) - 1)
-        begin, end = self.times[after - 1], self.times[after]
+    def forward(self, t: Time) -> Tensor:
+        """u(t) (B, I), or (I,) for one t where all series share the samples; t is a number or (B,)."""
+        t, passed = self._latest(t)
+        after = passed.clamp(1, self.times.shape[-1] - 1)
+        begin, end = self._at(self.times, after - 1), self._at(self.times, after)
         part = ((t - begin) / (end - begin)).clamp(0, 1)
-        return torch.lerp(_rows(self.values, after - 1), _rows(self.values, after), part.unsqueeze(-1))
-
-
-def _as_times(t: float | Tensor, times: Tensor) -> Tensor:
-    """t as a number or (B,) beside `times`."""
-    t = torch.as_tensor(t, dtype=times.dtype, device=times.device)
-    if t.ndim > 1:
-        raise ValueError(f"t must be one number or one for each sample, (B,): got shape {tuple(t.shape)}")
-    return t
-
-
-def _count_until(t: Tensor, times: Tensor) -> Tensor:
-    """How many of `times` have passed at t."""
-    return torch.searchsorted(times, t.contiguous(), right=True)
-
-
-def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """Each series' sample at its own index: from (T, I) or (B, T, I), one index or (B,)."""
-    if values.ndim == 2 or index.ndim == 0:
-        return values[..., index, :]
-    if len(index) != len(values):
-        raise ValueError(f"t must have one time for each of {len(values)} series: got {len(index)}")
-    return values[torch.arange(len(values), device=values.device), index]
+        return torch.lerp(self._at(self.values, after - 1), self._at(self.values, after), part.unsqueeze(-1))
 
 
 def _check_samples(times: Tensor, values: Tensor, least: int) -> None:
     """Refuse samples that do not say what the input is when."""
-    if times.ndim != 1 or len(times) < least:
-        raise ValueError(f"times must have shape (T,) with T at least {least}: got {tuple(times.shape)}")
-    if values.ndim not in (2, 3) or values.shape[-2] != len(times):
+    check_floating("times", times), check_floating("values", values)
+    if times.ndim not in (1, 2) or times.shape[-1] < least:
+        expected = f"(T,) or (B, T) with T at least {least}"
+        raise ValueError(f"times must have shape {expected}: got {tuple(times.shape)}")
+    steps = times.shape[-1]
+    if values.ndim not in (2, 3) or values.shape[-2] != steps:
         raise ValueError(
-            f"values must have shape (T, I) or (B, T, I) with T = {len(times)}: got {tuple(values.shape)}"
+            f"values must have shape (T, I) or (B, T, I) with T = {steps}: got {tuple(values.shape)}"
         )
-    check_floating("times", times)
+    if times.ndim == 2 and values.ndim == 3:
+        check_same("values", "number of series", len(values), "times", len(times))
     check_like("values", values, "times", times)
     check_finite("times", times)
     check_finite("values", values)
-    refuse_where(
-        times.diff() <= 0,
-        lambda k: f"times must increase: times[{k + 1}] = {times[k + 1]:g} after {times[k]:g}",
-    )
+    refuse_where(times.diff() <= 0, partial(_say_falling, times))
+
+
+def _say_falling(times: Tensor, *place: int) -> str:
+    *series, k = place
+    own = times[tuple(series)]
+    of = f" within each series: series {series[0]} has" if series else ":"
+    return f"times must increase{of} times[{k + 1}] = {own[k + 1]:g} after {own[k]:g}"

@@ -51,7 +51,7 @@ def activation_and_slope(name: str) -> tuple[Function, Function]:
         If there is none of that name. The kink of ReLU is why it is not among them: a Runge-Kutta method has
         its order only where the field has as many continuous derivatives.
     """
-    if name not in SMOOTH_ACTIVATIONS:
+    if not isinstance(name, str) or name not in SMOOTH_ACTIVATIONS:
         raise ValueError(
             f"activation must be one of {', '.join(SMOOTH_ACTIVATIONS)}: got {name!r}; "
             "a field with kinks, as relu makes, costs an ODE solver its order and adaptive steps their length"

@@ -1,7 +1,5 @@
 """A field that keeps the books: learnt rates, known stoichiometry."""
 
-from functools import reduce
-
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +7,7 @@ from helpers.arguments import check_entries, check_like
 from helpers.dynamics import jacobian
 from helpers.fields.arguments import check_last, check_reactants, check_real_matrix
 from helpers.fields.layers import softplus
+from helpers.systems import multiply_factors
 
 
 class StoichiometricField(nn.Module):
@@ -115,7 +114,7 @@ def _orders(reactants: Tensor, S: Tensor) -> Tensor:
 
 def _monomials(y: Tensor, exponents: Tensor) -> Tensor:
     """m_j = Π_d y_d^e_jd, from y (..., D) and whole exponents (M, D) to (..., M); 0⁰ is 1."""
-    return _product(y.unsqueeze(-2) ** exponents)
+    return multiply_factors(y.unsqueeze(-2) ** exponents)
 
 
 def _monomial_jacobian(y: Tensor, exponents: Tensor) -> Tensor:
@@ -124,9 +123,4 @@ def _monomial_jacobian(y: Tensor, exponents: Tensor) -> Tensor:
     powers = base**exponents  # (..., M, D)
     slopes = exponents * base ** (exponents - 1).clamp(min=0)
     own = torch.eye(y.shape[-1], dtype=torch.bool, device=y.device)
-    return _product(torch.where(own, slopes.unsqueeze(-2), powers.unsqueeze(-2)))
-
-
-def _product(factors: Tensor) -> Tensor:
-    """The product over the last axis; its derivative needs no division, unlike that of `Tensor.prod`."""
-    return reduce(torch.mul, factors.unbind(-1))
+    return multiply_factors(torch.where(own, slopes.unsqueeze(-2), powers.unsqueeze(-2)))

@@ -9,14 +9,16 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from helpers.observation.noise import LOG_TWO_PI
 
 STIRLING_SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
-ASINH_SERIES = (1.0, -1 / 6, 3 / 40, -5 / 112, 35 / 1152, -63 / 2816)
+ATANH_SERIES = tuple(1 / order for order in range(1, 15, 2))
 EXPONENTIAL_SERIES = tuple(1 / math.factorial(order) for order in range(2, 14))
 QUADRATURE_NODES = 96
+MAX_RATE = 1e12  # of torch's sampler
+MAX_COUNT = torch.finfo(torch.float64).max / 4
 TAIL_EXPONENT = 25.0  # nodes stop where the density has fallen by e^-25 = 1e-11
 
 
@@ -50,15 +52,50 @@ def half_deviance(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
 
         D(k, μ) = k log ρ - log(σ) / α,   ρ = k (1 + αμ) / (μ (1 + αk)),   σ = (1 + αk) / (1 + αμ)
 
-    Both logarithms are taken as log ρ = asinh((ρ - 1/ρ) / 2), whose argument is a multiple of k - μ: exact to
-    rounding both near k = μ and far from it.
+    With l and h the smaller and the larger of k and μ, and the signs of k - μ::
+
+        log ρ = ± log(1 + (h - l) / (l (1 + αh))),   log(σ) / α = ± log(1 + α (h - l) / (1 + αl)) / α
+
+    Both logarithms are of 1 and a positive number: exact to rounding both near k = μ and far from it.
     """
-    difference = count - mean
-    positive = torch.where(count > 0, count, 1)
-    at_count, at_mean = 1 + dispersion * positive, 1 + dispersion * mean
-    log_rho = torch.asinh(0.5 * difference * (1 / (mean * at_count) + 1 / (positive * at_mean)))
-    sinh_log_sigma = 0.5 * difference * (1 / at_mean + 1 / (1 + dispersion * count))
-    return count * log_rho - sinh_log_sigma * asinh_ratio(dispersion * sinh_log_sigma)
+    is_positive = count > 0
+    log_rho = _log_rho(torch.where(is_positive, count, 1), torch.where(is_positive, mean, 1), dispersion)
+    is_above = count > mean
+    low, high = torch.where(is_above, mean, count), torch.where(is_above, count, mean)
+    log_sigma = log1p_ratio(_over_one_plus(high - low, dispersion * low), dispersion)
+    return count * log_rho - torch.where(is_above, log_sigma, -log_sigma)
+
+
+def _log_rho(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
+    """log ρ of `half_deviance`, for k ≥ 1; a sum of logarithms where μ is so small that k / μ² overflows."""
+    is_above = count > mean
+    low, high = torch.where(is_above, mean, count), torch.where(is_above, count, mean)
+    is_near = ~is_above | ((high - low) / low / low < torch.finfo(mean.dtype).max ** 0.75)
+    near = torch.log1p(_over_one_plus((high - low) / torch.where(is_near, low, 1), dispersion * high))
+    far = count.log() - torch.where(is_near, 1, mean).log()
+    far = far + torch.log1p(dispersion * mean) - torch.log1p(dispersion * count)
+    return torch.where(is_near, torch.where(is_above, near, -near), far)
+
+
+def _over_one_plus(x: Tensor, y: Tensor) -> Tensor:
+    """x / (1 + y), in two factors: the gradient of the quotient squares 1 + y, which may be 10³⁰."""
+    root = torch.exp(-0.5 * torch.log1p(y))
+    return x * root * root
+
+
+def log1p_ratio(x: Tensor, a: Tensor) -> Tensor:
+    """log(1 + a x) / a for a, x ≥ 0, smooth through a = 0, where it is x.
+
+    ::
+
+        log(1 + y) = 2 artanh(w) = 2 (w + w³/3 + w⁵/5 + …),   w = y / (2 + y),   y < 0.1
+    """
+    y = a * x
+    is_small = y < 0.1
+    small = torch.where(is_small, y, 0)
+    series = polynomial((small / (2 + small)).square(), ATANH_SERIES)
+    direct = torch.log1p(torch.where(is_small, 0, y)) / torch.where(is_small, 1, a)
+    return torch.where(is_small, x / (1 + small / 2) * series, direct)
 
 
 def stirling_correction(reciprocal: Tensor) -> Tensor:
@@ -67,20 +104,14 @@ def stirling_correction(reciprocal: Tensor) -> Tensor:
     ::
 
         δ(x) = log Γ(x) - (x - ½) log x + x - ½ log 2π = 1/(12x) - 1/(360x³) + 1/(1260x⁵) - …
+             = log Γ(x + 1) + (x + ½) log a + x - ½ log 2π
     """
     is_small = reciprocal < 1 / 16
     small = torch.where(is_small, reciprocal, 0)
-    argument = 1 / torch.where(is_small, 1, reciprocal)
-    direct = torch.lgamma(argument) - (argument - 0.5) * argument.log() + argument - 0.5 * LOG_TWO_PI
+    a = torch.where(is_small, 1, reciprocal)
+    x = 1 / a
+    direct = torch.lgamma(x + 1) + (x + 0.5) * a.log() + x - 0.5 * LOG_TWO_PI
     return torch.where(is_small, small * polynomial(small.square(), STIRLING_SERIES), direct)
-
-
-def asinh_ratio(x: Tensor) -> Tensor:
-    """asinh(x) / x, smooth through x = 0, where it is 1."""
-    is_small = x.abs() < 0.05
-    small = torch.where(is_small, x, 0)
-    large = torch.where(is_small, 1, x)
-    return torch.where(is_small, polynomial(small.square(), ASINH_SERIES), torch.asinh(large) / large)
 
 
 def count_cdf(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
@@ -94,7 +125,7 @@ def count_cdf(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
     with P and Q the regularised incomplete gamma functions. Whichever of Λ and S is narrower is integrated
     over; the other's distribution function is then smooth on its scale.
 
-    Accuracy: 3e-9 absolute in float64 (that of torch's incomplete gamma functions).
+    Accuracy: 3e-9 absolute (that of torch's incomplete gamma functions), all arguments being float64.
     Cost: two incomplete gamma functions at each of 96 nodes per entry, whatever the mean.
     """
     mean, dispersion, count = torch.broadcast_tensors(mean, dispersion, count)
@@ -136,9 +167,11 @@ def exponential_remainder(t: Tensor) -> Tensor:
 
 
 def count_quantile(
-    cdf: Callable[[Tensor], Tensor], mean: Tensor, variance: Tensor, probability: float
+    cdf: Callable[[Tensor], Tensor], mean: Tensor, deviation: Tensor, probability: float
 ) -> Tensor:
     """The smallest count k with P(K ≤ k) ≥ p, by bisection between the bounds of Cantelli's inequality.
+
+    All in float64: float32 cannot tell 0.99999999 from 1, nor count beyond 2²⁴.
 
     ::
 
@@ -146,10 +179,9 @@ def count_quantile(
 
     Cost: log₂ of the widest bracket, in evaluations of `cdf`; about 10 for σ = 100, 30 for σ = 10⁸.
     """
-    deviation = variance.sqrt()
     odds = math.sqrt(probability / (1.0 - probability))
     below = (torch.floor(mean - deviation / odds) - 1).clamp(min=-1)  # P(K ≤ below) < p
-    quantile = torch.ceil(mean + deviation * odds) + 1  # P(K ≤ quantile) ≥ p
+    quantile = (torch.ceil(mean + deviation * odds) + 1).clamp(max=MAX_COUNT)  # P(K ≤ quantile) ≥ p
     steps = math.ceil(math.log2(1.0 + (quantile - below).max().item()))
     for _ in range(steps):
         middle = torch.floor((below + quantile + 1) / 2)
@@ -157,6 +189,21 @@ def count_quantile(
         quantile = torch.where(enough, middle, quantile)
         below = torch.where(enough, below, middle)
     return quantile
+
+
+@torch.no_grad()
+def sample_poisson(rate: Tensor, generator: Generator) -> Tensor:
+    """Draw Poisson counts; above a rate of 10¹², as rounded Gaussians, whose skewness of 10⁻⁶ nobody sees.
+
+    torch's sampler counts in 64-bit integers, which end at 9 · 10¹⁸.
+    """
+    is_huge = rate > MAX_RATE
+    counts = torch.poisson(torch.where(is_huge, 1, rate), generator=generator)
+    if not is_huge.any():
+        return counts
+    noise = torch.randn(rate.shape, generator=generator, dtype=rate.dtype, device=rate.device)
+    spread = rate.clamp(max=torch.finfo(rate.dtype).max).sqrt()
+    return torch.where(is_huge, torch.round(rate + spread * noise), counts)
 
 
 def polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:

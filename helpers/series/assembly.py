@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_shape, kind
 from helpers.series.batch import IrregularBatch
 
 
@@ -23,8 +24,12 @@ def one_series(times: Tensor, values: Tensor, mask: Tensor | None = None) -> Irr
     ValueError
         As for `IrregularBatch`, series 0 being this one.
     """
+    check_shape("times", times, "T", (None,))
+    check_shape("values", values, "T D", (len(times), None))
     if mask is None:
         mask = torch.ones_like(values, dtype=torch.bool)
+    else:
+        check_shape("mask", mask, "T D", values.shape)
     lengths = torch.tensor([len(times)], device=times.device)
     return IrregularBatch(times.unsqueeze(0), values.unsqueeze(0), mask.unsqueeze(0), lengths)
 
@@ -68,6 +73,9 @@ def _repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _check_alike(series: Sequence[IrregularBatch]) -> None:
+    for number, piece in enumerate(series):
+        if not isinstance(piece, IrregularBatch):
+            raise ValueError(f"series must hold batches: series[{number}] is {kind(piece)}; see one_series")
     if not series:
         raise ValueError("series must hold at least one batch: got none")
     kinds = [
@@ -79,9 +87,9 @@ def _check_alike(series: Sequence[IrregularBatch]) -> None:
         }
         for piece in series
     ]
-    for number, kind in enumerate(kinds):
+    for number, own in enumerate(kinds):
         for name, first in kinds[0].items():
-            if kind[name] != first:
+            if own[name] != first:
                 raise ValueError(
-                    f"series must agree in {name}: series[{number}] has {kind[name]}, series[0] has {first}"
+                    f"series must agree in {name}: series[{number}] has {own[name]}, series[0] has {first}"
                 )

@@ -1,7 +1,7 @@
 """The one container for irregular data: what was measured, when, and what was not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,12 +15,16 @@ from helpers.arguments import (
     check_mask,
     check_positive_number,
     check_same,
+    check_shape,
     kind,
     refuse_where,
     valid_steps,
 )
 
 MAX_ROUND_OFF = 4  # units in the last place by which a time may miss its grid point
+MAX_CELLS = 2**31  # of a grid
+
+Index = int | slice | list[int] | Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,9 +71,9 @@ class IrregularBatch:
         """Count the series."""
         return len(self.lengths)
 
-    def __getitem__(self, index: int | slice | list[int] | Tensor) -> "IrregularBatch":
+    def __getitem__(self, index: Index) -> "IrregularBatch":
         """Select series; the batch axis stays."""
-        chosen = torch.arange(len(self), device=self.lengths.device)[index].reshape(-1)
+        chosen = _select(index, len(self), "series").to(self.lengths.device)
         return self._map(lambda tensor: tensor[chosen])
 
     def __repr__(self) -> str:
@@ -79,9 +83,40 @@ class IrregularBatch:
             f"observations={int(self.mask.sum())}, dtype={self.values.dtype}, device={self.values.device})"
         )
 
-    def to(self, device: torch.device | str) -> "IrregularBatch":
-        """Return this batch on another device."""
-        return self._map(lambda tensor: tensor.to(device))
+    def select_features(self, index: Index) -> "IrregularBatch":
+        """Return the same series with some of their features; the steps stay, those without a reading too.
+
+        Parameters
+        ----------
+        index : int, slice, list of int, or Tensor of integers or bool
+            Numbers of the features in the order wanted; a single number keeps the feature axis.
+
+        Raises
+        ------
+        IndexError
+            If there is no such feature, or the index has more than one axis.
+        """
+        chosen = _select(index, self.values.shape[2], "features").to(self.values.device)
+        return replace(self, values=self.values[..., chosen], mask=self.mask[..., chosen])
+
+    def to(
+        self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None
+    ) -> "IrregularBatch":
+        """Return this batch on another device, with times and values of another dtype, or both.
+
+        As with a tensor, either may stand alone: `batch.to(torch.float64)`, `batch.to("cuda")`.
+
+        Raises
+        ------
+        ValueError
+            If the dtype is not a floating-point one, or cannot tell two times of a series apart.
+        """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ValueError(f"dtype must be a floating-point dtype: got {dtype}")
+        times, values = (tensor.to(device=device, dtype=dtype) for tensor in (self.times, self.values))
+        return IrregularBatch(times, values, self.mask.to(device), self.lengths.to(device))
 
     @property
     def valid(self) -> Tensor:
@@ -127,9 +162,7 @@ class IrregularBatch:
         ValueError
             If `mean` has another shape or is not finite.
         """
-        features = self.values.shape[2]
-        if mean.shape != (features,):
-            raise ValueError(f"mean must have shape (D,) = ({features},): got {tuple(mean.shape)}")
+        check_shape("mean", mean, "D", self.values.shape[2:])
         check_finite("mean", mean)
         steps = torch.arange(self.times.shape[1], device=self.mask.device).reshape(-1, 1)
         latest = torch.where(self.mask, steps, -1).cummax(dim=1).values  # (B, T, D); -1 before the first
@@ -156,7 +189,8 @@ class IrregularBatch:
         Raises
         ------
         ValueError
-            If `step` is not positive and finite, or a step of a series lies before `start`.
+            If `step` is not positive and finite, or so small that a series would need 2³¹ cells or more; or
+            if a step of a series lies before `start`.
         """
         cells = _grid_cells(self.times, self.valid, step, start)  # (B, T)
         lengths = pad(torch.where(self.valid, cells + 1, 0), (1, 0)).amax(1)  # 0 for a series without steps
@@ -189,14 +223,24 @@ def as_padded(
     return series.values, series.mask, series.lengths
 
 
+def _select(index: Index, size: int, what: str) -> Tensor:
+    """The numbers that an index chooses among `size` of them, (N,)."""
+    try:
+        chosen = range(size)[index] if isinstance(index, slice) else index
+        chosen = chosen if isinstance(chosen, Tensor) else torch.as_tensor(chosen)
+        chosen = chosen.long() if chosen.numel() == 0 and chosen.ndim == 1 else chosen  # [] becomes a float
+        fits = not chosen.is_floating_point() and not isinstance(index, bool | tuple)
+        numbers = torch.arange(size, device=chosen.device)[chosen] if fits else None
+    except (IndexError, TypeError, ValueError, RuntimeError):
+        numbers = None
+    if numbers is None or numbers.ndim > 1:
+        raise IndexError(f"index must choose among {size} {what}, along one axis: got {index!r}")
+    return numbers.reshape(-1)
+
+
 def _check_shapes(times: Tensor, values: Tensor) -> None:
-    if times.ndim != 2:
-        raise ValueError(f"times must have shape (B, T): got {tuple(times.shape)}")
-    if values.ndim != 3 or values.shape[:2] != times.shape:
-        series, steps = times.shape
-        raise ValueError(
-            f"values must have shape (B, T, D) = ({series}, {steps}, D): got {tuple(values.shape)}"
-        )
+    check_shape("times", times, "B T", (None, None))
+    check_shape("values", values, "B T D", (*times.shape, None))
     check_floating("times", times)
     check_floating("values", values)
     check_same("times", "device", times.device, "values", values.device)
@@ -242,6 +286,12 @@ def _grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tens
     check_positive_number("step", step)
     check_finite_number("start", start)
     times = torch.where(valid, times, start)
+    refuse_where(
+        ~((times.double() - start) / step < MAX_CELLS),
+        lambda b, k: (
+            f"step must leave fewer than 2³¹ cells: {step} does not, up to times[{b}, {k}] = {times[b, k]}"
+        ),
+    )
     position = (times.double() - start) / step
     round_off = MAX_ROUND_OFF * torch.finfo(times.dtype).eps * (times.double().abs() + abs(start)) / step
     refuse_where(
@@ -255,7 +305,7 @@ def _grid_cells(times: Tensor, valid: Tensor, step: float, start: float) -> Tens
 def _cell_means(cells: Tensor, values: Tensor, mask: Tensor, number_of_cells: int) -> tuple[Tensor, Tensor]:
     """Mean (0 where empty) and number of the observed values (B, T, D) in each cell, both (B, K, D)."""
     index = cells.unsqueeze(-1).expand_as(values)  # (B, T, D)
-    empty = values.new_zeros(values.shape[0], number_of_cells, values.shape[2])
-    totals = empty.scatter_add(1, index, torch.where(mask, values, 0.0))
-    counts = empty.scatter_add(1, index, mask.to(values.dtype))
+    empty = values.new_zeros(values.shape[0], max(number_of_cells, 1), values.shape[2])  # padding has cell 0
+    totals = empty.scatter_add(1, index, torch.where(mask, values, 0.0))[:, :number_of_cells]
+    counts = empty.scatter_add(1, index, mask.to(values.dtype))[:, :number_of_cells]
     return totals / counts.clamp(min=1), counts

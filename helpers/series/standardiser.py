@@ -5,8 +5,9 @@ from hashlib import blake2b
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from helpers.arguments import check_finite, check_positive, refuse_where
+from helpers.arguments import check_finite, check_finite_number, check_positive, check_shape, refuse_where
 from helpers.series.batch import IrregularBatch
 
 
@@ -35,24 +36,29 @@ class Standardiser:
     standard_deviation: Tensor
 
     def __post_init__(self) -> None:
-        mean, deviation = self.mean, self.standard_deviation
-        if mean.ndim != 1 or deviation.shape != mean.shape:
-            raise ValueError(
-                f"mean and standard_deviation must both have shape (D,): "
-                f"got {tuple(mean.shape)} and {tuple(deviation.shape)}"
-            )
-        check_finite("mean", mean)
-        check_positive("standard_deviation", deviation)
+        check_shape("mean", self.mean, "D", (None,))
+        check_shape("standard_deviation", self.standard_deviation, "D", self.mean.shape)
+        check_finite("mean", self.mean)
+        check_positive("standard_deviation", self.standard_deviation)
 
     @classmethod
-    def fit(cls, train: IrregularBatch, *, test: IrregularBatch | None = None) -> "Standardiser":
+    def fit(
+        cls,
+        train: IrregularBatch,
+        *,
+        test: IrregularBatch | None = None,
+        prior_mean: float | Tensor | None = None,
+        prior_scale: float | Tensor | None = None,
+    ) -> "Standardiser":
         """Measure each feature's mean and standard deviation over the observed entries of `train`.
 
         ::
 
             mean = Σ m x / n,   variance = Σ m (x - mean)² / n,   n = Σ m
 
-        summed over series and steps in float64.
+        summed over series and steps in float64. What the training set cannot tell stands in the priors, for
+        there is nothing to measure: a feature that never varies has its own value as its mean, and
+        `prior_scale` as its standard deviation; one that is never observed has both from the priors.
 
         Parameters
         ----------
@@ -60,22 +66,34 @@ class Standardiser:
             The training set, and nothing else.
         test : IrregularBatch, optional
             Series that must not be in `train`; equal times, mask and observed values are the same series.
+        prior_mean : float or Tensor (D,), optional
+            Read only where a feature is never observed, in its unit.
+        prior_scale : float or Tensor (D,), optional
+            Standard deviation, read only where a feature is never observed or never varies, in its unit.
 
         Raises
         ------
         ValueError
-            If a series of `test` is also in `train`, or if a feature of `train` is never observed
-            or never varies.
+            If a series of `test` is also in `train`; if a feature of `train` is never observed or never
+            varies, and the priors are left out; or if a prior is not finite, or a scale not positive.
         """
         if test is not None:
             _refuse_shared_series(train, test)
-        _refuse_features_without_variation(train)
-        values = torch.where(train.mask, train.values.detach(), 0.0).double()
-        number = train.mask.sum((0, 1))
-        mean = values.sum((0, 1)) / number
-        variance = torch.where(train.mask, (values - mean).square(), 0.0).sum((0, 1)) / number
-        dtype = train.values.dtype
-        return cls(mean.to(dtype), variance.sqrt().to(dtype))
+        values, mask = (  # (N, D), and an unobserved row, for there may be no other
+            pad(tensor.flatten(0, 1), (0, 0, 0, 1)) for tensor in (train.values.detach().double(), train.mask)
+        )
+        never = ~mask.any(0)
+        smallest = torch.where(mask, values, torch.inf).amin(0)
+        constant = smallest == torch.where(mask, values, -torch.inf).amax(0)
+        _refuse_unknown(never, constant, smallest, prior_mean, prior_scale)
+        mean, deviation = _moments(values, mask)
+        prior_mean, prior_scale = (
+            _per_feature(name, prior, mean)
+            for name, prior in {"prior_mean": prior_mean, "prior_scale": prior_scale}.items()
+        )
+        mean = torch.where(never, prior_mean, torch.where(constant, smallest, mean))
+        deviation = torch.where(never | constant, prior_scale, deviation)
+        return cls(mean.to(train.values.dtype), deviation.to(train.values.dtype))
 
     def transform(self, batch: IrregularBatch) -> IrregularBatch:
         """Return `batch` in standardised units."""
@@ -94,15 +112,61 @@ class Standardiser:
         return self.mean.to(values), self.standard_deviation.to(values)
 
 
-def _refuse_features_without_variation(train: IrregularBatch) -> None:
-    never = ~train.mask.any(1).any(0)
-    refuse_where(never, lambda d: f"train must observe every feature: feature {d} is never observed")
-    smallest = torch.where(train.mask, train.values, torch.inf).amin((0, 1))
-    largest = torch.where(train.mask, train.values, -torch.inf).amax((0, 1))
-    refuse_where(
-        smallest == largest,
-        lambda d: f"every feature of train must vary: feature {d} is {smallest[d]} wherever it is observed",
-    )
+def _moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (D,) of observed values (N, D), in units whose squares do not overflow."""
+    number = mask.sum(0).clamp(min=1)
+    values = torch.where(mask, values, 0.0)
+    unit = _size(values)
+    mean = (values / unit).sum(0) / number
+    difference = torch.where(mask, values / unit - mean, 0.0)
+    spread = _size(difference)
+    variance = (difference / spread).square().sum(0) / number
+    return mean * unit, variance.sqrt() * spread * unit
+
+
+def _size(values: Tensor) -> Tensor:
+    """The largest |value| of each feature, (D,); 1 where all are 0."""
+    largest = values.abs().amax(0)
+    return torch.where(largest > 0, largest, 1.0)
+
+
+def _refuse_unknown(
+    never: Tensor,
+    constant: Tensor,
+    value: Tensor,
+    prior_mean: float | Tensor | None,
+    prior_scale: float | Tensor | None,
+) -> None:
+    """Refuse features of which neither the training set nor a prior knows mean and scale."""
+    if prior_mean is None or prior_scale is None:
+        refuse_where(
+            never,
+            lambda d: (
+                f"train must observe every feature: feature {d} is never observed; "
+                "prior_mean and prior_scale can stand in"
+            ),
+        )
+    if prior_scale is None:
+        refuse_where(
+            constant,
+            lambda d: (
+                f"every feature of train must vary: feature {d} is {value[d]} wherever it is observed; "
+                "prior_scale can stand in"
+            ),
+        )
+
+
+def _per_feature(name: str, prior: float | Tensor | None, like: Tensor) -> Tensor:
+    """A prior as one number per feature (D,), like the means; NaN where there is none."""
+    if prior is None:
+        return torch.full_like(like, torch.nan)
+    if not isinstance(prior, Tensor):
+        check_finite_number(name, prior)
+        prior = torch.tensor(float(prior))
+    if prior.ndim:
+        check_shape(name, prior, "D", like.shape)
+    (check_positive if name == "prior_scale" else check_finite)(name, prior)
+    return prior.detach().to(like).expand_as(like)
 
 
 def _refuse_shared_series(train: IrregularBatch, test: IrregularBatch) -> None:

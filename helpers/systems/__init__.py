@@ -5,6 +5,7 @@ from helpers.systems.lotka_volterra import LotkaVolterra
 from helpers.systems.mass_action import MassAction
 from helpers.systems.one_compartment import OneCompartment
 from helpers.systems.repressilator import Repressilator
+from helpers.systems.state import multiply_factors
 from helpers.systems.toggle_switch import ToggleSwitch, critical_alpha
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "Repressilator",
     "ToggleSwitch",
     "critical_alpha",
+    "multiply_factors",
 ]

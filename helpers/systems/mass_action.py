@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from numbers import Real
 
 import torch
@@ -11,7 +10,7 @@ from torch.nn.functional import pad
 
 from helpers.arguments import check_floating, entry, refuse_where
 from helpers.systems.reactions import Reaction, parse_reactions, species_of
-from helpers.systems.state import check_variables
+from helpers.systems.state import check_variables, multiply_factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ class MassAction:
 
     def rates(self, y: Tensor) -> Tensor:
         """v(y), how often each reaction happens per unit of time, (B, R), at the amounts y (B, D)."""
-        return self._constants_for(y) * _product(self._factors(y))
+        return self._constants_for(y) * multiply_factors(self._factors(y))
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
         """S ∂v/∂y (B, D, D) at the amounts y (B, D), exact also where some are zero.
@@ -104,7 +103,9 @@ class MassAction:
         """
         factors = self._factors(y).unsqueeze(-2)  # (B, R, 1, M)
         itself = torch.eye(factors.shape[-1], dtype=torch.bool, device=y.device)
-        others = _product(torch.where(itself, 1.0, factors))  # (B, R, M), products of all factors but one
+        others = multiply_factors(
+            torch.where(itself, 1.0, factors)
+        )  # (B, R, M), products of all factors but one
         slopes = self._constants_for(y).unsqueeze(-1) * others
         columns = slopes.new_zeros(*slopes.shape[:-1], len(self.species) + 1)
         columns = columns.scatter_add(-1, self._slots.to(y.device).expand_as(slopes), slopes)
@@ -153,17 +154,16 @@ def _rate_constants(constants: float | Sequence[float] | Tensor, steps: tuple[Re
 
 
 def _check_numbers(numbers: Sequence[float]) -> None:
+    if isinstance(numbers, str) or not (isinstance(numbers, Sequence) or hasattr(numbers, "__array__")):
+        raise ValueError(
+            f"constants must be a number, a list of numbers or one tensor: got {type(numbers).__name__}"
+        )
     for place, number in enumerate(numbers):
         if not isinstance(number, Real):
             raise ValueError(
                 f"constants must be a number, a list of numbers or one tensor: "
                 f"constants[{place}] is a {type(number).__name__}"
             )
-
-
-def _product(factors: Tensor) -> Tensor:
-    """∏ over the last dimension, whose gradient, unlike that of `prod`, divides by nothing."""
-    return reduce(torch.mul, factors.unbind(-1))
 
 
 def _slots(steps: tuple[Reaction, ...], species: tuple[str, ...], device: torch.device) -> Tensor:

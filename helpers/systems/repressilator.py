@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.state import check_variables, per_sample
+from helpers.systems.state import check_variables, per_sample, repression_slope
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,7 +78,7 @@ class Repressilator:
     def repression_slope(self, p: Tensor) -> Tensor:
         """How much a gene's synthesis changes per protein that represses it: X = -α n pⁿ⁻¹ / (1 + pⁿ)²."""
         α, n, _, _ = per_sample(self, p)
-        return -α * n * p ** (n - 1) / (1 + p**n).square()
+        return α * repression_slope(p, n)
 
     def oscillates(self, p: Tensor) -> Tensor:
         """Whether the steady state with proteins p (B,) is unstable: (β+1)² (4+2X) < 3 β X², (B,)."""

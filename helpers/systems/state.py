@@ -1,6 +1,7 @@
 """What every system does with its state and parameters: split, align, and stack into a Jacobian."""
 
 from dataclasses import fields
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -35,6 +36,21 @@ def per_sample(system: object, entry: Tensor) -> tuple[float | Tensor, ...]:
     return tuple(_align(field.name, getattr(system, field.name), entry) for field in fields(system))
 
 
+def repression_slope(amount: Tensor, n: float | Tensor) -> Tensor:
+    """How the share of synthesis that a repressor leaves, 1 / (1 + xⁿ), changes with its amount x.
+
+    ::
+
+        -n xⁿ⁻¹ / (1 + xⁿ)²
+
+    Where xⁿ overflows, so may xⁿ⁻¹: the largest number stands for it, lest 0 · ∞ be NaN.
+    """
+    largest = torch.finfo(amount.dtype).max
+    power = (amount ** (n - 1)).clamp(-largest, largest)
+    share = 1 / (1 + amount**n)
+    return -n * (power * share * share)
+
+
 def matrix(rows: list[list[Tensor]]) -> Tensor:
     """Stack entries of shape (...) into matrices (..., D, D)."""
     return torch.stack([torch.stack(torch.broadcast_tensors(*row), dim=-1) for row in rows], dim=-2)
@@ -49,3 +65,8 @@ def _align(name: str, parameter: float | Tensor, entry: Tensor) -> float | Tenso
             f"got shape {tuple(parameter.shape)}"
         )
     return parameter[(..., *[None] * (entry.ndim - 1))]
+
+
+def multiply_factors(factors: Tensor) -> Tensor:
+    """Π over the last axis, whose derivative, unlike that of `Tensor.prod`, divides by nothing."""
+    return reduce(torch.mul, factors.unbind(-1))

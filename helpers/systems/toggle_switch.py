@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.state import matrix, per_sample, split
+from helpers.systems.state import matrix, per_sample, repression_slope, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class ToggleSwitch:
     def repression_slope(self, repressor: Tensor) -> Tensor:
         """Its derivative: -n xⁿ⁻¹ / (1 + xⁿ)²."""
         _, n = per_sample(self, repressor)
-        return -n * repressor ** (n - 1) * self.repression(repressor).square()
+        return repression_slope(repressor, n)
 
 
 def critical_alpha(n: float | Tensor) -> float | Tensor:

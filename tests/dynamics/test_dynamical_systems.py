@@ -110,6 +110,13 @@ def test_a_solvers_semigroup_defect_falls_with_its_order_plus_one(order, device)
             r"step must return the shape of its state, \(3, 2\): got \(3, 1\)",
             id="step of another shape",
         ),
+        pytest.param(
+            lambda y, dt: y if dt > 0.15 else y.sum(0, keepdim=True),
+            STATES,
+            0.1,
+            r"step must return the shape of its state, \(3, 2\): got \(1, 2\)",
+            id="half step of another shape",
+        ),
     ],
 )
 def test_misuse_of_semigroup_defect(step, states, dt, message):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,6 +55,82 @@ def test_a_circle_needs_two_dimensions():
     assert shares[0] > 0.5 and (shares[1:] == 0).all()
 
 
+def orbit(step, *start, steps=1500):
+    path = list(start)
+    for _ in range(steps):
+        path.append(step(*path[-len(start) :]))
+    return torch.tensor(path[100:], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "x, dimension",
+    [
+        pytest.param(orbit(lambda x: 4 * x * (1 - x), 0.3), 1, id="logistic map"),
+        pytest.param(orbit(lambda x: 1 - 1.8 * x * x, 0.3), 1, id="quadratic map"),
+        pytest.param(orbit(lambda x: x * math.exp(2.6 * (1 - x)), 0.5), 1, id="Ricker's map"),
+        pytest.param(orbit(lambda w, x: 1 - 1.4 * x * x + 0.3 * w, 0.1, 0.1), 2, id="Hénon's map"),
+    ],
+)
+def test_a_map_is_unfolded_by_as_many_coordinates_as_its_next_value_needs(x, dimension):
+    shares = false_neighbours(x, 1, 4)
+    assert (shares[: dimension - 1] > 0.3).all() and (shares[dimension - 1 :] < 0.01).all()
+
+
+def test_false_neighbours_one_point_after_the_other():
+    """Kennel, Brown and Abarbanel's two criteria, their vectors (x_t, x_{t+d}, …), in plain NumPy."""
+    x, d, m = orbit(lambda w, x: 1 - 1.4 * x * x + 0.3 * w, 0.1, 0.1, steps=400).numpy(), 2, 2
+    points = np.stack([x[k * d : len(x) - (3 - k) * d] for k in range(m)], axis=1)
+    following = x[m * d : len(x) - (3 - m) * d]
+    false = []
+    for i, point in enumerate(points):
+        distances = np.linalg.norm(points - point, axis=1)
+        distances[max(0, i - d) : i + d + 1] = np.inf
+        nearest = distances.argmin()
+        parting = abs(following[i] - following[nearest])
+        far = math.hypot(distances[nearest], parting) > 2 * x.std(ddof=1)
+        false.append(parting > 15 * distances[nearest] or far)
+    assert false_neighbours(torch.tensor(x), d, 3)[m - 1].item() == pytest.approx(np.mean(false))
+    assert 0.005 < np.mean(false) < 0.995
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("offset, unit", [(0.0, 1.0), (50.0, 1.0), (0.0, 1e9), (3.0, 1e-9)])
+@pytest.mark.parametrize("period, delay", [(20, 5), (24, 4), (40, 5), (36.5, 7)])
+def test_recurrences_that_round_off_parts_are_the_same_point(period, delay, offset, unit, dtype):
+    x = unit * (sine(period) + offset).to(dtype)
+    assert (false_neighbours(x, delay, 4)[1:] == 0).all()
+
+
+def test_information_of_short_series_is_not_chances():
+    """45 points of an autoregression with φ = 0.8 know 0.51 nats of the next, white noise none."""
+    noise = torch.randn(200, 145, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    weights = 0.8 ** torch.arange(100, dtype=torch.float64)
+    ordered = (noise.unfold(1, 100, 1) @ weights.flip(0))[:, :45]
+    found, of_noise = (
+        torch.stack([mutual_information(row, 8)[1] for row in rows]).mean().item()
+        for rows in (ordered, noise[:, :45])
+    )
+    assert 0.2 < found < 0.51 and of_noise < 0.06
+
+
+def test_the_delay_of_a_short_noisy_oscillation_is_a_quarter_of_its_period():
+    generator, delays = torch.Generator().manual_seed(0), []
+    for phase in torch.arange(0, 6.28, 0.2).tolist():
+        t = torch.arange(91, dtype=torch.float64)
+        noise = torch.randn(91, dtype=torch.float64, generator=generator)
+        delays.append(
+            first_minimum(mutual_information(torch.sin(math.tau * t / 20 + phase) + 0.3 * noise, 15))
+        )
+    assert sum(4 <= delay <= 6 for delay in delays) > 0.7 * len(delays) and min(delays) > 2
+
+
+def test_bins_are_handed_on():
+    x = sine(31, 300)
+    found = delay_embedding(x, dimension=2, longest_delay=20, bins=6)
+    assert torch.equal(found.mutual_information, mutual_information(x, 20, bins=6))
+    assert found.mutual_information[0].item() == pytest.approx(math.log(6), abs=0.02)
+
+
 @pytest.fixture(scope="module")
 def lorenz_x():
     one_step = Flow(Lorenz()).every(0.02)
@@ -69,7 +146,7 @@ def test_lorenz_needs_three_dimensions(lorenz_x):
     """Fraser and Swinney's delay is a fifth or so of a turn, 0.75; below three dimensions paths cross."""
     embedding = delay_embedding(lorenz_x, largest_dimension=6)
     assert 0.1 < embedding.delay * 0.02 < 0.25
-    assert embedding.false_neighbours[1] > 0.05 > embedding.false_neighbours[2]
+    assert embedding.false_neighbours[1] > 0.02 and embedding.false_neighbours[2] < 0.005
     assert embedding.dimension >= 3
     assert embedding.vectors.shape == (
         2,
@@ -119,6 +196,16 @@ def test_given_choices_are_kept(lorenz_x, device):
             lambda: delay_vectors(torch.ones(9), 1, 0),
             "dimension must be a whole number of at least 1: got 0",
             id="dimension of zero",
+        ),
+        pytest.param(
+            lambda: false_neighbours(sine()[:51], 10, 3),
+            r"x must have at least \(largest_dimension \+ 2\) · delay \+ 2 = 52 steps, so that every",
+            id="every neighbour too close in time",
+        ),
+        pytest.param(
+            lambda: first_minimum([3.0, 2.0, 2.5]),
+            "information must be a floating-point tensor: got list",
+            id="list of information",
         ),
         pytest.param(
             lambda: mutual_information(torch.ones(9), 9),

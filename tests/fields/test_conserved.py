@@ -1,7 +1,9 @@
 """Conserved quantities: known ones, all of them, and exactly."""
 
 import math
+import operator
 import re
+from fractions import Fraction
 
 import pytest
 import torch
@@ -49,6 +51,22 @@ def test_whole_numbers_exactly_and_all_of_them(S):
     assert torch.equal(L @ S, torch.zeros(len(L), S.shape[1], dtype=torch.float64))
     assert torch.equal(L, L.round()) and len(L) == len(S) - torch.linalg.matrix_rank(S)
     assert len(L) == 0 or torch.linalg.matrix_rank(L) == len(L)
+
+
+@pytest.mark.parametrize("species, reactions", [pytest.param(100, 10, id="100 species"), (40, 30), (30, 1)])
+def test_large_networks(species, reactions):
+    generator = torch.Generator().manual_seed(species)
+    S = torch.randint(-2, 3, (species, reactions), generator=generator).double()
+    L = conserved_quantities(S)
+    assert len(L) == species - reactions and not (L @ S).any()
+    assert torch.linalg.matrix_rank(L) == len(L) and L.abs().max() < 10
+
+
+def test_numbers_beyond_64_bits_are_exact():
+    """Amounts of 30 to 38 bits: products of them are computed on the way, sums are 0 exactly."""
+    S = torch.tensor([[2**30 + 1], [2**35 - 3], [-(2**38) + 7]], dtype=torch.float64)
+    L = [[Fraction(entry) for entry in row] for row in conserved_quantities(S).tolist()]
+    assert len(L) == 2 and not any(sum(map(operator.mul, row, map(Fraction, S[:, 0].tolist()))) for row in L)
 
 
 @settings(deadline=None, max_examples=30)

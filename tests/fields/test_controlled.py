@@ -1,5 +1,6 @@
 """Fields driven by inputs, and inputs from samples."""
 
+import copy
 import math
 import re
 
@@ -57,6 +58,62 @@ def test_dtype_and_device_are_those_of_the_samples(kind, device):
     u = kind(TIMES.to(device, torch.float32), OWN.to(device, torch.float32))
     for t in (0.5, torch.tensor(0.5, dtype=torch.float64), torch.full((4,), 0.5, device=device).expand(4)):
         assert u(t).dtype == torch.float32 and u(t).device.type == device.type and u(t).shape == (4, 2)
+
+
+OWN_TIMES = torch.stack((TIMES, 2 * TIMES, TIMES - 5, TIMES / 10))  # (B, T)
+
+
+@pytest.mark.parametrize("values", [pytest.param(SHARED, id="shared"), pytest.param(OWN, id="own")])
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
+def test_each_series_has_its_own_times(kind, values):
+    u, t = kind(OWN_TIMES, values), double(2.5, 2.0, -3.0, 0.2)
+    alone = [kind(*of) for of in zip(OWN_TIMES, values.expand(4, 3, 2), strict=True)]
+    assert torch.equal(u(t), torch.stack([one(time) for one, time in zip(alone, t, strict=True)]))
+    assert torch.equal(u(0.25), torch.stack([one(0.25) for one in alone]))
+    with pytest.raises(ValueError, match=re.escape("t must have one time for each of 4 series: got 3")):
+        u(TIMES)
+
+
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
+def test_samples_are_buffers_of_the_field_that_they_drive(kind, device):
+    field = ControlledField(MLPField(2, 8, inputs=2), kind(TIMES.float(), OWN.float()))
+    state = field.state_dict()
+    assert {"u.times", "u.values"} <= set(state) and not set(state) & {"u", "field"}
+    other = ControlledField(MLPField(2, 8, inputs=2), kind(TIMES.float() + 1, 0 * OWN.float()))
+    other.load_state_dict(state)
+    other = copy.deepcopy(other).to(device).double()
+    assert torch.equal(other.u(0.5).cpu(), kind(TIMES, OWN)(0.5))
+    change = other(0.5, torch.ones(4, 2, dtype=torch.float64, device=device))
+    assert change.dtype == torch.float64 and change.device.type == device.type
+    assert not [name for name, _ in field.named_parameters() if name.startswith("u.")]
+
+
+def test_samples_that_are_learnt_are_parameters():
+    u = ZeroOrderHold(TIMES, nn.Parameter(OWN.clone()))
+    u(2.0).sum().backward()
+    expected = torch.zeros_like(OWN)
+    expected[:, 1] = 1
+    assert torch.equal(u.values.grad, expected)
+
+
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
+def test_inputs_are_taken_in_the_dtype_of_the_states(kind):
+    law = MLPField(3, 8, inputs=2)
+    field, y = ControlledField(law, kind(TIMES, OWN)), random(4, 3).float()
+    assert torch.equal(field(0.7, y), law(0.7, y, field.u(0.7).float()))
+    assert torch.equal(field.jacobian(0.7, y), law.jacobian(0.7, y, field.u(0.7).float()))
+
+
+def test_breaks_are_the_jumps_and_the_kinks():
+    field = ControlledField(lambda t, y, u: u - y, ZeroOrderHold(OWN_TIMES, SHARED))
+    assert torch.equal(field.breaks, OWN_TIMES[:, 1:])
+    assert torch.equal(ControlledField(field.field, LinearInterpolation(TIMES, OWN)).breaks, TIMES)
+    assert ControlledField(field.field, lambda t: double(1.0)).breaks is None
+
+
+def test_inputs_that_are_no_tensor():
+    with pytest.raises(ValueError, match="u must return a tensor: got float"):
+        ControlledField(lambda t, y, u: u - y, lambda t: 1.0)(0.0, random(4, 2))
 
 
 def test_gradients_of_interpolated():
@@ -148,9 +205,32 @@ def test_it_is_solved_by_helpers_odes():
     "times, values, message",
     [
         pytest.param(
-            TIMES[None], SHARED, "times must have shape (T,) with T at least", id="times of two axes"
+            TIMES[None, None],
+            SHARED,
+            "times must have shape (T,) or (B, T) with T at least",
+            id="times of three axes",
         ),
-        pytest.param(TIMES[:0], SHARED[:0], "times must have shape (T,) with T at least", id="no times"),
+        pytest.param(
+            TIMES[:0], SHARED[:0], "times must have shape (T,) or (B, T) with T at least", id="no times"
+        ),
+        pytest.param(
+            [0.0, 1.0, 3.0], SHARED, "times must be a floating-point tensor: got list", id="list of times"
+        ),
+        pytest.param(
+            TIMES, SHARED.numpy(), "values must be a floating-point tensor: got ndarray", id="array of values"
+        ),
+        pytest.param(
+            TIMES.expand(3, 3),
+            OWN,
+            "values must have the number of series of times: got 4 and 3",
+            id="times of other series",
+        ),
+        pytest.param(
+            torch.stack((TIMES, TIMES.flip(0))),
+            SHARED,
+            "times must increase within each series: series 1 has times[1] = 1 after 3",
+            id="one series that falls",
+        ),
         pytest.param(
             TIMES,
             SHARED[:2],

@@ -179,6 +179,10 @@ def test_it_is_solved_by_helpers_odes():
             "activation must be one of tanh, softplus, silu, gelu, sin: got 'relu'; a",
             id="unknown activation",
         ),
+        pytest.param({"activation": []}, "softplus, silu, gelu, sin: got []; a", id="list of activations"),
+        pytest.param(
+            {"inputs": [1]}, "inputs must be a whole number of at least 0: got [1]", id="list of inputs"
+        ),
         pytest.param(
             {"activation": "relu"}, "kinks, as relu makes, costs an ODE solver its order", id="why not relu"
         ),

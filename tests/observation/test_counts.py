@@ -114,6 +114,134 @@ def test_mean_gradient_has_its_closed_form_and_no_gradient_is_nan(dtype):
     assert dispersion_slope.isfinite().all()
 
 
+# --- the ends of the float range ------------------------------------------------------------------
+
+ENDS = {
+    "float32": (torch.float32, [1e-45, 3e-42, 1e-38, 1e-20, 1e-9, 3.0, 1e11, 1e20, 1e31, 3e38], 2e-4),
+    "float64": (torch.float64, [5e-324, 1e-310, 1e-305, 1e-150, 3.0, 1e25, 1e150, 1e300], 1e-10),
+}
+END_COUNTS = [0, 1, 2, 40, 1e5, 1e9, 1e18]
+END_DISPERSIONS = [0, 1e-38, 1e-25, 1e-7, 0.0624, 0.0626, 0.8, 50.0]
+
+
+def exact_derivatives(count, mean, dispersion):
+    """log p, ∂/∂μ and ∂/∂α at 400 digits, and the size of what ∂/∂α is the difference of."""
+    with mpmath.workdps(400):
+        k, mu, alpha = mpmath.mpf(count), mpmath.mpf(mean), mpmath.mpf(dispersion)
+        ratio = (k - mu) / ((1 + alpha * mu) * (1 + alpha * k))
+        size = abs(k * ratio) + k / (1 + alpha * k) + 1 / (1 + alpha)
+        slope = (k - mu) / (mu * (1 + alpha * mu))
+        if alpha == 0:
+            return k * mpmath.log(mu) - mu - mpmath.loggamma(k + 1), slope, ((k - mu) ** 2 - k) / 2, size
+        r, log = 1 / alpha, mpmath.log1p(alpha * mu)
+        value = -r * log
+        by_dispersion = r**2 * log - r * mu / (1 + alpha * mu) + k * r / (1 + alpha * mu)
+        if k > 0:
+            value += mpmath.loggamma(k + r) - mpmath.loggamma(r) - mpmath.loggamma(k + 1)
+            value += k * (mpmath.log(alpha * mu) - log)
+            by_dispersion -= r**2 * (mpmath.digamma(k + r) - mpmath.digamma(r))
+        return value, slope, by_dispersion, size
+
+
+@pytest.mark.parametrize(("dtype", "means", "tolerance"), ENDS.values(), ids=ENDS)
+def test_log_prob_and_gradients_are_right_to_the_ends_of_the_float_range(dtype, means, tolerance):
+    largest = torch.finfo(dtype).max
+    triples = [t for t in itertools.product(END_COUNTS, means, END_DISPERSIONS) if t[2] * t[1] < largest]
+    count, mean, dispersion = double(*triples).to(dtype).unbind(-1)
+    mean.requires_grad_(), dispersion.requires_grad_()
+    value = NegativeBinomial(mean, dispersion).log_prob(count)
+    slopes = torch.autograd.grad(value.sum(), (mean, dispersion))
+    found = torch.stack([value.detach(), *slopes], -1).tolist()
+    for case, results in zip(
+        zip(*map(torch.Tensor.tolist, (count, mean, dispersion)), strict=True), found, strict=True
+    ):
+        *exact, size = exact_derivatives(*case)
+        sizes = abs(exact[0]), abs(exact[1]) + 1 / (1 + mpmath.mpf(case[2]) * case[1]), abs(exact[2]) + size
+        for name, result, truth, scale in zip(
+            ("value", "mean", "dispersion"), results, exact, sizes, strict=True
+        ):
+            if scale < largest / 4:  # what exceeds the range may be infinite
+                assert abs(result - truth) <= tolerance * scale + 100 * torch.finfo(dtype).tiny, (name, case)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("logits", [-100.0, -90.0, -50.0], ids=lambda logit: f"softplus({logit:.0f})")
+def test_a_rate_that_a_network_drives_to_zero_keeps_its_gradient(logits, dtype):
+    """No count at rate e^-100: log p = -μ, whose slope in the logit is -e^-100 / (1 + e^-100)."""
+    logit = torch.tensor(logits, dtype=dtype, requires_grad=True)
+    mean = torch.nn.functional.softplus(logit)
+    for noise in (Poisson(mean), NegativeBinomial(mean, torch.tensor(0.7, dtype=dtype))):
+        value = noise.log_prob(torch.tensor(0))
+        (slope,) = torch.autograd.grad(value, logit, retain_graph=True)
+        rtol = 1e-2 if dtype == torch.float32 else 1e-12  # at -100, float32 has 5 bits left
+        torch.testing.assert_close(value, -mean, rtol=rtol, atol=0)
+        torch.testing.assert_close(slope, -logit.detach().exp(), rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize("mean", [1e-150, 1e-20, 0.3, 1e6, 1e100])
+@pytest.mark.parametrize("dispersion", [0.0, 1e-12, 0.05, 9.0])
+def test_second_derivatives_are_right_at_the_ends(mean, dispersion):
+    """∂²/∂μ² log p = -k/μ² + α (k α + 1) / (1 + αμ)²  with (1 + αk) over α, from the textbook formula."""
+    for count in (0.0, 1.0, 7.0):
+        mu = double(mean).requires_grad_()
+        value = NegativeBinomial(mu, double(dispersion)).log_prob(double(count))
+        (slope,) = torch.autograd.grad(value, mu, create_graph=True)
+        (curvature,) = torch.autograd.grad(slope, mu)
+        pieces = -count / mean**2, dispersion * (1 + dispersion * count) / (1 + dispersion * mean) ** 2
+        torch.testing.assert_close(
+            curvature, double(sum(pieces)), rtol=0, atol=1e-9 * max(map(abs, pieces)) + 1e-300
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("mean", [1e-30, 1e-8, 3.3, 1e6, 1e9, 1e12])
+def test_cdf_and_quantile_do_not_depend_on_the_dtype(mean, dtype):
+    mean = torch.tensor(mean, dtype=dtype)
+    count = (mean + torch.tensor([-3.0, -0.4, 0.0, 1.0, 5.0]) * mean.sqrt()).clamp(min=0).round().to(dtype)
+    exact = torch.as_tensor(stats.poisson.cdf(count.double(), mean.double()))
+    tolerance = max(5e-9, torch.finfo(dtype).eps)
+    torch.testing.assert_close(Poisson(mean).cdf(count).double(), exact, rtol=0, atol=tolerance)
+    for dispersion in (0.2, 7.0):
+        noise = NegativeBinomial(mean, torch.tensor(dispersion, dtype=dtype))
+        alpha = noise.dispersion.item()
+        law = stats.nbinom(1 / alpha, 1 / (1 + alpha * mean.item()))
+        exact = torch.as_tensor(law.cdf(count.double()))
+        torch.testing.assert_close(noise.cdf(count).double(), exact, rtol=0, atol=tolerance)
+        for probability in (1e-6, 0.3, 0.999, 1 - 1e-8):
+            quantile = double(law.ppf(probability))[0]
+            rtol = max(1e-7, torch.finfo(dtype).eps)
+            torch.testing.assert_close(noise.quantile(probability).double(), quantile, rtol=rtol, atol=0)
+
+
+def test_intervals_reach_where_the_variance_overflows():
+    """μ = 10³⁰ in float32: the variance with α = ½ is infinite, the interval is not."""
+    noise = NegativeBinomial(torch.tensor(1e30), torch.tensor(0.5))
+    interval = noise.interval(0.9)
+    exact = stats.gamma(2, scale=0.5e30)  # what is left of the counts' scatter
+    torch.testing.assert_close(interval.lower.item(), exact.ppf(0.05), rtol=1e-6, atol=0)
+    torch.testing.assert_close(interval.upper.item(), exact.ppf(0.95), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("mean", [1e-40, 1e11, 2e12, 5e18, 1e20, 1e36])
+@pytest.mark.parametrize("dispersion", [0.0, 1e-42, 0.3])
+def test_samples_at_extreme_means_have_their_moments(mean, dispersion, dtype, generator):
+    """torch's own sampler counts in int64 and turns negative above 9 · 10¹⁸."""
+    size = 4_000
+    noise = NegativeBinomial(
+        torch.tensor(mean, dtype=dtype, device=generator.device),
+        torch.tensor(dispersion, dtype=dtype, device=generator.device),
+    )
+    sample = noise.sample(generator, (size,)).double()
+    assert (sample >= 0).all()
+    assert (sample == sample.round()).all()
+    resolution = torch.finfo(dtype).eps * mean
+    deviation = max(noise.standard_deviation.double().item(), resolution)
+    assert abs(sample.mean().item() - mean) < 6 * deviation / size**0.5 + 4 * resolution
+    if deviation > 10 * resolution and mean > 1:
+        assert abs(sample.std().item() / deviation - 1) < 0.15
+
+
 def test_single_precision_keeps_the_log_probability_usable():
     """At μ = 10⁴ the textbook formula in float32 is wrong by about 0.01; here the error is below 1e-4."""
     count = torch.arange(9_600, 10_400)
@@ -230,6 +358,14 @@ BAD_PARAMETERS = [
     (
         lambda: NegativeBinomial(torch.tensor([[1.0, torch.nan]]), torch.tensor(0.1)),
         r"mean must be positive and finite: mean\[0, 1\] = nan",
+    ),
+    (
+        lambda: NegativeBinomial(torch.tensor([1.0, 1e38]), torch.tensor(40.0)),
+        r"dispersion · mean must be finite: dispersion · mean\[1\] = inf",
+    ),
+    (
+        lambda: NegativeBinomial(torch.ones(2), torch.tensor(40.0)).log_prob(torch.tensor([1.0, 1e38])),
+        r"dispersion · value must be finite: dispersion · value\[1\] = inf",
     ),
     (
         lambda: NegativeBinomial(torch.ones(3), torch.ones(2)),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.series import IrregularBatch, collate, one_series
+from helpers.series import IrregularBatch, as_padded, collate, one_series
 
 
 def test_one_series_observes_everything_unless_told():
@@ -74,12 +74,43 @@ def test_keeps_dtype_and_device(batch):
     assert joined.values.device == batch.values.device
 
 
+NO_SERIES = [
+    (
+        ([0.0, 1.0], torch.ones(2, 1)),
+        "times must be a tensor: got list; torch.as_tensor(times) makes it a tensor",
+    ),
+    ((torch.zeros(1, 2), torch.ones(2, 1)), "times must have shape (T,): got (1, 2)"),
+    ((torch.arange(2.0), torch.ones(2)), "values must have shape (T, D) = (2, D): got (2,)"),
+    ((torch.arange(2.0), torch.ones(3, 1)), "values must have shape (T, D) = (2, D): got (3, 1)"),
+    (
+        (torch.arange(2.0), torch.ones(2, 1), torch.ones(2).bool()),
+        "mask must have shape (T, D) = (2, 1): got (2,)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), NO_SERIES, ids=[case[-1] for case in NO_SERIES])
+def test_one_series_refuses_by_name(arguments, message):
+    with pytest.raises(ValueError) as error:
+        one_series(*arguments)
+    assert str(error.value) == message
+
+
+def test_as_padded_takes_a_batch_or_its_parts(make_batch):
+    batch = make_batch(0)
+    assert as_padded("y", batch, None, None) == (batch.values, batch.mask, batch.lengths)
+    assert as_padded("y", batch.values, batch.mask, None) == (batch.values, batch.mask, None)
+    with pytest.raises(ValueError, match="lengths must be left out beside an IrregularBatch, which has its"):
+        as_padded("y", batch, None, batch.lengths)
+
+
 def one(dtype=torch.float32, times_dtype=torch.float32, features=1):
     return one_series(torch.zeros(1, dtype=times_dtype), torch.zeros(1, features, dtype=dtype))
 
 
 BAD_SERIES = [
     ([], "series must hold at least one batch: got none"),
+    ([one(), torch.ones(2)], "series must hold batches: series[1] is a torch.float32 tensor; see one_series"),
     ([one(), one(), one(features=2)], "series must agree in features: series[2] has 2, series[0] has 1"),
     (
         [one(), one(dtype=torch.float64)],

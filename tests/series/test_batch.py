@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -53,6 +54,27 @@ BAD_BATCHES = [
     (
         parts() | {"lengths": torch.empty(2, dtype=torch.int64, device="meta")},
         "lengths must have the device of values: got meta and cpu",
+    ),
+    (
+        parts() | {"mask": np.ones((2, 3, 2), dtype=bool)},
+        "mask must be a bool tensor: got ndarray; torch.as_tensor(mask) makes it a tensor",
+    ),
+    (
+        parts() | {"lengths": [3, 3]},
+        "lengths must be a tensor: got list; torch.as_tensor(lengths) makes it a tensor",
+    ),
+    (parts() | {"lengths": None}, "lengths must be a tensor: got NoneType"),
+    (
+        parts() | {"times": [[0.0, 1.0, 2.0]] * 2},
+        "times must be a tensor: got list; torch.as_tensor(times) makes it a tensor",
+    ),
+    (
+        parts() | {"values": np.ones((2, 3, 2))},
+        "values must be a tensor: got ndarray; torch.as_tensor(values) makes it a tensor",
+    ),
+    (
+        parts() | {"values": torch.ones(2, 3, 2, dtype=torch.complex64)},
+        "values must be a floating-point tensor: got a torch.complex64 tensor",
     ),
     (spoilt("lengths", 1, 4), "lengths must lie between 0 and T = 3: series 1 has length 4"),
     (spoilt("lengths", 0, -1), "lengths must lie between 0 and T = 3: series 0 has length -1"),
@@ -151,9 +173,46 @@ def test_indexing_selects_series_and_keeps_the_batch_axis(batch):
         assert torch.equal(chosen.values[chosen.mask], batch.values[expected][chosen.mask])
 
 
-def test_indexing_past_the_end_is_an_index_error(batch):
-    with pytest.raises(IndexError):
-        batch[len(batch)]
+def test_a_slice_may_run_backwards(batch):
+    assert same(batch[::-1], batch[[4, 3, 2, 1, 0]])
+    assert same(batch.select_features(slice(None, None, -2)), batch.select_features([2, 0]))
+
+
+NO_INDICES = [5, -6, [0, 5], 1.5, [0.5], None, True, "first", (0, 1), [[0, 1], [2, 3]], torch.ones(4).bool()]
+
+
+@pytest.mark.parametrize("index", NO_INDICES, ids=str)
+def test_an_index_that_chooses_no_series_is_refused(make_batch, index):
+    with pytest.raises(IndexError, match=r"index must choose among 5 series, along one axis: got "):
+        make_batch(0)[index]
+    with pytest.raises(IndexError, match=r"index must choose among 5 features, along one axis: got "):
+        make_batch(0, features=5).select_features(index)
+
+
+def test_selecting_features_keeps_steps_and_order(batch):
+    numbers = {
+        "int": (1, [1]),
+        "list": ([2, 0], [2, 0]),
+        "slice": (slice(0, 2), [0, 1]),
+        "bool tensor": (torch.tensor([True, False, True], device=batch.times.device), [0, 2]),
+        "index array": (np.array([1, 1]), [1, 1]),
+        "none": ([], []),
+    }
+    for index, expected in numbers.values():
+        chosen = batch.select_features(index)
+        assert torch.equal(chosen.mask, batch.mask[..., expected])
+        assert torch.equal(chosen.values[chosen.mask], batch.values[..., expected][chosen.mask])
+        assert chosen.times is batch.times
+        assert chosen.lengths is batch.lengths
+
+
+def test_selected_features_pass_gradients_on(make_batch):
+    batch = make_batch(0)
+    values = batch.values.clone().requires_grad_()
+    chosen = dataclasses.replace(batch, values=values).select_features([2])
+    chosen.values[chosen.mask].sum().backward()
+    assert torch.equal(values.grad[..., 2], batch.mask[..., 2].double())
+    assert not values.grad[..., :2].any()
 
 
 def test_iteration_visits_each_series_once(batch):
@@ -170,6 +229,47 @@ def test_to_moves_every_tensor(batch, device):
     moved = batch.to("cpu").to(device)
     assert {getattr(moved, f.name).device.type for f in dataclasses.fields(moved)} == {device.type}
     assert same(moved, batch)
+
+
+@pytest.mark.parametrize("target", [torch.float32, torch.float64], ids=str)
+def test_to_changes_the_dtype_of_times_and_values(batch, device, target):
+    for moved in (batch.to(target), batch.to(dtype=target), batch.to(device, target)):
+        assert moved.times.dtype == moved.values.dtype == target
+        assert moved.mask.dtype == torch.bool
+        assert moved.lengths.dtype == batch.lengths.dtype
+        assert moved.times.device.type == device.type
+        torch.testing.assert_close(moved.values[moved.mask].double(), batch.values[batch.mask].double())
+
+
+def test_to_refuses_a_dtype_that_loses_what_the_batch_holds():
+    minutes = one_series(1e6 + torch.arange(3.0, dtype=torch.float64) / 60, torch.ones(3, 1))
+    with pytest.raises(ValueError, match=r"times must increase within each series: series 0 has times\[1\]"):
+        minutes.to(torch.float32)
+    huge = one_series(torch.arange(2.0), torch.full((2, 1), 1e300, dtype=torch.float64))
+    with pytest.raises(
+        ValueError, match=r"observed values must be finite: series 0 has values\[0, 0\] = inf"
+    ):
+        huge.to(torch.float32)
+    with pytest.raises(ValueError, match="dtype must be a floating-point dtype: got torch.int64"):
+        huge.to(torch.int64)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32], ids=str)
+def test_lengths_of_any_integer_type_serve_long_series(dtype):
+    """int8 ends at 127, and T = 300 does not fit in it."""
+    steps, lengths = 300, torch.tensor([100, 0, 7])
+    valid = torch.arange(steps) < lengths.unsqueeze(-1)
+    times, values = torch.arange(float(steps)).repeat(3, 1), torch.ones(3, steps, 1)
+    small = IrregularBatch(times, values, valid.unsqueeze(-1), lengths.to(dtype))
+    reference = IrregularBatch(times, values, valid.unsqueeze(-1), lengths)
+    for derive in (
+        *(lambda batch: batch.deltas(), lambda batch: batch.last_observed(torch.zeros(1))),
+        lambda batch: batch.to_grid(3.0).values,
+        lambda batch: collate([batch]).times,
+    ):
+        assert torch.equal(derive(small), derive(reference))
+    with pytest.raises(ValueError, match=r"lengths must lie between 0 and T = 99: series 0 has length 100"):
+        IrregularBatch(times[:, :99], values[:, :99], valid[:, :99, None], lengths.to(dtype))
 
 
 def test_repr_says_what_is_inside():
@@ -266,6 +366,7 @@ def test_gradients_reach_only_the_observed_past(make_batch):
 
 BAD_MEANS = [
     (torch.zeros(2), "mean must have shape (D,) = (3,): got (2,)"),
+    ([0.0] * 3, "mean must be a tensor: got list; torch.as_tensor(mean) makes it a tensor"),
     (torch.tensor(0.0), "mean must have shape (D,) = (3,): got ()"),
     (torch.tensor([0.0, NAN, 0.0]), "mean must be finite: mean[1] = nan"),
 ]

@@ -25,6 +25,33 @@ def test_a_cell_without_observations_is_unobserved():
     assert grid.mask[0, :, 0].tolist() == [True, False, False, True]
 
 
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_a_series_without_steps_has_an_empty_grid(make_batch, steps):
+    empty = make_batch(0, steps=max(steps, 1))[-1]
+    empty = dataclasses.replace(
+        empty,
+        times=empty.times[:, :steps],
+        values=empty.values[:, :steps],
+        mask=empty.mask[:, :steps],
+    )
+    grid = empty.to_grid(0.5)
+    assert grid.lengths.tolist() == [0]
+    assert grid.values.shape == (1, 0, 3)
+
+
+def test_empty_and_other_series_share_a_grid(make_batch):
+    batch = make_batch(0)
+    alone, together = batch[:-1].to_grid(0.5), batch.to_grid(0.5)
+    assert together.lengths.tolist() == [*alone.lengths.tolist(), 0]
+    assert torch.equal(together.values[:-1], alone.values)
+
+
+@pytest.mark.parametrize("step", [1e-300, 1e-12])
+def test_a_step_too_small_for_any_grid_is_refused(step):
+    with pytest.raises(ValueError, match=r"step must leave fewer than 2³¹ cells: 1e-\d+ does not, up to"):
+        one_series(torch.arange(2.0), torch.ones(2, 1)).to_grid(step)
+
+
 def test_means_agree_with_scipy(batch):
     step, start = 0.3, 0.0
     grid = batch.to_grid(step, start)

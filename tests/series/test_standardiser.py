@@ -102,6 +102,85 @@ def test_serves_another_dtype_and_device(batch, make_batch):
     assert z.values.device == batch.values.device
 
 
+# --- what a training set cannot tell -------------------------------------------------------------
+
+
+def blind_batch():
+    """Feature 0 varies, 1 is always 0.1, 2 is never seen; 3 is seen once."""
+    values = torch.tensor([[1.0, 0.1, torch.nan, 7.0], [3.0, 0.1, torch.nan, torch.nan]])
+    return one_series(torch.arange(2.0), values, values.isfinite())
+
+
+PRIORS = {
+    "one for all": (5.0, 2.0, 5.0, 2.0),
+    "one for each": (torch.tensor([9.0, 9.0, 5.0, 9.0]), torch.tensor([9.0, 2.0, 3.0, 2.0]), 5.0, 3.0),
+    "0-D and another dtype": (torch.tensor(5), torch.tensor(2.0, dtype=torch.float64), 5.0, 2.0),
+}
+
+
+@pytest.mark.parametrize(("mean", "scale", "hidden_mean", "hidden_scale"), PRIORS.values(), ids=PRIORS)
+def test_priors_stand_in_for_what_was_not_measured_and_for_nothing_else(
+    mean, scale, hidden_mean, hidden_scale
+):
+    standardiser = Standardiser.fit(blind_batch(), prior_mean=mean, prior_scale=scale)
+    torch.testing.assert_close(standardiser.mean, torch.tensor([2.0, 0.1, hidden_mean, 7.0]), rtol=0, atol=0)
+    torch.testing.assert_close(standardiser.standard_deviation, torch.tensor([1.0, 2.0, hidden_scale, 2.0]))
+    back = standardiser.inverse(standardiser.transform(blind_batch()))
+    torch.testing.assert_close(back.values[back.mask], blind_batch().values[back.mask])
+
+
+def test_a_scale_is_enough_where_every_feature_was_seen():
+    standardiser = Standardiser.fit(blind_batch().select_features([3, 1]), prior_scale=4.0)
+    assert standardiser.standard_deviation.tolist() == [4.0, 4.0]
+    assert standardiser.transform(blind_batch().select_features([3, 1])).values[0, 0].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2)], ids=["no series", "no steps"])
+def test_nothing_observed_is_all_prior(shape):
+    series, steps, _ = shape
+    batch = IrregularBatch(
+        torch.arange(float(steps)).repeat(series, 1),
+        torch.zeros(shape),
+        torch.zeros(shape, dtype=torch.bool),
+        torch.full((series,), steps),
+    )
+    standardiser = Standardiser.fit(batch, prior_mean=torch.tensor([1.0, 2.0]), prior_scale=3.0)
+    assert standardiser.mean.tolist() == [1.0, 2.0]
+    assert standardiser.standard_deviation.tolist() == [3.0, 3.0]
+    with pytest.raises(ValueError, match="feature 0 is never observed; prior_mean and prior_scale can"):
+        Standardiser.fit(batch, prior_scale=1.0)
+
+
+BAD_PRIORS = [
+    ({"prior_scale": 0.0}, "prior_scale must be positive and finite: prior_scale = 0.0"),
+    ({"prior_mean": torch.nan}, "prior_mean must be a finite number: got nan"),
+    ({"prior_mean": [1.0]}, "prior_mean must be a finite number: got [1.0]"),
+    ({"prior_scale": torch.ones(3)}, "prior_scale must have shape (D,) = (4,): got (3,)"),
+    (
+        {"prior_mean": torch.tensor([0.0, torch.inf, 0.0, 0.0])},
+        "prior_mean must be finite: prior_mean[1] = inf",
+    ),
+]
+
+
+@pytest.mark.parametrize(("prior", "message"), BAD_PRIORS, ids=[case[-1] for case in BAD_PRIORS])
+def test_refuses_a_bad_prior(prior, message):
+    with pytest.raises(ValueError) as error:
+        Standardiser.fit(blind_batch(), **({"prior_mean": 0.0, "prior_scale": 1.0} | prior))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1.0, 1e160, 1e305])
+def test_moments_change_with_the_unit_and_nothing_else(make_batch, unit):
+    batch = make_batch(3)
+    reference = Standardiser.fit(batch)
+    scaled = Standardiser.fit(dataclasses.replace(batch, values=batch.values * unit))
+    torch.testing.assert_close(scaled.mean / unit, reference.mean, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(
+        scaled.standard_deviation / unit, reference.standard_deviation, rtol=1e-12, atol=0
+    )
+
+
 # --- leaks ------------------------------------------------------------------------------------
 
 
@@ -166,8 +245,8 @@ def test_refuses_features_without_variation():
 
 
 BAD = [
-    ([0.0], [1.0, 1.0], "mean and standard_deviation must both have shape (D,): got (1,) and (2,)"),
-    (0.0, 1.0, "mean and standard_deviation must both have shape (D,): got () and ()"),
+    ([0.0], [1.0, 1.0], "standard_deviation must have shape (D,) = (1,): got (2,)"),
+    (0.0, 1.0, "mean must have shape (D,): got ()"),
     ([0.0, torch.nan], [1.0, 1.0], "mean must be finite: mean[1] = nan"),
     (
         [0.0, 0.0],

@@ -211,6 +211,8 @@ MISTAKES = [
     (torch.tensor([1, 2, 3]), r"constants must be a floating-point tensor: got a torch.int64 tensor"),
     ([torch.tensor(1.0)] * 3, r"a list of numbers or one tensor: constants\[0\] is a Tensor"),
     (["1", "2", "3"], r"constants\[0\] is a str"),
+    (None, "constants must be a number, a list of numbers or one tensor: got NoneType"),
+    ({1.0, 2.0, 3.0}, "constants must be a number, a list of numbers or one tensor: got set"),
 ]  # fmt: skip
 
 

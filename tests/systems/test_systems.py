@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from fractions import Fraction
 
 import pytest
 import torch
@@ -73,6 +74,19 @@ def test_device_and_dtype_follow_the_state(system, device):
     y = positive_states(len(system.variables)).to(device, torch.float32)
     for result in (moved(torch.zeros(5, device=device), y), moved.jacobian(0.0, y)):
         assert result.device.type == device.type and result.dtype == torch.float32
+
+
+@pytest.mark.parametrize("n", [2.0, 3.0, 4.0, 7.0])
+@pytest.mark.parametrize("amount", [1e-30, 0.5, 1e5, 1e9, 1e13, 1e30])
+def test_jacobians_of_repression_neither_overflow_nor_vanish(n, amount):
+    """-α n xⁿ⁻¹ / (1 + xⁿ)² in float32 as with exact numbers, zero where that is below its range."""
+    x = Fraction(torch.tensor(amount).item())
+    slope = float(-3 * int(n) * x ** int(n - 1) / (1 + x ** int(n)) ** 2)
+    toggle = ToggleSwitch(3.0, n).jacobian(0.0, torch.full((1, 2), amount))
+    ring = Repressilator(alpha=3.0, n=n).jacobian(0.0, torch.full((1, 6), amount))
+    for found in (toggle[0, 0, 1], toggle[0, 1, 0], ring[0, 0, 5], ring[0, 1, 3], ring[0, 2, 4]):
+        assert found.item() == pytest.approx(slope, rel=1e-5, abs=1e-36)
+    assert toggle.isfinite().all() and ring.isfinite().all()
 
 
 @settings(deadline=None)

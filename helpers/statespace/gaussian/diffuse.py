@@ -11,8 +11,10 @@ and δ given y_0 … y_t has mean M_t⁻¹ s_t and covariance M_t⁻¹. The log-
 A flat prior plus noise is flat still. So h_0 may keep a variance in the diffuse directions, which changes
 nothing but keeps every S positive definite, even without observation noise.
 
-Until the data have fixed a direction, variances along it are infinite and means stay at the prior mean. A
-step's log-likelihood is 0 until the data have fixed all of δ; the step which does so has that of all so far.
+Until the data have fixed a direction, variances along it are infinite and means stay at the prior mean. Of
+directions that the whole series never fixes (a sensor that was never read) the log-likelihood says nothing: it
+is the density of the data under a flat prior on the others. A step's log-likelihood is 0 until the data have
+fixed all of δ that they ever fix; the step which does so has that of all so far.
 
 Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
 """
@@ -99,6 +101,8 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
         log ∫ p(y_0 … y_t | J_0 δ) d(J_0 δ)
             = log p(y_0 … y_t | δ = 0) + ½ s_tᵀ M_t⁻¹ s_t − ½ log |M_t| + ½ k log 2π + log |J_0|
 
+    in the k directions that are known: there M_t is inverted, and its determinant taken.
+
     Parameters
     ----------
     steps : Tensor (T, M, N)
@@ -120,18 +124,27 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
     covariance = torch.cholesky_inverse(root) - unknown
     mean = covariance @ evidence
     log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
-    constant = carried.shape[-1] * LOG_TWO_PI + directions.square().sum(0).log().sum()
-    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + constant)
-    known = (unknown == 0).flatten(-2).all(-1, keepdim=True)
-    so_far = torch.where(known, steps.cumsum(0) + gained, 0.0)
+    known = carried.shape[-1] - unknown.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).round()
+    size = directions.square().sum(0).log().mean() if directions.shape[1] else 0.0
+    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + known * (LOG_TWO_PI + size))
+    so_far = torch.where(known == known[-1:], steps.cumsum(0) + gained, 0.0)
     steps = so_far.diff(dim=0, prepend=torch.zeros_like(so_far[:1]))
     return steps, DiffusePosterior(mean, covariance, unknown)
 
 
 def _unknown(precision: Tensor) -> Tensor:
-    """Projector on the directions in which a precision (..., k, k), at most 1, vanishes but for rounding."""
-    values, vectors = torch.linalg.eigh(precision)
-    null = vectors * (values < torch.finfo(values.dtype).eps ** 0.75).unsqueeze(-2)
+    """Projector on the directions in which a precision (..., k, k), at most 1, vanishes but for rounding.
+
+    Whether it vanishes is judged with each component measured in its own standard deviations, so that a sensor
+    which says little says it beside one that says much.
+    """
+    eps = torch.finfo(precision.dtype).eps
+    size = precision.diagonal(dim1=-2, dim2=-1)
+    scale = torch.where(size > (16 * eps) ** 2, size, 1.0).rsqrt()
+    values, vectors = torch.linalg.eigh(scale.unsqueeze(-1) * precision * scale.unsqueeze(-2))
+    vanishes = (values < eps**0.75).unsqueeze(-2)  # ascending: these come first
+    along = torch.where(vanishes, scale.unsqueeze(-1) * vectors, 0.0)
+    null = torch.linalg.qr(along / along.norm(dim=-2, keepdim=True).clamp(min=eps)).Q * vanishes
     return null @ null.mT
 
 

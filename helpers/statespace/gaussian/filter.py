@@ -48,6 +48,8 @@ class Filtered:
         log p(y_t | y_0 … y_{t-1}); 0 where nothing was observed.
     mask : Tensor (B, T, D), bool
         True where y was observed.
+    model : LinearGaussian
+        What was filtered with.
     moments : Moments
         What the smoother reads instead: the same, but shared, and given δ where the prior is flat.
     diffuse : DiffusePosterior or None
@@ -62,6 +64,7 @@ class Filtered:
     innovation_covariance: Tensor
     step_log_likelihood: Tensor
     mask: Tensor
+    model: LinearGaussian
     moments: Moments
     diffuse: DiffusePosterior | None
 
@@ -207,6 +210,7 @@ def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> F
         innovation_covariance=by_series(innovation[1], series),
         step_log_likelihood=as_rows(steps.unsqueeze(-2)).squeeze(-1),
         mask=data.mask,
+        model=model,
         moments=moments,
         diffuse=diffuse,
     )

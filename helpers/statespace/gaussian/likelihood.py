@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from helpers.statespace.gaussian.adjoint import adjoint, with_nothing_after
 from helpers.statespace.gaussian.associative_scan import blocked_scan
 from helpers.statespace.gaussian.data import Observations, check_observations, input_effect
 from helpers.statespace.gaussian.filter import filter_observations
@@ -15,7 +16,7 @@ from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.scan import adjoint_scan, affine_scan
 from helpers.statespace.gaussian.sharing import Covariances, shared_covariances
 from helpers.statespace.gaussian.step import log_density
-from helpers.statespace.matrices import symmetric, whiten
+from helpers.statespace.matrices import whiten
 
 
 def log_likelihood(
@@ -31,7 +32,7 @@ def log_likelihood(
     The number is that of `kalman_filter(...).log_likelihood`. Its gradient comes from the smoother, not
     from a graph of the filter's steps: by Fisher's identity the score is the expectation, given the whole
     series, of the gradient that one would have if the states had been seen. With r and N what the present and
-    the future say about a predicted state (see `adjoint_scan`), r⁺ and N⁺ what the future alone says, and
+    the future say about a predicted state (see `adjoint`), r⁺ and N⁺ what the future alone says, and
     m̄_t the smoothed mean::
 
         u_t = S_t⁻¹ e_t − K_tᵀ r⁺_t,   U_t = S_t⁻¹ + K_tᵀ N⁺_t K_t
@@ -140,16 +141,13 @@ class _Score:
         self.A = covariances.transition[1:]
         self.shared = covariances.shared
         self.weight = weight.reshape(1, 1, 1, -1) if self.shared else weight.reshape(1, -1, 1, 1)
-        precision = torch.linalg.inv(covariances.innovation)
-        weighted = C.mT @ precision
-        forget = (self.A - (self.A @ self.K[:-1]) @ C[:-1]).mT
-        self.r, self.N = adjoint_scan(
-            _with_nothing_after(forget), weighted @ innovation, symmetric(weighted @ C), blocked_scan
-        )
-        future_r = _with_nothing_after(self.A.mT @ self.r[1:])
-        self.future_N = _with_nothing_after(self.A.mT @ self.N[1:] @ self.A)
-        self.u = precision @ innovation - self.K.mT @ future_r
-        self.U = precision + self.K.mT @ self.future_N @ self.K
+        run = partial(adjoint_scan, scan=blocked_scan)
+        future = adjoint(self.A, C, covariances.predicted, covariances.innovation, innovation, run)
+        self.r, self.N = future.r, future.N
+        future_r = with_nothing_after(self.A.mT @ self.r[1:])
+        self.future_N = with_nothing_after(self.A.mT @ self.N[1:] @ self.A)
+        self.u = future.precision @ innovation - self.K.mT @ future_r
+        self.U = future.precision + self.K.mT @ self.future_N @ self.K
         self.mean = mean + self.P @ future_r
 
     def observations(self) -> Tensor:
@@ -200,8 +198,3 @@ class _Score:
         total = pairs - torch.einsum(f"tmij,xmyz->{kept}ij", moments, weight)
         total = total.reshape(-1 if steps > 1 else 1, series, *total.shape[-2:]).transpose(0, 1)
         return pad(total, (0, 0, 0, 0, steps - total.shape[1], 0)).reshape(like.shape)
-
-
-def _with_nothing_after(stack: Tensor) -> Tensor:
-    """One more step at the end, of zeros."""
-    return pad(stack, (0, 0) * 3 + (0, 1))

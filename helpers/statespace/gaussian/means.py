@@ -117,7 +117,8 @@ def filter_means(
         before = torch.cat([start, _pad_for_directions(as_columns(effect[:, 1:], shared), directions)])
     filtered = recursion(A - gain @ (C @ A), before + gain @ (y - C @ before))
     leading = A if A.ndim == 2 else A[1:]
-    predicted = torch.cat([start, leading @ filtered[:-1] + before[1:]])
+    moved = leading @ filtered[:-1]
+    predicted = torch.cat([start, moved if effect is None else moved + before[1:]])
     return predicted, filtered, y - observation @ predicted
 
 

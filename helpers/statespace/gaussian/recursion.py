@@ -24,7 +24,7 @@ def recurse(
     """All steps of a recursion, stacked.
 
     Where its map stays the same, a recursion that stands still is not computed on: one of which a step moved
-    no matrix of the first part by more than four units in the last place of the matrix's largest entry. What
+    no entry of the first part, a covariance P, by more than four units in the last place of √(P_ii P_jj). What
     is left to its limit is of that order too, divided by how much of the way a step covers.
 
     Where the map keeps changing, time is cut into blocks which are run side by side, in fewer and larger
@@ -34,7 +34,8 @@ def recurse(
     Parameters
     ----------
     first : tuple of Tensor, each (G, ...)
-        Step 0.
+        Step 0: a covariance (G, H, H), and what else is kept of each step; in the filter first the covariance
+        before the reading.
     steps : function (*maps) -> advance
         And `advance(step, before)` makes the parts of a step from those of the step before.
     maps : tuple of Tensor, each (T, G or 1, ...)
@@ -64,7 +65,7 @@ def _run(first: Parts, advance: Advance, next_change: list[int]) -> Parts:
     while (step := len(parts)) < len(next_change):
         parts.append(advance(step, parts[-1]))
         is_due = step % STEPS_BETWEEN_CHECKS == 0 and next_change[step] > step + 1
-        if is_due and _stands_still(parts[-1][0], parts[-2][0]):
+        if is_due and _stands_still(parts[-1], parts[-2][0]):
             parts.extend(parts[-1:] * (next_change[step] - step - 1))
     return tuple(torch.stack(part) for part in zip(*parts, strict=True))
 
@@ -87,7 +88,8 @@ def _run_blocks(
             parts.append(advance(step, parts[-1]))
         ends = parts.pop()
         following = tuple(torch.cat([head, end[:-groups]]) for head, end in zip(first, ends, strict=True))
-        if _stands_still(following[0], starts[0], units=16):
+        if _stands_still(following, starts[0], units=16):
+            parts[0] = following
             return tuple(_join(part, blocks)[:total] for part in zip(*parts, strict=True))
         starts = following
     return None
@@ -113,7 +115,17 @@ def _next_changes(changed: Tensor) -> list[int]:
     return [*upcoming.tolist(), steps]
 
 
-def _stands_still(matrix: Tensor, previous: Tensor, units: int = 4) -> bool:
-    """Whether no matrix moved by more than so many units in the last place of its largest entry."""
-    slack = units * torch.finfo(matrix.dtype).eps * matrix.abs().amax((-2, -1), keepdim=True)
+def _stands_still(parts: Parts, previous: Tensor, units: int = 4) -> bool:
+    """Whether no entry (i, j) moved by more than so many units in the last place of √(P_ii P_jj).
+
+    Where a second part, the covariance before a reading, shows that the reading told a state to the last
+    digit, what is left of its variance is rounding, and the variance before counts.
+    """
+    matrix, eps = parts[0], torch.finfo(parts[0].dtype).eps
+    variance = matrix.diagonal(dim1=-2, dim2=-1).abs()
+    if len(parts) > 1:
+        before = parts[1].diagonal(dim1=-2, dim2=-1)
+        variance = torch.where(variance < 16 * eps * before, before, variance)
+    deviation = variance.sqrt()
+    slack = units * eps * deviation.unsqueeze(-1) * deviation.unsqueeze(-2)
     return bool(((matrix - previous).abs() <= slack).all())

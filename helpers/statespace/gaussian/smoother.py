@@ -1,21 +1,22 @@
 """The smoother: what the whole series says about each state."""
 
-from dataclasses import dataclass
-from itertools import repeat
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, with_nothing_after
 from helpers.statespace.gaussian.diffuse import diffuse_covariance, include_diffuse
 from helpers.statespace.gaussian.filter import Filtered
-from helpers.statespace.gaussian.means import affine_loop, as_rows, by_series
-from helpers.statespace.gaussian.model import LinearGaussian, compact
-from helpers.statespace.gaussian.recursion import Advance, Parts, recurse
+from helpers.statespace.gaussian.means import Moments, as_rows, by_series
+from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.scan import adjoint_scan
+from helpers.statespace.gaussian.step import observed_rows
 from helpers.statespace.matrices import symmetric
 
-LONGEST_STRETCH = 64  # steps that are worked on together, so that they stay in the processor's cache
+NEGLIGIBLE = 64  # units in the last place of the filtered variance below which a state is known exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +42,16 @@ def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = 
     ::
 
         G_t = P_t A_{t+1}ᵀ (P⁻_{t+1})⁻¹,   m̄_t = m_t + G_t (m̄_{t+1} − m⁻_{t+1})
-        P̄_t = (I − G_t A_{t+1}) P_t (I − G_t A_{t+1})ᵀ + G_t Q_{t+1} G_tᵀ + G_t P̄_{t+1} G_tᵀ
-        Cov(h_{t+1}, h_t | y) = P̄_{t+1} G_tᵀ
+        P̄_t = P_t + G_t (P̄_{t+1} − P⁻_{t+1}) G_tᵀ,   Cov(h_{t+1}, h_t | y) = P̄_{t+1} G_tᵀ
 
-    The covariance is a sum of positive semi-definite matrices, as in Joseph's form of the filter, where the
-    usual P_t + G_t (P̄_{t+1} − P⁻_{t+1}) G_tᵀ is a difference.
+    is computed without G, since P⁻ may be singular (AR(p), compartments without noise) and G then is not
+    bounded. With r⁺ and N⁺, what the future says about h_t (see `adjoint`)::
+
+        m̄_t = m_t + P_t r⁺_t,   P̄_t = P_t − P_t N⁺_t P_t
+        Cov(h_{t+1}, h_t | y) = (I − P⁻_{t+1} N_{t+1}) A_{t+1} P_t
+
+    Where the future says nearly everything, as after a vague start, that difference has few digits left, and
+    a step with G is taken (see `_by_steps_back`).
 
     Differentiable in all that `filtered` depends on.
 
@@ -56,19 +62,18 @@ def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = 
     parallel : bool
         Use an associative scan instead of a loop over time.
 
-    Source: Rauch, Tung and Striebel (1965), AIAA Journal 3(8); Särkkä and Svensson (2023), Bayesian filtering
-    and smoothing, theorem 12.2.
+    Raises
+    ------
+    ValueError
+        If `filtered` came from another model.
+
+    Source: Rauch, Tung and Striebel (1965), AIAA Journal 3(8); Durbin and Koopman (2012), Time series
+    analysis by state space methods, section 4.4.
     """
+    _check_model(model, filtered)
     moments, series = filtered.moments, len(filtered.mean)
-    gain, own = _gains(model, moments.filtered_covariance, moments.predicted_covariance)
-    shift = moments.filtered - gain @ pad(moments.predicted[1:], (0, 0) * 3 + (0, 1))
-    if parallel:
-        mean, covariance = adjoint_scan(gain, shift, own)
-    else:
-        mean = affine_loop(gain.flip(0), shift.flip(0)).flip(0)
-        covariance = _covariances(gain.flip(0), own.flip(0)).flip(0)
-    covariance = symmetric(covariance)
-    lag_covariance = covariance[1:] @ gain[:-1].mT
+    run = adjoint_scan if parallel else adjoint_loop
+    mean, covariance, lag_covariance = _by_steps_back(model, moments, filtered.mask, run)
     if filtered.diffuse is not None:
         final = filtered.diffuse.at_the_end()
         carried = mean[..., final.mean.shape[-1] :]
@@ -78,27 +83,103 @@ def rts_smoother(model: LinearGaussian, filtered: Filtered, *, parallel: bool = 
     return Smoothed(as_rows(mean), by_series(covariance, series), by_series(lag_covariance, series))
 
 
-def _gains(model: LinearGaussian, filtered: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
-    """G_t, 0 at the last step, and how uncertain h_t is when h_{t+1} is known, P_T at the last step.
+def _by_adjoint(
+    model: LinearGaussian, moments: Moments, mask: Tensor, run: Callable
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Means, covariances, lag covariances (T - 1, ...), and how large rounding in P N⁺ P may be.
 
-    A predicted covariance may be singular (VARMA, states without noise); then any generalised inverse serves,
-    since the columns of A P lie in its range.
+    A covariance is at most H times its diagonal, as matrices are ordered. So the last, (T - 1, M, H), is
+    diag(P Aᵀ D A P) with D_t = diag(N_t) + E_t diag(N_{t+1}) E_tᵀ, beside the unit in the last place.
     """
-    matrices = (compact(matrix, len(filtered)) for matrix in (model.transition, model.transition_covariance))
-    matrices = (
-        repeat(matrix) if matrix.ndim == 2 else matrix[1:].split(LONGEST_STRETCH) for matrix in matrices
+    A, _, C, _ = matrices_over_time(model, len(mask[0]))
+    sets = moments.innovation_covariance.shape[1]
+    A, C = A[1:], observed_rows(C, mask[:sets].transpose(0, 1))
+    P, predicted = moments.filtered_covariance, moments.predicted_covariance
+    future = adjoint(A, C, predicted, moments.innovation_covariance, moments.innovation, run)
+    onward = A @ P[:-1]
+    informed = future.N[1:] @ onward
+    mean = moments.filtered + with_nothing_after(onward.mT @ future.r[1:])
+    covariance = symmetric(P - with_nothing_after(onward.mT @ informed))
+    with torch.no_grad():
+        size = future.N.diagonal(dim1=-2, dim2=-1)
+        later = pad(size[1:], (0, 0, 0, 0, 0, 1)).unsqueeze(-2)
+        size = size + (future.back.square() * later).sum(-1)
+        size = (onward.square() * size[1:].unsqueeze(-1)).sum(-2)
+    return mean, covariance, onward - predicted[1:] @ informed, size
+
+
+def _by_steps_back(
+    model: LinearGaussian, moments: Moments, mask: Tensor, run: Callable
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `_by_adjoint` gives, but for steps at which P − P N⁺ P has lost a quarter of its digits.
+
+    There, G leads back from the next state::
+
+        P̄_t = (I − G_t A_{t+1}) P_t (I − G_t A_{t+1})ᵀ + G_t Q_{t+1} G_tᵀ + G_t P̄_{t+1} G_tᵀ
+
+    unless such steps amplify more rounding (see `_rounding`) than was in the difference.
+    """
+    mean, covariance, lag_covariance, size = _by_adjoint(model, moments, mask, run)
+    few = _few_digits(moments, covariance, size)  # (T - 1, M, 1, 1)
+    if not few.any():
+        return mean, covariance, lag_covariance
+    stop = int(few.flatten(1).any(-1).nonzero()[-1]) + 1
+    head, few = slice(stop + 1), few[:stop]
+    gain, shift, own = _look_back(model, moments, stop)
+    gain = with_nothing_after(torch.where(few, gain, 0.0))
+    shift = torch.cat([torch.where(few, shift, mean[:stop]), mean[stop : stop + 1]])
+    own = torch.cat([torch.where(few, own, covariance[:stop]), covariance[stop : stop + 1]])
+    stepped_mean, stepped = run(gain, shift, own)
+    worst = size[:stop] / _variances(stepped[:stop])
+    better = few & (_rounding(gain, stepped, run)[:stop] < worst.amax(-1))[..., None, None]
+    lagged = stepped[1:] @ gain[:-1].mT
+    better_until_stop = torch.cat([better, torch.zeros_like(better[:1])])
+    return (
+        torch.cat([torch.where(better_until_stop, stepped_mean, mean[head]), mean[stop + 1 :]]),
+        torch.cat(
+            [torch.where(better_until_stop, symmetric(stepped), covariance[head]), covariance[stop + 1 :]]
+        ),
+        torch.cat([torch.where(better, lagged, lag_covariance[:stop]), lag_covariance[stop:]]),
     )
-    covariances = (stack.split(LONGEST_STRETCH) for stack in (filtered[:-1], predicted[1:]))
-    stretches = zip(*covariances, *matrices, strict=False)
-    gain, own = zip(*(_look_back(*stretch) for stretch in stretches), strict=True)
-    return torch.cat([*gain, torch.zeros_like(filtered[-1:])]), torch.cat([*own, filtered[-1:]])
 
 
-def _look_back(P: Tensor, predicted: Tensor, A: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
-    """Joseph's form with the next state for an observation: G, and (I − G A) P (I − G A)ᵀ + G Q Gᵀ."""
-    gain = _divide(P @ A.mT, predicted)
+@torch.no_grad()
+def _few_digits(moments: Moments, covariance: Tensor, size: Tensor) -> Tensor:
+    """Whether a variance of a state that is not known exactly has lost a quarter of its digits."""
+    eps = torch.finfo(size.dtype).eps
+    before, after = (
+        part[:-1].diagonal(dim1=-2, dim2=-1) for part in (moments.filtered_covariance, covariance)
+    )
+    lost = (after < eps**0.25 * size) & (size > NEGLIGIBLE * eps * before)
+    return lost.any(-1)[..., None, None]
+
+
+@torch.no_grad()
+def _rounding(gain: Tensor, stepped: Tensor, run: Callable) -> Tensor:
+    """How much the steps back amplify rounding, relative to the variances, (T, M).
+
+    Of a covariance P̄, rounding is at most of the order of diag(P̄), as matrices are ordered: so D is, with
+    D_t = G_t D_{t+1} G_tᵀ + diag(P̄_t).
+    """
+    variances = _variances(stepped)
+    _, amplified = run(gain, gain[..., :0], torch.diag_embed(variances))
+    return (_variances(amplified) / variances).amax(-1)
+
+
+def _variances(covariance: Tensor) -> Tensor:
+    """The diagonal, above 0 so that one may divide by it."""
+    variance = covariance.detach().diagonal(dim1=-2, dim2=-1)
+    return variance.clamp(min=torch.finfo(variance.dtype).tiny)
+
+
+def _look_back(model: LinearGaussian, moments: Moments, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Joseph's form with the next state for an observation: G, m − G m⁻, (I − G A) P (I − G A)ᵀ + G Q Gᵀ."""
+    A, Q, _, _ = matrices_over_time(model, len(moments.filtered))
+    A, Q, P = A[1 : stop + 1], Q[1 : stop + 1], moments.filtered_covariance[:stop]
+    gain = _divide(P @ A.mT, moments.predicted_covariance[1 : stop + 1])
     kept = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device) - gain @ A
-    return gain, kept @ P.mT @ kept.mT + gain @ Q @ gain.mT
+    shift = moments.filtered[:stop] - gain @ moments.predicted[1 : stop + 1]
+    return gain, shift, symmetric(kept @ P @ kept.mT + gain @ Q @ gain.mT)
 
 
 def _divide(rows: Tensor, covariance: Tensor) -> Tensor:
@@ -123,18 +204,20 @@ def _divide(rows: Tensor, covariance: Tensor) -> Tensor:
     return (quotient * scale.mT).view(shape)
 
 
-def _covariances(gain: Tensor, own: Tensor) -> Tensor:
-    """Smoothed covariances of all steps, the last step first."""
-    moved = (gain[1:] != gain[:-1]) | (own[1:] != own[:-1])
-    changed = moved.flatten(1).any(-1)
-    differentiable = torch.is_grad_enabled() and (gain.requires_grad or own.requires_grad)
-    return recurse((own[0],), _backwards, (gain, own), changed, differentiable)[0]
+def _check_model(model: LinearGaussian, filtered: Filtered) -> None:
+    """Refuse a filter's result that belongs to a model with other values."""
+    own = filtered.model
+    if model is own:
+        return
+    for field in fields(model):
+        ours, theirs = getattr(model, field.name), getattr(own, field.name)
+        if ours is theirs or (ours is not None and theirs is not None and _equal(ours, theirs)):
+            continue
+        raise ValueError(
+            f"filtered must be what kalman_filter made of model: got a result of another {field.name}"
+        )
 
 
-def _backwards(gain: Tensor, own: Tensor) -> Advance:
-    gains, own_steps = gain.unbind(0), own.unbind(0)
-
-    def advance(step: int, later: Parts) -> Parts:
-        return (torch.baddbmm(own_steps[step], gains[step] @ later[0].mT, gains[step].mT),)
-
-    return advance
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two fields are the same, where NaN stands beside NaN (a flat prior's entries are not read)."""
+    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())

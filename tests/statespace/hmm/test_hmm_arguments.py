@@ -214,10 +214,10 @@ BAD_OBSERVATIONS = {
         (GAUSSIAN, torch.zeros(0, 3, 2)),
         r"y must have at least one series: got shape \(0, 3, 2\)",
     ),
-    "mask is a list": ((POISSON, EYE[None], [[[True, True]] * 2]), "mask must be bool: got list"),
+    "mask is a list": ((POISSON, EYE[None], [[[True, True]] * 2]), "mask must be a bool tensor: got list"),
     "lengths are a list": (
         (POISSON, EYE[None], None, [2]),
-        r"lengths must have shape \(B,\) = \(1,\): got list",
+        r"lengths must be a tensor: got list",
     ),
     "a mask beside a batch": (
         (POISSON, batch([0.0, 1.0], [1.0, 2.0]), EYE[None] > 0),
