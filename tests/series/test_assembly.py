@@ -96,7 +96,7 @@ def test_one_series_refuses_by_name(arguments, message):
     assert str(error.value) == message
 
 
-def test_check_series_takes_a_batch_or_its_parts(make_batch):
+def test_as_padded_takes_a_batch_or_its_parts(make_batch):
     batch = make_batch(0)
     assert as_padded("y", batch, None, None) == (batch.values, batch.mask, batch.lengths)
     assert as_padded("y", batch.values, batch.mask, None) == (batch.values, batch.mask, None)

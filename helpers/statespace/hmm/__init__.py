@@ -1,6 +1,7 @@
 """Hidden Markov models: a discrete state that jumps, filtered, smoothed, decoded and fitted.
 
 `model` says what one is, `filter` holds the forward and backward recursions; `scaled` is the same, faster.
+`baum_welch` fits one, with what `prior` believes of it and from what `start` lets pass.
 """
 
 from helpers.statespace.hmm.as_rnn import HMMAsRNN, hmm_as_rnn

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from helpers.series import IrregularBatch
 from helpers.statespace.hmm.emissions import log_probability
-from helpers.statespace.hmm.model import HMM, Emission, check_observations, refuse_impossible
+from helpers.statespace.hmm.model import HMM, Emission, check_emitted, check_hmm, refuse_impossible
 
 
 class HMMAsRNN(nn.Module):
@@ -43,7 +43,7 @@ class HMMAsRNN(nn.Module):
     ) -> Tensor:
         """Hidden states (B, T, K) for inputs x; arguments and errors are those of `hmm_filter`."""
         emission = self.gate()
-        data = check_observations(emission, x, mask, lengths)
+        data = check_emitted(emission, x, mask, lengths)
         prediction = self.first_prediction.expand(len(x), -1)
         hidden = []
         for log_gate in emission.log_prob(data.y, data.mask).unbind(1):
@@ -76,4 +76,5 @@ class _Gate(nn.Module):
 
 def hmm_as_rnn(hmm: HMM) -> HMMAsRNN:
     """The recurrent network whose hidden state is, at every step, what `hmm_filter` knows of the state."""
+    check_hmm(hmm)
     return HMMAsRNN(hmm)

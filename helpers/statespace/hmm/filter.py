@@ -174,7 +174,8 @@ def hmm_filter(
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21, 91-92 and 103.
     """
-    log_evidence = hmm.log_evidence(check_observations(hmm.emission, y, mask, lengths))  # (B, T, K)
+    data = check_observations(hmm, y, mask, lengths)
+    log_evidence = hmm.log_evidence(data)  # (B, T, K)
     log_initial, log_transition = hmm.log_initial, hmm.log_transition
     if interval := safe_interval(log_transition):
         probability, log_c = scaled_forward(log_initial, log_transition, log_evidence, interval)
@@ -220,7 +221,7 @@ def hmm_smoother(
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 24-27 and 37-38.
     """
-    return smooth_observations(hmm, check_observations(hmm.emission, y, mask, lengths))
+    return smooth_observations(hmm, check_observations(hmm, y, mask, lengths))
 
 
 @torch.no_grad()

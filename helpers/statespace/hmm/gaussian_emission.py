@@ -227,6 +227,7 @@ class GaussianEmission:
         whiten = whiten.transpose(0, 1).flatten(0, 1)  # (D K, D)
         standardised = torch.addmm(-offset, whiten, (values - centre).T)  # (D K, N)
         squares = standardised.square().unflatten(0, self.mean.T.shape).sum(0)  # (K, N)
+        squares = squares.nan_to_num(nan=torch.inf, posinf=torch.inf)  # infinities that met
         log_determinant = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * squares.T - (log_determinant + 0.5 * LOG_TWO_PI * seen.to(factor).sum())
 

@@ -33,7 +33,8 @@ def hmm_log_likelihood(
 
     Source: Cappé, Moulines and Rydén (2005), Inference in hidden Markov models, Springer, section 10.1.
     """
-    log_evidence = hmm.log_evidence(check_observations(hmm.emission, y, mask, lengths))  # (B, T, K)
+    data = check_observations(hmm, y, mask, lengths)
+    log_evidence = hmm.log_evidence(data)  # (B, T, K)
     logs = hmm.log_initial, hmm.log_transition, log_evidence
     return step_by_step(*logs) if _is_transformed(logs) else _SumOfPaths.apply(*logs)
 

@@ -124,13 +124,24 @@ class Observations:
     valid: Tensor
 
 
+def check_hmm(hmm: HMM) -> None:
+    """Refuse anything but a hidden Markov model."""
+    if not isinstance(hmm, HMM):
+        raise ValueError(f"hmm must be an HMM: got {kind(hmm)}")
+
+
 def check_observations(
-    emission: Emission,
-    y: Tensor | IrregularBatch,
-    mask: Tensor | None = None,
-    lengths: Tensor | None = None,
+    hmm: HMM, y: Tensor | IrregularBatch, mask: Tensor | None = None, lengths: Tensor | None = None
 ) -> Observations:
     """Refuse what `hmm_filter` refuses."""
+    check_hmm(hmm)
+    return check_emitted(hmm.emission, y, mask, lengths)
+
+
+def check_emitted(
+    emission: Emission, y: Tensor | IrregularBatch, mask: Tensor | None, lengths: Tensor | None
+) -> Observations:
+    """Refuse what is no series of an emission's values."""
     values, mask, lengths = as_padded("y", y, mask, lengths)
     if isinstance(y, IrregularBatch) and isinstance(emission, CategoricalEmission):
         values, mask = emission.symbols(values, mask)
@@ -183,8 +194,11 @@ def simulate_hmm(hmm: HMM, steps: int, batch: int, generator: Generator) -> HMMS
     Raises
     ------
     ValueError
-        If `steps` or `batch` is less than 1.
+        If `steps` or `batch` is less than 1, or there is no generator.
     """
+    check_hmm(hmm)
+    if not isinstance(generator, Generator):
+        raise ValueError(f"generator must be a torch.Generator: got {kind(generator)}")
     check_whole_number("steps", steps)
     check_whole_number("batch", batch)
     like = hmm.initial

@@ -42,7 +42,7 @@ def viterbi(
 
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 32-35 and 105.
     """
-    data = check_observations(hmm.emission, y, mask, lengths)
+    data = check_observations(hmm, y, mask, lengths)
     log_evidence = hmm.log_evidence(data)  # (B, T, K)
     log_initial, log_transition = hmm.log_initial, hmm.log_transition
     scores, predecessors = _best_scores(log_initial, log_transition, log_evidence.transpose(0, 1))

@@ -11,6 +11,7 @@ from helpers.statespace import (
     CategoricalEmission,
     GaussianEmission,
     PoissonEmission,
+    baum_welch,
     hmm_as_rnn,
     hmm_filter,
     hmm_log_likelihood,
@@ -213,10 +214,10 @@ BAD_OBSERVATIONS = {
         (GAUSSIAN, torch.zeros(0, 3, 2)),
         r"y must have at least one series: got shape \(0, 3, 2\)",
     ),
-    "mask is a list": ((POISSON, EYE[None], [[[True, True]] * 2]), "mask must be bool: got list"),
+    "mask is a list": ((POISSON, EYE[None], [[[True, True]] * 2]), "mask must be a bool tensor: got list"),
     "lengths are a list": (
         (POISSON, EYE[None], None, [2]),
-        r"lengths must have shape \(B,\) = \(1,\): got list",
+        r"lengths must be a tensor: got list",
     ),
     "a mask beside a batch": (
         (POISSON, batch([0.0, 1.0], [1.0, 2.0]), EYE[None] > 0),
@@ -287,6 +288,33 @@ def test_bad_observations_are_refused(function, arguments, message):
     emission, *series = arguments
     with pytest.raises(ValueError, match=message):
         function(HMM(HALF, HALVES, emission), *series)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [hmm_filter, hmm_smoother, hmm_log_likelihood, viterbi, baum_welch, lambda hmm, y: hmm_as_rnn(hmm)],
+    ids=["filter", "smoother", "log-likelihood", "viterbi", "baum-welch", "rnn"],
+)
+def test_what_is_no_model_is_refused(function):
+    with pytest.raises(ValueError, match="hmm must be an HMM: got GaussianEmission"):
+        function(GAUSSIAN, EYE[None])
+
+
+@pytest.mark.parametrize("value", [3e38, 1e25], ids=["in the residual", "in its square"])
+def test_overflow_is_impossible_and_not_a_number_that_is_none(value):
+    """Strongly correlated entries, whose whitened residual is a difference of infinities."""
+    correlated = torch.tensor([[1.0, 0.999], [0.999, 1.0]]).repeat(2, 1, 1)
+    hmm = HMM(HALF, HALVES, GaussianEmission(EYE, correlated))
+    y = torch.tensor([[[value, value], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])
+    log_likelihood = hmm_log_likelihood(hmm, y)
+    assert log_likelihood[0] == -torch.inf and log_likelihood[1].isfinite()
+    with pytest.raises(ValueError, match="series 0 has probability 0 at step 0 given its past"):
+        hmm_filter(hmm, y)
+
+
+def test_a_simulation_needs_a_generator():
+    with pytest.raises(ValueError, match="generator must be a torch.Generator: got NoneType"):
+        simulate_hmm(HMM(HALF, HALVES, SYMBOLS), 3, 2, None)
 
 
 @pytest.mark.parametrize("steps, batch, name", [(0, 1, "steps"), (1, 0, "batch")], ids=["steps", "batch"])

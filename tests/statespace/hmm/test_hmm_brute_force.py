@@ -79,7 +79,7 @@ def observed(y, mask, lengths):
 
 def test_everything_is_the_sum_over_all_paths(hmm, series):
     y, mask, lengths = series
-    log_prob = hmm.log_evidence(check_observations(hmm.emission, y, mask, lengths))
+    log_prob = hmm.log_evidence(check_observations(hmm, y, mask, lengths))
     log_likelihood = hmm_log_likelihood(hmm, y, mask, lengths)
     smoothed = hmm_smoother(hmm, y, mask, lengths)
     decoded = viterbi(hmm, y, mask, lengths)

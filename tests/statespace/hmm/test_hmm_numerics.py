@@ -37,7 +37,7 @@ def double(numbers):
 
 def plain_log_likelihood(hmm, y, mask):
     """The textbook recursion in log space, differentiated by autograd; all probabilities positive."""
-    evidence = hmm.log_evidence(check_observations(hmm.emission, y, mask))
+    evidence = hmm.log_evidence(check_observations(hmm, y, mask))
     alpha = hmm.initial.log() + evidence[:, 0]
     for step in range(1, y.shape[1]):
         alpha = torch.logsumexp(alpha.unsqueeze(-1) + hmm.transition.log(), 1) + evidence[:, step]
@@ -248,7 +248,7 @@ def test_left_right_model_in_extreme_data(separation):
     )
     truth = sum((torch.arange(steps) >= jump).long() for jump in jumps)
     y = (mean[truth] + 0.3 * torch.sin(torch.arange(steps, dtype=torch.float64)).unsqueeze(-1)).unsqueeze(0)
-    evidence = hmm.log_evidence(check_observations(hmm.emission, y))[0]
+    evidence = hmm.log_evidence(check_observations(hmm, y))[0]
     terms = []
     for first in range(1, steps + 1):
         for second in range(first + 1, steps + 2):
@@ -358,7 +358,7 @@ def test_scaled_recursions_equal_the_plain_loops(states, steps, seed):
     evidence = (
         hmm.log_initial,
         hmm.log_transition,
-        hmm.log_evidence(check_observations(hmm.emission, y, mask)),
+        hmm.log_evidence(check_observations(hmm, y, mask)),
     )
     valid = torch.arange(steps) < torch.tensor([steps, steps // 2, 0]).unsqueeze(-1)
     interval = safe_interval(hmm.log_transition)
