@@ -5,8 +5,8 @@ The filter stands in `model.py` (what is assumed), `step.py` (predict and update
 
     step ─┬─ filter: the plain loop
           ├─ fused, recursion ─┐
-          └─ scan ─────────────┴─ sharing: covariances once, then means ─ filter ─┬─ smoother ─ em, sampling
-                                                                      adjoint ────┴─ likelihood ─ gradient
+          └─ scan ─────────────┴─ sharing: covariances once, then means ─ filter ─┬─ smoother ─ sampling
+                                                                      adjoint ────┴─ likelihood ─ gradient, em
 """
 
 from helpers.statespace.gaussian.as_rnn import LinearRNN, kalman_as_rnn, state_space_to_linear_rnn
