@@ -25,7 +25,6 @@ TABLES = {"physionet2012", "indomethacin", "lynx_hare", "theophylline"}
 """They take nothing, or read a large archive."""
 OPEN = {
     "whole": (
-        "OneCompartment.solution",
         "fit LinearGaussian",
         "gradient_profile truncated_loss truncated_bptt",
         "step_jacobians jacobian_product",
