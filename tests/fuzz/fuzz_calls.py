@@ -390,7 +390,13 @@ def _gaussian_call(draw: Draw, function, oracle=kalman_complaint) -> Call:
     def with_matrices(y, mask, **given):
         return function(statespace.LinearGaussian(**given), y, mask)
 
-    return Call(with_matrices, {**matrices, **_observations(draw, matrices)}, oracle, COVARIANCES)
+    return Call(
+        with_matrices,
+        {**matrices, **_observations(draw, matrices)},
+        oracle,
+        COVARIANCES,
+        ("innovation covariance",),
+    )
 
 
 def kalman_filter(draw: Draw) -> Call:

@@ -121,7 +121,6 @@ OPEN = {
         "OneCompartment.solution",
         "kalman_filter LinearGaussian",
         "rts_smoother",
-        "log_likelihood",
         "sample_posterior",
         "simulate",
         "fit LinearGaussian",
