@@ -1,5 +1,7 @@
 """Where a solve runs: on each device of this machine, and compiled."""
 
+import math
+
 import pytest
 import torch
 import torch._inductor.config
@@ -89,8 +91,24 @@ def test_compiled_with_breaks_and_without_second_derivatives(compiler):
         torch.autograd.grad(compiled.sum(), y0, create_graph=True)
 
 
-def test_without_a_compiler_the_message_says_so(monkeypatch):
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+def test_without_a_compiler_the_message_says_so():
     compile_function.cache_clear()
-    with pytest.raises(ValueError, match=r"compile=True needs a C\+\+ compiler.*CXX"):
+    missing = torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)})
+    with missing, pytest.raises(ValueError, match=r"compile=True needs a C\+\+ compiler.*CXX"):
         solve(lambda t, y: -y, double([1.0]), double(0.0, 1.0), compile=True)
+
+
+def test_a_torch_that_knows_fewer_options_compiles_too(monkeypatch, compiler):
+    """As torch 2.8, whose `compile` takes no `isolate_recompiles`."""
+    calls = []
+
+    def plain_compile(function, *, dynamic=None):
+        calls.append(dynamic)
+        return function
+
+    monkeypatch.setattr(torch, "compile", plain_compile)
+    compile_function.cache_clear()
+    solution = solve(lambda t, y: -y, double([1.0]), double(0.0, 1.0), compile=True)
+    compile_function.cache_clear()
+    assert calls and set(calls) == {False}
+    assert solution.y[0, 1].item() == pytest.approx(1 / math.e, rel=1e-6)
