@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from helpers.arguments import check_like, check_shape, check_tensor, observed_entries, valid_steps
-from helpers.series import IrregularBatch, as_padded
+from helpers.series import IrregularBatch, check_series
 
 Transition = Callable[[Tensor, Tensor], Tensor]
 """From the state before a step (B, S) and the step's input (B, P) to the state after it (B, S)."""
@@ -111,7 +111,7 @@ def observed_steps(
     A step at which nothing was observed, and every step beyond a series' length, holds the state. Without
     features there is nothing to observe, and each step of a series moves.
     """
-    x, mask, lengths = as_padded("x", x, mask, lengths)
+    x, mask, lengths = check_series("x", x, mask, lengths)
     if mask is None and lengths is None:
         return x, None
     check_sequence("x", x, "D")

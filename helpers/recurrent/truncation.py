@@ -9,7 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from helpers.arguments import check_whole_number, kind
 from helpers.recurrent.recurrence import Recurrence, check_sequence, observed_steps, unroll
-from helpers.series import IrregularBatch, as_padded
+from helpers.series import IrregularBatch, check_series
 
 WindowLoss = Callable[[Tensor, slice], Tensor]
 """From the states (B, K, S) of a window and its steps to the part of the loss that belongs to it."""
@@ -157,7 +157,7 @@ def truncation_curve(
     ValueError
         As `truncated_bptt`, or if the full gradient is zero or not finite: nothing to be relative to.
     """
-    x, mask, lengths = as_padded("x", x, mask, lengths)
+    x, mask, lengths = check_series("x", x, mask, lengths)
     check_sequence("x", x, "D")
     if not isinstance(K, Sequence) or isinstance(K, str) or not K:
         raise ValueError(f"K must be a sequence of at least one length: got {K!r}")

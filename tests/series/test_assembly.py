@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.series import IrregularBatch, as_padded, collate, one_series
+from helpers.series import IrregularBatch, check_series, collate, one_series
 
 
 def test_one_series_observes_everything_unless_told():
@@ -98,12 +98,12 @@ def test_one_series_refuses_by_name(arguments, message):
 
 def test_as_padded_takes_a_batch_or_its_parts(make_batch):
     batch = make_batch(0)
-    assert as_padded("y", batch, None, None) == (batch.values, batch.mask, batch.lengths)
-    assert as_padded("y", batch.values, batch.mask, None) == (batch.values, batch.mask, None)
+    assert check_series("y", batch, None, None) == (batch.values, batch.mask, batch.lengths)
+    assert check_series("y", batch.values, batch.mask, None) == (batch.values, batch.mask, None)
     with pytest.raises(
         ValueError, match="lengths must be left out where y is an IrregularBatch, which has its"
     ):
-        as_padded("y", batch, None, batch.lengths)
+        check_series("y", batch, None, batch.lengths)
 
 
 def one(dtype=torch.float32, times_dtype=torch.float32, features=1):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_floating, check_like, entry, observed_entries, refuse_where
-from helpers.series import IrregularBatch, as_padded
+from helpers.series import IrregularBatch, check_series
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.step import apply
 
@@ -44,7 +44,7 @@ def check_observations(
     ValueError
         Naming the argument whose kind or shape is wrong, or the observed entry that is not finite.
     """
-    y, mask, lengths = as_padded("y", y, mask, lengths)
+    y, mask, lengths = check_series("y", y, mask, lengths)
     check_floating("y", y)
     check_like("y", y, "the model", model.transition)
     if y.ndim != 3 or y.shape[-1] != model.observation_size or 0 in y.shape[:2]:

@@ -77,7 +77,8 @@ def _check_free_covariance(name: str, covariance: Tensor, free: Tensor) -> None:
         ),
     )
     variance = free.diagonal()
-    cholesky_factor(covariance[variance][:, variance], name)
+    if variance.any():
+        cholesky_factor(covariance[variance][:, variance], name)
     without = ~variance & (covariance.diagonal() == 0)
     refuse_where(
         free & without,

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers.arguments import check_whole_number, refuse_where
-from helpers.series import IrregularBatch, as_padded
+from helpers.series import IrregularBatch, check_series
 from helpers.statespace.gaussian.data import check_inputs, check_observations, input_effect
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.model import LinearGaussian
@@ -94,7 +94,7 @@ def sample_posterior(
 
     Source: Durbin and Koopman (2002), A simple and efficient simulation smoother, Biometrika 89(3).
     """
-    y, mask, lengths = as_padded("y", y, mask, lengths)
+    y, mask, lengths = check_series("y", y, mask, lengths)
     check_observations(model, y, mask, inputs, lengths)
     check_whole_number("count", count)
     centred = replace(

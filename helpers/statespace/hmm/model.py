@@ -15,7 +15,7 @@ from helpers.arguments import (
     refuse_where,
     valid_steps,
 )
-from helpers.series import IrregularBatch, as_padded
+from helpers.series import IrregularBatch, check_series
 from helpers.statespace.hmm.emissions import (
     CategoricalEmission,
     PoissonEmission,
@@ -142,7 +142,7 @@ def check_emitted(
     emission: Emission, y: Tensor | IrregularBatch, mask: Tensor | None, lengths: Tensor | None
 ) -> Observations:
     """Refuse what is no series of an emission's values."""
-    values, mask, lengths = as_padded("y", y, mask, lengths)
+    values, mask, lengths = check_series("y", y, mask, lengths)
     if isinstance(y, IrregularBatch) and isinstance(emission, CategoricalEmission):
         values, mask = emission.symbols(values, mask)
     if values.ndim < 2 or values.shape[1] == 0:
