@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fuzz_calls import BUILDERS
+from fuzz_calls import BUILDERS, ROOMS
 from fuzz_draw import Call, Draw
 from fuzz_oracles import differs
 from torch import Tensor, nn
@@ -420,10 +420,17 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="a function's name")
+    parser.add_argument("--room", default="", help="functions of one file of calls, as in fuzz_ROOM.py")
     options = parser.parse_args()
     counts, faults = Counter(), {}
     seeds = range(options.seed, options.seed + options.calls)
-    chosen = [seed for seed in seeds if options.only in Draw(seed).choice(list(BUILDERS))]
+    wanted = [
+        names
+        for room in ROOMS
+        for names in room.BUILDERS
+        if options.only in names and room.__name__.endswith(options.room)
+    ]
+    chosen = [seed for seed in seeds if Draw(seed).choice(list(BUILDERS)) in wanted]
     for outcome in fuzz_apart(chosen):
         counts[outcome.what] += 1
         if outcome.wrong:

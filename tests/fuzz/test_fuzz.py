@@ -151,7 +151,7 @@ OPEN = {
 }
 """What a whole run still finds: of these functions the sample leaves out what is spoilt in this way.
 
-It shall become empty: mend what `fuzz_run.py --only NAME` prints, and strike NAME out.
+It shall become empty: mend what `fuzz_run.py --only NAME` (or `--room ROOM`) prints, and strike NAME out.
 """
 
 
