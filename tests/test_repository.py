@@ -1,5 +1,6 @@
 """What a newcomer's first minute rests on: pinned versions, the two commands, and the licences."""
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ def constraints():
 
 
 def run_install(folder, python, **environment):
-    command = ["sh", str(INSTALL), str(python)]
+    command = ["sh", str(INSTALL), str(python), "lab", ".venv/installed-lab"]
     return subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=120
     )
@@ -54,7 +55,9 @@ def test_this_environment_is_the_pinned_one():
 
 def test_importing_helpers_loads_nothing_heavy():
     heavy = ("torch", "numpy", "matplotlib", "IPython")
-    code = f"import sys, helpers; print([module for module in {heavy} if module in sys.modules])"
+    code = (
+        f"import sys, helpers, helpers.reader\nprint([module for module in {heavy} if module in sys.modules])"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "[]"
 
 
@@ -119,14 +122,59 @@ def test_failed_download_ends_with_what_to_do_and_is_not_taken_for_done(tmp_path
     result = run_install(tmp_path, sys.executable, PIP_RETRIES="0", PIP_CONFIG_FILE=os.devnull, **unreachable)
     assert result.returncode == 1
     assert "check the network" in last_sentence(result)
-    assert not (tmp_path / ".venv" / "installed").exists()
+    assert not (tmp_path / ".venv" / "installed-lab").exists()
 
 
-@pytest.mark.parametrize("target", ["lab", "test", "bench", "course"])
-def test_make_has_one_readable_line_for_each_target(target):
+def test_installation_passes_the_extras_on_and_is_quiet_where_no_terminal_is(tmp_path):
+    pip = tmp_path / ".venv" / "bin" / "pip"
+    pip.parent.mkdir(parents=True)
+    pip.write_text('#!/bin/sh\necho "Collecting torch"\necho "$@" >asked\n')
+    pip.chmod(0o755)
+    result = run_install(tmp_path, sys.executable)
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1)
+    assert (tmp_path / "asked").read_text().endswith("--constraint constraints.txt --editable .[lab]\n")
+    assert "Collecting torch" in (tmp_path / ".venv" / "install.log").read_text()
+    assert (tmp_path / ".venv" / "installed-lab").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "needs"),
+    [
+        ("lab", "my"),
+        ("my", ".venv/installed-lab"),
+        ("fresh", ".venv/installed-lab"),
+        ("test", ".venv/installed-test"),
+        ("bench", ".venv/installed-test"),
+        ("course", ".venv/installed-course"),
+    ],
+    ids=lambda word: word,
+)
+def test_make_has_one_readable_line_for_each_target(target, needs):
     makefile = (ROOT / "Makefile").read_text()
-    recipe = re.search(rf"^{target}: \.venv/installed\n((?:\t.+\n)+)", makefile, flags=re.MULTILINE)[1]
+    recipe = re.search(rf"^{target}: {re.escape(needs)}\n((?:\t.+\n)+)", makefile, flags=re.MULTILINE)[1]
     assert recipe.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "extras"),
+    [("lab", "lab"), ("test", "lab,course,test"), ("course", "course")],
+    ids=lambda word: word,
+)
+def test_make_installs_no_more_than_its_target_needs(target, extras, tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    plan = subprocess.check_output(["make", "--dry-run", target], cwd=tmp_path, text=True)
+    assert f'sh .ci/install "python3" "{extras}" ".venv/installed-{target}"' in plan
+
+
+def test_lab_asks_for_no_news_and_hides_what_is_for_teachers():
+    settings = ROOT / ".jupyter" / "labconfig"
+    overrides = json.loads((settings / "default_setting_overrides.json").read_text())
+    news = overrides["@jupyterlab/apputils-extension:notification"]
+    assert news == {"fetchNews": "false", "checkForUpdates": False}
+    page = json.loads((settings / "page_config.json").read_text())
+    assert page["disabledExtensions"] == {"@jupyter/nbgrader": True}
 
 
 def test_licences_are_complete():
