@@ -30,11 +30,11 @@ LATE_STEPS = 10
 
 CONTROLS = (
     Slider(
-        "gain", "g", "1", 0.5, 2.5, value=1.8, step=0.05,
+        "gain", "g", "", 0.5, 2.5, value=1.8, step=0.05,
         meaning="What one random matrix of spectral radius 1 is multiplied by",
     ),
     Slider(
-        "input_amplitude", "a", "1", 0.0, 2.0, value=0.0, step=0.05,
+        "input_amplitude", "a", "", 0.0, 2.0, value=0.0, step=0.05,
         meaning="Standard deviation of the input to each unit, new at every step, the same in both runs",
     ),
 )  # fmt: skip

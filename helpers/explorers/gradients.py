@@ -26,11 +26,11 @@ ROUND_OFF = 1e-9
 
 CONTROLS = (
     Slider(
-        "spectral_radius", "ρ", "1", 0.0, LARGEST_RADIUS, value=1.2, step=0.05,
+        "spectral_radius", "ρ", "", 0.0, LARGEST_RADIUS, value=1.2, step=0.05,
         meaning="Largest |eigenvalue| of W_hh: one random matrix, scaled",
     ),
     Slider(
-        "input_gain", "g", "1", 0.0, 3.0, value=0.5, step=0.1,
+        "input_gain", "g", "", 0.0, 3.0, value=0.5, step=0.1,
         meaning="Standard deviation of what the inputs add to each unit, before the activation",
     ),
     Choice(
@@ -167,7 +167,7 @@ class Picture:
         (self._median,) = axes.plot([], [], "-", color=PALETTE["blue"], label="their median")
         (self._radius,) = axes.plot([], [], "--", color=PALETTE["vermilion"], label="ρᵏ")
         (self._bound,) = axes.plot([], [], ":", color=PALETTE["grey"], label="bound ‖W_hh‖₂ᵏ")
-        axes.set(yscale="log", xlim=(0, LONGEST), ylim=SIZE_RANGE)
+        axes.set(yscale="log", xlim=(-2, LONGEST), ylim=SIZE_RANGE)
         axes.set_yticks([1e-10, 1e-5, 1, 1e5, 1e10], minor=False)
         axes.set_yticks([], minor=True)
         axes.set(xlabel="steps before the end, k", ylabel="‖∂L/∂h‖ [its value at the end]")
@@ -184,7 +184,7 @@ class Picture:
         edge = 1.08 * LARGEST_RADIUS
         axes.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
         axes.set(xticks=(-2, -1, 0, 1, 2), yticks=(-2, -1, 0, 1, 2))
-        axes.set(xlabel="real part [1]", ylabel="imaginary part [1]")
+        axes.set(xlabel="real part", ylabel="imaginary part")
         return self._recurrent, self._step
 
     def draw(self, result: Fading) -> None:

@@ -254,7 +254,7 @@ class Picture:
         self._steady = axes.axhline(
             0, color=PALETTE["black"], ls="-.", label="steady-state gain", clip_on=False
         )
-        axes.set(ylim=(0, 1.05), yticks=(0, 0.5, 1), xlabel="day", ylabel="gain Kₜ [1]")
+        axes.set(ylim=(0, 1.05), yticks=(0, 0.5, 1), xlabel="day", ylabel="gain Kₜ")
         return self._gain, self._steady
 
     def draw(self, result: Tracking) -> None:

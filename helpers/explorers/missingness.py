@@ -80,7 +80,7 @@ class Outcome:
     observed : array (n,)
         Those that were measured, with their error.
     log_limit : float
-        The limit, where a line marks it.
+        The detection limit, where a line marks it; NaN under a mechanism that has none.
     true_spread : float
         Standard deviation of all measurements, had none been lost.
     imputed_spread : float
@@ -187,7 +187,7 @@ def model(mechanism: str, limit: float, noise: float) -> Outcome:
     return Outcome(
         truth=truth.numpy(),
         observed=observed.numpy(),
-        log_limit=log_limit,
+        log_limit=log_limit if mechanism == BY_LIMIT else math.nan,
         true_spread=float(measured.std()),
         imputed_spread=imputed_spread,
         estimates={name: _estimate(*pair) for name, pair in zip(ANALYSES, found, strict=True)},

@@ -31,19 +31,19 @@ WEIGHTS, BIASES = (-2.0, 3.0), (-2.0, 2.0)
 
 CONTROLS = (
     Slider(
-        "weight", "w", "1", *WEIGHTS, value=2.0, step=0.05,
+        "weight", "w", "", *WEIGHTS, value=2.0, step=0.05,
         meaning="How strongly the neuron's state drives itself: h' = tanh(w h + b)",
     ),
     Slider(
-        "bias", "b", "1", *BIASES, value=0.2, step=0.05,
+        "bias", "b", "", *BIASES, value=0.2, step=0.05,
         meaning="A constant input",
     ),
     Slider(
-        "start", "h₀", "1", -1.0, 1.0, value=-0.3, step=0.05,
+        "start", "h₀", "", -1.0, 1.0, value=-0.3, step=0.05,
         meaning="The state at the beginning",
     ),
     Slider(
-        "noise", "σ", "1", 0.0, 1.0, value=0.0, step=0.05,
+        "noise", "σ", "", 0.0, 1.0, value=0.0, step=0.05,
         meaning="Standard deviation of a random input, new at every step, that adds to b",
     ),
 )  # fmt: skip
@@ -170,18 +170,18 @@ class Picture:
         self._fixed = plot_fixed_points(axes, UNSTABLE)
         axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08), aspect="equal")
         axes.set(xticks=(-1, -0.5, 0, 0.5, 1), yticks=(-1, -0.5, 0, 0.5, 1))
-        axes.set(xlabel="state h [1]", ylabel="next state h' [1]")
+        axes.set(xlabel="state h", ylabel="next state h'")
         legend_above(axes, columns=3, narrow=True)
         return self._map, self._cobweb, self._start, *self._fixed.values()
 
     def _build_plane(self, axes: Axes) -> tuple[Artist, ...]:
         _draw_bifurcations(axes)
-        name_region(axes, 2.58, 0, "3 fixed\npoints")
+        name_region(axes, 2.6, -0.28, "3 fixed\npoints")
         name_region(axes, -1.57, 0, "cycle\nof two")
         name_region(axes, 0.4, 1.5, "1 fixed point")
         self._here = plot_settings(axes, "(w, b)")
         axes.set(xlim=WEIGHTS, ylim=BIASES, xticks=range(-2, 4), yticks=range(-2, 3))
-        axes.set(xlabel="weight w [1]", ylabel="bias b [1]")
+        axes.set(xlabel="weight w", ylabel="bias b")
         legend_above(axes, columns=2, narrow=True)
         return (self._here,)
 
@@ -189,7 +189,7 @@ class Picture:
         (self._course,) = axes.plot([], [], "-", color=PALETTE["orange"], marker=".", markersize=4)
         plot_reference(axes)
         axes.set(xlim=(0, STEPS), ylim=(-1.08, 1.08), yticks=(-1, 0, 1), xticks=range(0, STEPS + 1, 20))
-        axes.set(xlabel="step t", ylabel="state h [1]")
+        axes.set(xlabel="step t", ylabel="state h")
         return (self._course,)
 
     def draw(self, result: Motion) -> None:

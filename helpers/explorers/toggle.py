@@ -15,7 +15,6 @@ from torch.nn.functional import normalize
 from helpers.dynamics import SADDLE, STABLE, FixedPoints, Flow, fixed_points, stable_manifold
 from helpers.explorers.drawing import (
     legend_above,
-    name_region,
     plot_fixed_points,
     plot_reference,
     plot_settings,
@@ -45,7 +44,7 @@ CONTROLS = (
         meaning="How fast a repressor is made while the other is absent: u' = α / (1 + vⁿ) - u",
     ),
     Slider(
-        "cooperativity", "n", "1", *COEFFICIENTS, value=2.0, step=0.1,
+        "cooperativity", "n", "", *COEFFICIENTS, value=2.0, step=0.1,
         meaning="Hill coefficient: how cooperatively a repressor binds",
     ),
     Slider(
@@ -240,13 +239,12 @@ class Picture:
 
     def _build_settings(self, axes: Axes) -> tuple[Artist, ...]:
         n = np.linspace(1.3, COEFFICIENTS[1], 100)
-        axes.fill_between(n, critical_alpha(n), 99, color=PALETTE["blue"], alpha=0.2, linewidth=0)
-        axes.plot(n, critical_alpha(n), "-", color=PALETTE["blue"], label="pitchfork")
-        name_region(axes, 2.9, 3.9, "two stable states")
-        name_region(axes, 2.0, 0.5, "one stable state")
+        blue, region = PALETTE["blue"], "two stable states"  # in the legend no mark of settings covers it
+        axes.fill_between(n, critical_alpha(n), 99, color=blue, alpha=0.2, linewidth=0, label=region)
+        axes.plot(n, critical_alpha(n), "-", color=blue, label="pitchfork; below: one")
         self._here = plot_settings(axes, "(n, α)")
         axes.set(xlim=COEFFICIENTS, ylim=(0, ALPHAS[1]), xticks=range(1, 5), yticks=range(0, 7, 2))
-        axes.set(xlabel="cooperativity n [1]", ylabel="synthesis α [1/lifetime]")
+        axes.set(xlabel="cooperativity n", ylabel="synthesis α [1/lifetime]")
         legend_above(axes, columns=2, narrow=True)
         return (self._here,)
 
@@ -256,7 +254,7 @@ class Picture:
         for index, label in ((0, "from u > v"), (HALF, "from v > u")):
             self._courses[index].set_label(label)
         axes.set(xlim=(0, TIMES[-1]), ylim=(-8.0, 8.0), xticks=range(0, 31, 10), yticks=(-6, -3, 0, 3, 6))
-        axes.set(xlabel="time t [lifetimes]", ylabel="u - v [1]")
+        axes.set(xlabel="time t [lifetimes]", ylabel="u - v")
         legend_above(axes, columns=2, narrow=True)
         return tuple(self._courses)
 

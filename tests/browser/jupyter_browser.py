@@ -30,11 +30,9 @@ CHROMIUM_FLAGS = [
 
 LAB_FLAGS = ["--no-browser", "--allow-root", "--expose-app-in-browser", "--ServerApp.port_retries=0"]
 
-SETTINGS = {
-    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-}
-"""Every cell stays on the page, also those out of view; nothing asks for news."""
+BOOK = Path(__file__).parents[2]
+SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
+"""Beside the book's own: every cell stays on the page, also those out of view."""
 
 PATIENCE = 90_000
 """Milliseconds that a kernel may take to start, or to finish a chapter."""
@@ -78,7 +76,8 @@ STOOD_STILL = "milliseconds => performance.now() - window.lastMove > millisecond
 def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
     """The address of each ``{notebook}`` in a JupyterLab that serves a folder, while in use.
 
-    It has its own home, settings and token in ``workplace``, and its log is ``workplace/lab.log``.
+    It starts as `make lab` does, but with its own home, settings and token in ``workplace``, and its log is
+    ``workplace/lab.log``.
     """
     port, token = _free_port(), secrets.token_hex(16)
     command = [
@@ -93,6 +92,7 @@ def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
         server = subprocess.Popen(
             [*command, f"--IdentityProvider.token={token}"],
             env=_isolated_environment(workplace),
+            cwd=notebooks,
             stdout=log,
             stderr=log,
         )
@@ -102,6 +102,11 @@ def running_lab(notebooks: Path, workplace: Path) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(timeout=20)
+
+
+def front_door(address: str) -> str:
+    """The address that `make lab` opens, of a Lab with this address of notebooks."""
+    return address.replace("lab/tree/{notebook}?reset&", "?")
 
 
 @contextmanager
@@ -143,7 +148,9 @@ class ShownExplorer:
     def __init__(self, page: Page, label: str):
         self.cell = page.locator(".jp-CodeCell", has=page.locator(".widget-slider", has_text=label)).last
         self.slider = self.cell.locator(".widget-slider", has_text=label)
-        self.image = self.cell.locator(".jp-OutputArea-output img")
+        self.image = self.cell.locator(".jp-OutputArea-output img:not([hidden])")
+        self.controls = self.cell.locator(".living-dynamics-controls")
+        self.handle = self.slider.locator("[role=slider]")
         self._page = page
         self.slider.wait_for(timeout=10_000)
         self.cell.scroll_into_view_if_needed()
@@ -151,7 +158,7 @@ class ShownExplorer:
 
     def press(self, key: str, times: int = 1, seconds_apart: float = 0.0) -> None:
         """Press a key on the slider, again and again."""
-        self.slider.locator("[role=slider]").focus()
+        self.handle.focus()
         start = time.perf_counter()
         for count in range(1, times + 1):
             self._page.keyboard.press(key)
@@ -164,6 +171,17 @@ class ShownExplorer:
     def readout(self) -> str:
         """The slider's value as the page shows it."""
         return self.slider.locator(".widget-readout").inner_text()
+
+    def type(self, number: str) -> None:
+        """Type a number over the one beside the slider."""
+        self.slider.locator(".widget-readout").click()
+        self._page.keyboard.press("Control+a")
+        self._page.keyboard.type(number)
+        self._page.keyboard.press("Enter")
+
+    def height(self) -> float:
+        """How much of the page the explorer's cell takes, in CSS pixels."""
+        return self.cell.bounding_box()["height"]
 
     def settled_picture(self, seconds: float = 0.5) -> str:
         """The picture's source, once no new one has come for a while."""
@@ -199,11 +217,11 @@ def _isolated_environment(workplace: Path) -> dict[str, str]:
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
         "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         "JUPYTERLAB_SETTINGS_DIR": "user-settings",
         "IPYTHONDIR": "ipython",
     }
-    return os.environ | {name: str(workplace / folder) for name, folder in folders.items()}
+    own = {name: str(workplace / folder) for name, folder in folders.items()}
+    return os.environ | own | {"JUPYTER_CONFIG_PATH": str(BOOK / ".jupyter"), "PYTHONPATH": str(BOOK)}
 
 
 def _wait_until_it_answers(

@@ -156,3 +156,9 @@ def test_words_say_what_the_picture_shows(drawing):
     assert words.startswith(f"10 steps before the end, the gradient is {size} times what it is at the end")
     assert f"(median of 16 series, {size} to {size})" in words
     assert "spectral radius 1.00, with 0 of 32" in words
+
+
+def test_a_gradient_that_vanishes_at_once_is_drawn_clear_of_the_axis(drawing):
+    profile = drawing[0].figure.axes[0]
+    start, spine = profile.transData.transform([(0, 1), (profile.get_xlim()[0], 1)])[:, 0]
+    assert start - spine > 4

@@ -72,6 +72,14 @@ def test_mean_imputation_is_what_filling_the_gaps_gives():
     assert standard_error == pytest.approx(float(filled.std()) / math.sqrt(8))
 
 
+@pytest.mark.parametrize("mechanism", [AT_RANDOM, BY_SEVERITY, BY_VALUE, BY_LIMIT])
+def test_a_limit_is_drawn_only_where_the_mechanism_has_one(mechanism):
+    picture = missingness.Picture()
+    picture.draw(missingness.model(mechanism, 2.0, 0.2))
+    (line,) = (line for line in picture.figure.axes[0].get_lines() if line.get_label() == "limit L")
+    assert np.isfinite(line.get_xdata()).all() == (mechanism == BY_LIMIT)
+
+
 def test_same_settings_give_the_same_outcome():
     first, second = (missingness.model(BY_VALUE, 3.0, 0.2) for _ in range(2))
     np.testing.assert_array_equal(first.observed, second.observed)

@@ -9,7 +9,7 @@ import ipywidgets
 from traitlets import CFloat
 
 _STYLE = {"description_width": "19em"}
-_WIDTH = "40em"
+_LAYOUT = {"width": "auto"}  # the style sheet of `hint` says how wide
 
 
 class _QuietSlider(ipywidgets.FloatSlider):
@@ -27,7 +27,7 @@ class Slider:
     name : str
         The model's argument that it sets; read aloud with its underscores as spaces.
     symbol, unit : str
-        How the equations write it, and what it is measured in.
+        How the equations write it, and what it is measured in; empty for a plain number.
     low, high, value, step : float
         Its bounds, its default, and what one press of an arrow key adds.
     meaning : str
@@ -62,9 +62,14 @@ class Slider:
                 )
 
     @property
+    def title(self) -> str:
+        """Words and symbol: `absorption rate kₐ`."""
+        return f"{self.name.replace('_', ' ')} {self.symbol}"
+
+    @property
     def label(self) -> str:
-        """Words, symbol and unit: `absorption rate kₐ [1/h]`."""
-        return f"{self.name.replace('_', ' ')} {self.symbol} [{self.unit}]"
+        """The title, with the unit where there is one: `absorption rate kₐ [1/h]`."""
+        return f"{self.title} [{self.unit}]" if self.unit else self.title
 
     @property
     def extremes(self) -> tuple[float, ...]:
@@ -80,6 +85,10 @@ class Slider:
         low, step = Decimal(str(self.low)), Decimal(str(self.step))
         return float(low + step * round((value - self.low) / self.step))
 
+    def written(self, value: float) -> str:
+        """A value with as many digits as its stops have."""
+        return f"{value:.{_decimals(self.step)}f}"
+
     def widget(self) -> ipywidgets.FloatSlider:
         """The control on the page."""
         return _QuietSlider(
@@ -91,7 +100,7 @@ class Slider:
             description=self.label,
             tooltip=self.meaning,
             style=_STYLE,
-            layout={"width": _WIDTH},
+            layout=_LAYOUT,
         )
 
 
@@ -147,7 +156,7 @@ class Choice:
             description=self.label,
             tooltip=self.meaning,
             style=_STYLE,
-            layout={"width": _WIDTH},
+            layout=_LAYOUT,
         )
 
 

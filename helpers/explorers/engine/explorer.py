@@ -1,6 +1,7 @@
 """The engine behind every slider: a model, a picture of its result, and the controls of its parameters."""
 
 import html
+import math
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,9 +12,16 @@ import ipywidgets
 from IPython.display import display
 
 from helpers.explorers.engine.controls import Control
+from helpers.explorers.engine.hint import CONTROLS_CLASS, hint
 from helpers.explorers.engine.kernel import LatestWins, close_with_cell, one_thread
 from helpers.explorers.engine.picture import BlittedFigure, Picture
 from helpers.figures import image_bundle
+
+ROOM_TO_GROW = 1.2
+"""How many times longer than at its start an explorer's caption may become."""
+
+LETTER_WIDTH, LINE_HEIGHT = 7.2, 1.5
+"""Of a caption: the first in CSS pixels, on average and generously; the second in sizes of its font."""
 
 Settings = Mapping[str, float | str]
 
@@ -55,6 +63,7 @@ class _Page:
         self._controls = explorer.controls
         self._widgets = {control.name: control.widget() for control in self._controls}
         self._defaults = self._drawn = self._settings()
+        self._caption_style = ""
         self._drawing = threading.Lock()
         data, metadata = self._bundle(self._defaults)
         self._panel = self._display_controls()
@@ -74,7 +83,8 @@ class _Page:
     def _display_controls(self) -> ipywidgets.VBox:
         reset = ipywidgets.Button(description="Reset", tooltip="Back to the values at the start", icon="undo")
         reset.on_click(lambda _: self._reset())
-        panel = ipywidgets.VBox([*self._widgets.values(), reset])
+        panel = ipywidgets.VBox([*self._widgets.values(), reset, hint(self._controls)])
+        panel.add_class(CONTROLS_CLASS)
         bundle = panel._repr_mimebundle_() | _without_kernel(self._controls)
         display(bundle, raw=True)
         return panel
@@ -94,7 +104,8 @@ class _Page:
         self._picture.draw(result)
         words = self._picture.describe(result)
         data, metadata = image_bundle(self._blitted.png(), words, self._blitted.width)
-        data["text/html"] += f'<p aria-hidden="true">{html.escape(words)}</p>'
+        self._caption_style = self._caption_style or _caption_style(words, self._blitted.width)
+        data["text/html"] += f'<p aria-hidden="true" style="{self._caption_style}">{html.escape(words)}</p>'
         return data, metadata
 
     def _redraw(self) -> None:
@@ -109,6 +120,12 @@ class _Page:
             except Exception as error:
                 data, metadata = _failure(settings, error), {}
             self._handle.update(data, metadata=metadata, raw=True)
+
+
+def _caption_style(words: str, width: int) -> str:
+    """As wide as the picture, and as high as the longest caption: what is below stays where it is."""
+    lines = math.ceil(ROOM_TO_GROW * len(words) * LETTER_WIDTH / width)
+    return f"max-width: {width}px; line-height: {LINE_HEIGHT}; min-height: {LINE_HEIGHT * lines:g}em"
 
 
 def _without_kernel(controls: tuple[Control, ...]) -> dict[str, str]:

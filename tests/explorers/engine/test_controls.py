@@ -22,6 +22,16 @@ def test_label_reads_as_words_symbol_and_unit():
     assert Slider(**RATE, low=0.0, high=1.0, value=0.5, step=0.25).label == "growth rate r [1/h]"
 
 
+def test_a_plain_number_has_no_unit_in_its_label():
+    slider = Slider(**RATE | {"unit": ""}, low=0.0, high=1.0, value=0.5, step=0.25)
+    assert slider.label == slider.title == "growth rate r"
+
+
+@pytest.mark.parametrize(("step", "text"), [(0.25, "0.50"), (0.5, "0.5")], ids=["two digits", "one digit"])
+def test_a_value_is_written_with_the_digits_of_its_stops(step, text):
+    assert Slider(**RATE, low=0.0, high=1.0, value=0.5, step=step).written(0.5) == text
+
+
 def test_widget_carries_label_meaning_bounds_and_enough_digits():
     widget = Slider(**RATE, low=0.0, high=1.0, value=0.5, step=0.25).widget()
     assert (widget.description, widget.tooltip) == ("growth rate r [1/h]", "How fast it grows")

@@ -6,7 +6,19 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from helpers.explorers import Explorer, Slider, dose
+from helpers.explorers import (
+    Explorer,
+    Slider,
+    dose,
+    extreme_settings,
+    gain,
+    gradients,
+    kalman,
+    missingness,
+    neuron,
+    toggle,
+)
+from helpers.explorers.engine.explorer import ROOM_TO_GROW
 
 DEFAULTS = {control.name: control.value for control in dose.CONTROLS}
 
@@ -48,3 +60,18 @@ def test_a_model_runs_on_one_thread_and_the_others_return(two_threads, calls):
     seen, _ = calls
     assert [threads for _, threads in seen] == [1]
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    "explorer",
+    [dose, missingness, kalman, gradients, neuron, gain, toggle],
+    ids=lambda module: module.__name__.rpartition(".")[2],
+)
+def test_no_corner_s_caption_is_longer_than_the_room_that_the_first_one_makes(explorer):
+    picture = explorer.Picture()
+
+    def letters(settings):
+        return len(picture.describe(explorer.model(**settings)))
+
+    at_start = letters({control.name: control.value for control in explorer.CONTROLS})
+    assert max(map(letters, extreme_settings(explorer.CONTROLS))) <= ROOM_TO_GROW * at_start

@@ -67,3 +67,25 @@ def test_pictures_leave_nothing_behind(explorer):
     assert figure() is None
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == settings
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS, ids=by_name)
+def test_no_axis_calls_a_plain_number_s_unit_one(explorer):
+    axes = explorer.Picture().figure.axes
+    labels = [label for part in axes for label in (part.get_xlabel(), part.get_ylabel())]
+    labels += [control.label for control in explorer.CONTROLS]
+    assert [label for label in labels if "[1]" in label] == []
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS, ids=by_name)
+def test_at_the_start_no_mark_of_settings_covers_a_word(explorer):
+    picture = explorer.Picture()
+    picture.draw(explorer.model(**defaults_of(explorer)))
+    FigureCanvasAgg(picture.figure).draw()
+    for axes in picture.figure.axes:
+        marks = [line for line in axes.get_lines() if line.get_marker() == "P"]
+        for mark in marks:
+            radius = mark.get_markersize() / 72 * picture.figure.dpi / 2
+            x, y = axes.transData.transform(mark.get_xydata()[0])
+            for words in axes.texts:
+                assert not words.get_window_extent().padded(radius).contains(x, y), words.get_text()
