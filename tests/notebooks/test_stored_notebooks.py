@@ -17,11 +17,23 @@ EXECUTED = CHAPTERS + sorted((ROOT / "solutions").glob("*.ipynb"))
 ALL = EXECUTED + sorted((ROOT / "exercises").glob("*.ipynb"))
 ANATOMY = ("You will be able to", "## Summary", "Key terms", "References", "Predict.", "Explain")
 LONGEST_CELL = 20
+ONE_THREAD = "torch.set_num_threads(1)"
+AWAIT_ONE_THREAD = ("chapters/00_welcome", "chapters/03_vanilla_rnn")
+"""Being rewritten; whoever adds the line takes the name out, for the test of them is strict."""
 LONGEST_RUN = 60.0
 
 
 def by_name(path):
     return f"{path.parent.name}/{path.stem}"
+
+
+def one_thread_cases():
+    """Every notebook; those that still await the line are expected to fail."""
+    missing = pytest.mark.xfail(strict=True, reason="is being rewritten, and will set one thread")
+    return [
+        pytest.param(path, id=by_name(path), marks=[missing] if by_name(path) in AWAIT_ONE_THREAD else [])
+        for path in ALL
+    ]
 
 
 def read(path):
@@ -86,6 +98,13 @@ def test_cells_are_short(path):
         and len([line for line in cell.source.splitlines() if line.strip()]) > LONGEST_CELL
     }
     assert too_long == {}
+
+
+@pytest.mark.parametrize("path", one_thread_cases())
+def test_setup_asks_for_one_thread_once(path):
+    """A second thread mostly waits: on a busy machine chapter 03 took 164 s with two, 16 s with one."""
+    code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    assert [source.count(ONE_THREAD) for source in code] == [1] + [0] * (len(code) - 1)
 
 
 @pytest.mark.parametrize("path", ALL, ids=by_name)

@@ -88,4 +88,4 @@ def test_at_the_start_no_mark_of_settings_covers_a_word(explorer):
             radius = mark.get_markersize() / 72 * picture.figure.dpi / 2
             x, y = axes.transData.transform(mark.get_xydata()[0])
             for words in axes.texts:
-                assert not words.get_window_extent().padded(radius).contains(x, y), words.get_text()
+                assert not words.get_window_extent().padded(1.5 * radius).contains(x, y), words.get_text()
