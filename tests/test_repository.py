@@ -1,11 +1,13 @@
 """What a newcomer's first minute rests on: pinned versions, the two commands, and the licences."""
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 INSTALL = ROOT / ".ci" / "install"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHAPTERS = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.ipynb"))
+PLANNED = 13
 
 
 def constraints():
@@ -175,6 +180,112 @@ def test_lab_asks_for_no_news_and_hides_what_is_for_teachers():
     assert news == {"fetchNews": "false", "checkForUpdates": False}
     page = json.loads((settings / "page_config.json").read_text())
     assert page["disabledExtensions"] == {"@jupyter/nbgrader": True}
+
+
+def cells_of(notebook):
+    return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+
+
+def claims_in(chapter):
+    """How many statements a chapter checks: its calls of `claim`."""
+    code = "\n".join("".join(cell["source"]) for cell in cells_of(chapter) if cell["cell_type"] == "code")
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return sum(getattr(call.func, "id", "") == "claim" for call in calls)
+
+
+def exercises_of(chapter):
+    """How many checks of a chapter's exercises are graded."""
+    path = ROOT / "exercises" / chapter.name
+    graded = (
+        [cell["metadata"].get("nbgrader", {}).get("grade") for cell in cells_of(path)]
+        if path.exists()
+        else []
+    )
+    return graded.count(True)
+
+
+def stated_seconds(chapter):
+    prose = "".join("".join(cell["source"]) for cell in cells_of(chapter) if cell["cell_type"] == "markdown")
+    return re.search(r"Run All takes about (\d+) s", prose)[1]
+
+
+def test_readme_lists_what_is_written_with_its_counts():
+    """Claims and exercises are counted; the run time is what the chapter states, which has its own test."""
+    listed = re.findall(r"\| \[\d+ [^\]]+\]\((chapters/\S+)\) \| (\d+) \| (\d+) s \| ([^|]+) \|", README)
+    expected = []
+    for chapter in CHAPTERS:
+        count = exercises_of(chapter)
+        exercises = f"[{count}](exercises/{chapter.name})" if count else "none"
+        expected.append(
+            (f"chapters/{chapter.name}", str(claims_in(chapter)), stated_seconds(chapter), exercises)
+        )
+    assert listed == expected
+
+
+def test_readme_names_what_is_not_written_yet():
+    numbers = [
+        int(number) for number in re.findall(r"^\|[^|]*\| (\d+) [^|]+\| not written", README, re.MULTILINE)
+    ]
+    assert sorted(numbers + [int(chapter.name[:2]) for chapter in CHAPTERS]) == list(range(PLANNED))
+    assert f"{len(CHAPTERS)} of {PLANNED} chapters, 0 to 12, are written" in README
+
+
+def test_readme_counts_claims_exercises_explorers_and_tables():
+    claims, exercises = sum(map(claims_in, CHAPTERS)), sum(map(exercises_of, CHAPTERS))
+    modules = (ROOT / "helpers" / "explorers").glob("*.py")
+    explorers = sum("\ndef explorer()" in path.read_text(encoding="utf-8") for path in modules)
+    tables = len(list((ROOT / "helpers" / "data" / "tables").glob("*.csv")))
+    assert re.findall(r"(\d+) (?:checks of what|claims)", README) == [str(claims)] * 2
+    assert re.findall(r"(\d+) exercises", README) == [str(exercises)]
+    assert re.findall(r"(\d+) explorers", README) == [str(explorers)]
+    assert f"{tables} small tables ship with the book" in README
+
+
+def test_readme_s_numbers_of_files_are_those_that_the_guide_promises():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    kalman, solver = re.search(r"(\d+) files hold the Kalman filter, (\d+) all of `solve`", README).groups()
+    assert re.search(r"^\| Kalman filter \| `[^`]+` \| (\d+) \|", guide, re.MULTILINE)[1] == kalman
+    assert re.search(r"^\| `solve` \| `[^`]+` \| (\d+) \|", guide, re.MULTILINE)[1] == solver
+
+
+def test_readme_s_speeds_are_measured():
+    measured = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    quoted = [
+        number
+        for row in re.findall(r"^\|.+\(benchmarks/README\.md\).+\|$", README, re.MULTILINE)
+        for number in re.findall(r"([\d.]+) (?:ms|×)", row)
+    ]
+    assert len(quoted) >= 8
+    assert [number for number in quoted if number not in re.findall(r"\d+(?:\.\d+)?", measured)] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_of_the_pages_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_commands_of_the_readme_are_targets_of_make():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"(?:`|^)make (\w+)", README, re.MULTILINE)) <= set(targets)
+
+
+def test_imports_of_the_readme_work():
+    exec(re.search(r"```python\n(.+?)```", README, re.DOTALL)[1], {})
+
+
+def test_citation_has_what_its_format_asks_for_and_this_version():
+    """Citation File Format 1.2.0: four keys are required."""
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    top = dict(
+        re.fullmatch(r"([a-z-]+): *(.*)", line).groups() for line in lines if re.match(r"[a-z-]+:", line)
+    )
+    assert top["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(top)
+    assert top["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert "  - name: Living Dynamics contributors" in lines
 
 
 def test_licences_are_complete():
