@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--book", type=Path, default=BOOK, metavar="FOLDER")
     parser.add_argument("--copy", type=Path, metavar="FOLDER", help="default: my, in the book's folder")
     parser.add_argument(
-        "--fresh", metavar="03", help="replace one notebook: 03 a chapter, exercises/03 its exercise"
+        "--fresh", metavar="WHICH", help="replace notebooks: '03 exercises/03' chapter 3 and its exercises"
     )
     options = parser.parse_args(arguments)
     copy = options.copy or options.book / "my"
@@ -31,15 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(_report(copy, update(options.book, copy)))
         return 0
     try:
-        kept = refresh(options.book, copy, options.fresh)
+        for which in options.fresh.split() or [""]:
+            kept = refresh(options.book, copy, which)
+            print(f"{which}: as in the book{f'; yours is kept as {kept}' if kept else ''}")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    print(
-        f"The book's edition is in place; yours is kept as {kept}."
-        if kept
-        else "The book's edition is in place."
-    )
     return 0
 
 
@@ -95,7 +92,7 @@ def refresh(book: Path, copy: Path, which: str) -> Path | None:
     wanted = which if "/" in which else f"chapters/{which}"
     notebooks = [name for name in _files(book) if name.suffix == ".ipynb"]
     found = [name for name in notebooks if name.as_posix().startswith(wanted)]
-    if len(found) != 1:
+    if len(found) != 1 or wanted.endswith("/"):
         names = ", ".join(name.with_suffix("").as_posix() for name in found or notebooks)
         raise ValueError(f"CHAPTER must begin the name of one notebook of the book ({names}): got {which!r}")
     here, kept = copy / found[0], None
@@ -111,8 +108,11 @@ def _report(copy: Path, revised: list[Path]) -> str:
     """Say in one line where the copy is, or what in the book is newer."""
     if not revised:
         return f"Your copy of the book is {copy}: what you write there stays yours."
-    commands = ", ".join(f"make fresh CHAPTER={_handle(name)}" for name in revised)
-    return f"Newer in the book than in {copy}: to take it over, and keep yours beside it: {commands}"
+    names = " ".join(map(_handle, revised))
+    command = f'make fresh CHAPTER="{names}"' if " " in names else f"make fresh CHAPTER={names}"
+    return (
+        f"Newer in the book than in {copy}: {names}. To take that over, and keep yours beside it: {command}"
+    )
 
 
 def _handle(name: Path) -> str:

@@ -141,9 +141,11 @@ def test_the_command_says_in_one_line_what_is_newer_and_how_to_get_it(book, copy
     publish(book, EXERCISE)
     assert main(folders) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert "make fresh CHAPTER=03, make fresh CHAPTER=exercises/03" in line
-    assert main([*folders, "--fresh", "03"]) == 0
-    assert "yours is kept as" in capsys.readouterr().out
+    assert line.endswith('make fresh CHAPTER="03 exercises/03"')
+    assert main([*folders, "--fresh", "03 exercises/03"]) == 0
+    assert capsys.readouterr().out.count("yours is kept as") == 2
+    assert main([*folders, "--fresh", ""]) == 1
+    assert "got ''" in capsys.readouterr().err
     assert main([*folders, "--fresh", "33"]) == 1
     assert "got '33'" in capsys.readouterr().err
 
