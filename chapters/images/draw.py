@@ -9,8 +9,8 @@ picture needs to know), a height, and, one a line, what stands on a grid of 20 p
     { at = [19, 17], text = "$h_t$ is kept" }              a note
 
 An arrow's end "h_1 + 0.5, 0" aims half a column to the right of the node's centre. In texts, letters between
-dollars are italic, and _{…} and ^{…} move; between backquotes stands code. A light panel lies below all, so that
-a diagram can be read on a white page and on a dark one, whichever theme the page itself has.
+dollars are italic, and _{…} and ^{…} move; between backquotes stands code. A light panel lies below all: so a
+diagram can be read on a white page and on a dark one, whichever theme the page itself has.
 """
 
 import re
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from math import hypot
+from operator import itemgetter
 from pathlib import Path
 
 from helpers.figures import PALETTE
@@ -29,28 +30,28 @@ FOLDER = Path(__file__).parent
 GRID, WIDTH = 20, 760
 SMALLEST_TEXT = 13  # pixels, indices too
 CONTRAST = 4.5  # of lines and letters to the panel: WCAG 2.2, 1.4.3
-PANEL, FRAME, INK = "#FCFCFA", "#D8D8D2", "#1F1F1F"
+PANEL, FRAME = "#FCFCFA", "#D8D8D2"
 HEAD, GAP, CORNER = 9, 3, 10  # pixels: an arrowhead, from an arrow to a node, a bent arrow's corner
 LEVELS = {"_": 0.25, "^": -0.4, "": 0}  # of an index, downwards, in sizes of its text
 LETTERS = r"((?:(?![Α-Ω])[^\W\d_][\u0300-\u036f]*)+)"  # with their hats; capital Greek stays upright
-SIDES = {"above": (-17j, "middle"), "below": (16j, "middle"), "left": (-9, "end"), "right": (9, "start")}
+SIDES = {"above": (-18j, "middle"), "below": (16j, "middle"), "left": (-9, "end"), "right": (9, "start")}
 SANS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
-KINDS = {  # columns, rows, radius of the corners in pixels, colour, size of the text
-    "state": (2.5, 2.5, 25, "blue", 18),
-    "data": (2.5, 2.5, 25, "green", 18),
-    "noise": (2, 2, 20, "grey", 18),
-    "missing": (2.5, 2.5, 25, "grey", 18),
-    "output": (2.5, 2.5, 5, "green", 18),
-    "gradient": (2.5, 2.5, 25, "vermilion", 18),
-    "weights": (4.5, 2.4, 5, "purple", 15),
-    "solution": (4.6, 3, 5, "blue", 15),
-    "part": (6.6, 3, 5, "grey", 15),
-    "operation": (1.3, 1.3, 13, "black", 18),
-    "branch": (0.3, 0.3, 3, "black", 18),
-    "point": (0.6, 0.6, 6, "green", 18),
-    "text": (1.8, 1.8, 0, None, 18),
+KINDS = {  # columns, rows, radius of the corners in pixels, colour, how much of it fills the area, text size
+    "state": (2.6, 2.6, 26, "blue", 0.13, 18),
+    "data": (2.6, 2.6, 26, "green", 0.13, 18),
+    "noise": (2, 2, 20, "grey", 0.13, 18),
+    "missing": (2.6, 2.6, 26, "grey", 0, 18),
+    "output": (2.5, 2.5, 5, "green", 0.13, 18),
+    "gradient": (2.6, 2.6, 26, "vermilion", 0.13, 18),
+    "weights": (4.5, 2.4, 5, "purple", 0.13, 15),
+    "solution": (4.6, 3, 5, "blue", 0.13, 15),
+    "part": (6.6, 3, 5, "grey", 0.13, 15),
+    "operation": (1.3, 1.3, 13, "black", 0, 15),
+    "branch": (0.3, 0.3, 3, "black", 1, 18),
+    "point": (0.6, 0.6, 6, "green", 1, 18),
+    "text": (1.8, 1.8, 0, None, 0, 18),
 }
 
 
@@ -76,13 +77,12 @@ class Node:
 
     def svg(self) -> str:
         """The outline and the text."""
-        *_, corner, colour, size = KINDS[self.kind]
+        *_, corner, colour, share, size = KINDS[self.kind]
         written = text(self.text, place(self.at), size)
         if colour is None:
             return written
-        fill = {"missing": PANEL, "operation": PANEL, "branch": shade(colour), "point": shade(colour)}
-        dashes = ' stroke-dasharray="4 4"' if self.kind == "missing" else ""
-        look = f'rx="{corner}" fill="{fill.get(self.kind, mix(PANEL, PALETTE[colour], 0.13))}" stroke="{shade(colour)}"{dashes}'
+        fill, dashes = mix(PANEL, shade(colour), share), ' stroke-dasharray="4 4"' * (self.kind == "missing")
+        look = f'rx="{corner}" fill="{fill}" stroke="{shade(colour)}"{dashes}'
         return f'<g class="node">{rectangle(place(self.at) - self.half, 2 * self.half, look)}{written}</g>'
 
 
@@ -131,7 +131,7 @@ def place(at: list[float]) -> complex:
 
 def towards(start: complex, end: complex, pixels: float) -> complex:
     """The place so far along the way."""
-    return start + pixels * (end - start) / abs(end - start)
+    return start + pixels * (end - start) / (abs(end - start) or 1)
 
 
 def aim(end: str | list[float], nodes: dict[str, Node]) -> complex:
@@ -204,7 +204,7 @@ def text(words: str, at: complex, size: float = 15, anchor: str = "middle", colo
     """Lines of text around a place."""
     lines = words.split("\n") if words else []
     tops = [at.imag + (0.35 + 1.3 * (i - (len(lines) - 1) / 2)) * size for i in range(len(lines))]
-    look = f'font-size="{size}" text-anchor="{anchor}" fill="{INK if colour == "black" else shade(colour)}"'
+    look = f'font-size="{size}" text-anchor="{anchor}" fill="{shade(colour)}"'
     return "".join(
         f'<text x="{number(at.real)}" y="{number(top)}" {look}>{spans(line, size)}</text>'
         for line, top in zip(lines, tops, strict=True)
@@ -220,7 +220,7 @@ def frame(at: list[float], size: list[float], title: str) -> str:
 def spans(line: str, size: float) -> str:
     """Runs of letters in one style; each moves from the last one, the only shift that all browsers know."""
     written, stands = "", 0.0
-    for run, style, level in runs(line):
+    for run, style, level in filter(itemgetter(0), runs(line)):
         moved, stands = level * size - stands, level * size
         look = style + f' font-size="{max(SMALLEST_TEXT, round(0.72 * size))}"' * (level != 0)
         look += f' dy="{number(moved)}"' * (moved != 0)
@@ -232,12 +232,11 @@ def runs(line: str) -> Iterator[tuple[str, str, float]]:
     """Letters, style and level: of words as they are, of `code`, and of $mathematics$."""
     for part in re.split(r"(\$[^$]*\$|`[^`]*`)", line):
         if not part.startswith("$"):
-            yield part.strip("`"), f' font-family="{MONO}"' * part.startswith("`"), 0
+            yield part.strip("`"), f' font-family="{MONO}"' * part.startswith("`"), 0.0
             continue
         for mark, index, plain in re.findall(r"([_^])(\{[^}]*\}|.)|([^_^]+)", part[1:-1].replace("-", "−")):
-            for place, run in enumerate(re.split(LETTERS, index.strip("{}") or plain)):
-                if run:
-                    yield run, ' font-style="italic"' * (place % 2), LEVELS[mark]
+            for position, run in enumerate(re.split(LETTERS, index.strip("{}") or plain)):
+                yield run, ' font-style="italic"' * (position % 2), LEVELS[mark]
 
 
 def luminance(colour: str) -> float:
@@ -256,7 +255,7 @@ def mix(colour: str, other: str, share: float) -> str:
 @cache
 def shade(name: str) -> str:
     """The palette's colour for lines and letters: as dark as the contrast to the panel demands."""
-    shades = (mix(PALETTE[name], INK, percent / 100) for percent in range(101))
+    shades = (mix(PALETTE[name], PALETTE["black"], percent / 100) for percent in range(101))
     return next(dark for dark in shades if (luminance(PANEL) + 0.05) / (luminance(dark) + 0.05) >= CONTRAST)
 
 
