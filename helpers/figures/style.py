@@ -26,11 +26,11 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _STYLE = {
     "axes.prop_cycle": cycler(color=list(PALETTE.values())) + cycler(linestyle=LINE_STYLES),
-    "figure.figsize": (6.4, 3.6),
+    "figure.figsize": (9.8, 4.4),
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
-    "font.size": 10.5,
-    "axes.titlesize": 11,
+    "font.size": 10,
+    "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
