@@ -9,7 +9,7 @@ import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
-from helpers.figures import Table
+from helpers.figures import Table, as_array
 
 __all__ = ["ClaimFailed", "Claims", "claim", "claims_table", "identity"]
 
@@ -116,7 +116,7 @@ def claim(
     """
     _check_text(text, expected, at_least, at_most)
     _check_form(measured, expected, within, at_least, at_most)
-    judge = partial(_judge, _array(measured), expected, within, at_least, at_most, source)
+    judge = partial(_judge, as_array(measured), expected, within, at_least, at_most, source)
     holds, value, requirement = judge(DIGITS)
     if not holds:
         _, value, requirement = judge(DIGITS_OF_A_FAILURE)
@@ -152,7 +152,7 @@ def identity(what, measured, expected, *, within=0.0) -> None:
     if not isinstance(what, str) or not what.strip():
         raise ValueError(f'what must complete "equal to …": got {what!r}')
     _check_form(measured, expected, within, None, None)
-    one, other = _array(measured), _array(expected)
+    one, other = as_array(measured), as_array(expected)
     if other.ndim and one.shape != other.shape:
         identities.pop(what, None)
         raise ClaimFailed(f"not equal to {what}: measured has the shape {one.shape}, expected {other.shape}")
@@ -173,9 +173,9 @@ def claims_table() -> Claims:
 def _judge(measured, expected, within, at_least, at_most, source, digits) -> tuple[bool, str, str]:
     """Whether every element meets the requirement, what was measured, and the requirement in words."""
     if within is not None:
-        return _judge_distance(measured, _array(expected), within, source, digits)
+        return _judge_distance(measured, as_array(expected), within, source, digits)
     if expected is not None:
-        return _judge_equality(measured, _array(expected), source, digits)
+        return _judge_equality(measured, as_array(expected), source, digits)
     if at_least is not None or at_most is not None:
         return _judge_bounds(measured, at_least, at_most, source, digits)
     if measured.ndim == 0:
@@ -228,9 +228,9 @@ def _check_form(measured, expected, within, at_least, at_most) -> None:
     one_sided = at_least is not None or at_most is not None
     if one_sided and (expected is not None or within is not None):
         raise ValueError("give either expected (with within) or at_least and at_most, not both")
-    if within is not None and (expected is None or not np.all(_array(within) >= 0)):
+    if within is not None and (expected is None or not np.all(as_array(within) >= 0)):
         raise ValueError(f"within must be >= 0 around expected: got within={within!r}, expected={expected!r}")
-    array = _array(measured)
+    array = as_array(measured)
     if array.size == 0:
         raise ValueError("measured is empty: a claim about nothing cannot fail")
     if expected is None and not one_sided and array.dtype != bool:
@@ -265,7 +265,7 @@ def _sentence(text: str, value: str) -> str:
 
 def _show(value, excess: np.ndarray, digits: int) -> str:
     """A few values as they are; of many, that where the excess is largest."""
-    values = np.broadcast_to(_array(value), excess.shape)
+    values = np.broadcast_to(as_array(value), excess.shape)
     if values.size <= LONGEST_LIST:
         return _list(values, digits)
     return _number(values.ravel()[np.argmax(excess)].item(), digits)
@@ -302,13 +302,4 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _bound(value):
     """A bound; Python's own numbers stay, so that they take the measurement's precision."""
-    return value if isinstance(value, int | float) else _array(value)
-
-
-def _array(value) -> np.ndarray:
-    """Any measurement as a NumPy array, from whatever device it lies on."""
-    if not hasattr(value, "detach"):
-        return np.asarray(value)
-    tensor = value.detach().cpu().resolve_conj().resolve_neg()
-    narrow = tensor.is_floating_point() and tensor.element_size() < 4  # bfloat16, which NumPy does not know
-    return np.asarray(tensor.float() if narrow else tensor)
+    return value if isinstance(value, int | float) else as_array(value)

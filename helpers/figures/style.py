@@ -41,7 +41,9 @@ _STYLE = {
     "grid.linestyle": "-",
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
-    "legend.frameon": False,
+    "legend.frameon": True,  # a white ground, without an edge: words on lines stay legible
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
     "legend.fontsize": 9.5,
     "legend.handlelength": 2.6,
     "svg.hashsalt": "living-dynamics",
