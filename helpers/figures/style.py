@@ -42,7 +42,7 @@ _STYLE = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "legend.frameon": True,  # a white ground, without an edge: words on lines stay legible
-    "legend.framealpha": 0.85,
+    "legend.framealpha": 0.6,
     "legend.edgecolor": "none",
     "legend.fontsize": 9.5,
     "legend.handlelength": 2.6,
