@@ -65,9 +65,10 @@ class _Page:
         self._defaults = self._drawn = self._settings()
         self._caption_style = ""
         self._drawing = threading.Lock()
-        data, metadata = self._bundle(self._defaults)
+        (data, metadata), words = self._bundles(self._defaults)
         self._panel = self._display_controls()
-        self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        self._image = display(data, metadata=metadata, raw=True, display_id=True)
+        self._words = display(words, raw=True, display_id=True)
         redraw = LatestWins(self._redraw)
         for widget in self._widgets.values():
             widget.observe(lambda _: redraw.request(), "value")
@@ -98,15 +99,16 @@ class _Page:
         for name, value in self._defaults.items():
             self._widgets[name].value = value
 
-    def _bundle(self, settings: Settings) -> tuple[dict, dict]:
+    def _bundles(self, settings: Settings) -> tuple[tuple[dict, dict], dict]:
+        """The picture and, in an output of their own, the words below it, which a screen reader reads."""
         with one_thread():
             result = self._model(**settings)
         self._picture.draw(result)
         words = self._picture.describe(result)
-        data, metadata = image_bundle(self._blitted.png(), words, self._blitted.width)
         self._caption_style = self._caption_style or _caption_style(words, self._blitted.width)
-        data["text/html"] += f'<p aria-hidden="true" style="{self._caption_style}">{html.escape(words)}</p>'
-        return data, metadata
+        shown = f'<p class="living-dynamics-caption" style="{self._caption_style}">{html.escape(words)}</p>'
+        caption = {"text/plain": words, "text/html": shown}
+        return image_bundle(self._blitted.png(), words, self._blitted.width), caption
 
     def _redraw(self) -> None:
         with self._drawing:
@@ -115,11 +117,11 @@ class _Page:
                 return
             self._drawn = settings
             try:
-                data, metadata = self._bundle(settings)
-                del data["image/png"]  # for a page without a kernel; here the HTML carries the same picture
+                (data, metadata), words = self._bundles(settings)
             except Exception as error:
-                data, metadata = _failure(settings, error), {}
-            self._handle.update(data, metadata=metadata, raw=True)
+                data, metadata, words = _failure(settings, error), {}, {"text/plain": ""}
+            self._image.update(data, metadata=metadata, raw=True)
+            self._words.update(words, raw=True)
 
 
 def _caption_style(words: str, width: int) -> str:
