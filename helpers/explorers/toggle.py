@@ -211,7 +211,6 @@ class Picture:
                 *self._build_settings(axes["settings"]),
                 *self._build_course(axes["course"]),
             )
-            _settle(self.figure)
 
     def _build_plane(self, axes: Axes) -> tuple[Artist, ...]:
         self._basins = [
@@ -284,13 +283,6 @@ def _plot_trajectories(axes: Axes) -> list[Artist]:
     return [
         axes.plot([], [], linestyle=style, color=PALETTE[colour], linewidth=1.1)[0] for style, colour in looks
     ]
-
-
-def _settle(figure: Figure) -> None:
-    """Lay the figure out for good: a square beside two legends takes the layout more than one pass."""
-    for _ in range(3):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
 
 
 def _rest(result: Switch) -> str:

@@ -53,6 +53,7 @@ class BlittedFigure:
         for artist in self._moving:
             artist.set_animated(True)
         self._canvas = FigureCanvasAgg(figure)
+        _settle(figure)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)
 
@@ -67,6 +68,13 @@ class BlittedFigure:
         for artist in self._moving:
             self._figure.draw_artist(artist)
         return encode_png(np.asarray(self._canvas.buffer_rgba()))
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out for good: a square beside legends takes the layout more than one pass."""
+    for _ in range(3):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
