@@ -261,7 +261,7 @@ def test_readme_s_speeds_are_measured():
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_links_of_the_pages_lead_somewhere(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"`[^`\n]+`", "", (ROOT / page).read_text(encoding="utf-8"))  # an example is no link
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []

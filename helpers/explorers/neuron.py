@@ -176,7 +176,7 @@ class Picture:
 
     def _build_plane(self, axes: Axes) -> tuple[Artist, ...]:
         _draw_bifurcations(axes)
-        name_region(axes, 2.6, -0.28, "3 fixed\npoints")
+        name_region(axes, 2.6, -0.35, "three")
         name_region(axes, -1.57, 0, "cycle\nof two")
         name_region(axes, 0.4, 1.5, "1 fixed point")
         self._here = plot_settings(axes, "(w, b)")
