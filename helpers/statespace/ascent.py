@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_whole_number
+from helpers.arguments import check_real_number, check_whole_number
 from helpers.progress import ProgressBar
 
 ROUNDING = 0.5  # power of the machine precision: the share of a log-likelihood that rounding may move
@@ -106,6 +106,7 @@ def ascend(
         `improve` do, saying at which iteration. Its `fitted` has the last good model.
     """
     check_whole_number("iterations", iterations)
+    tolerance = check_real_number("tolerance", tolerance)
     reached: list[float] = []
     with _name_iteration(model, reached):
         evidence = evaluate(model)

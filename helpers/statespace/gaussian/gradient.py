@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_finite, check_floating, kind
 from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
@@ -57,11 +58,12 @@ def maximise_likelihood(
 
     Source: Nocedal and Wright (2006), Numerical optimization, algorithms 7.5 and 3.5.
     """
-    if not start:
-        raise ValueError("start must name at least one parameter: got none")
+    if not isinstance(start, Mapping) or not start:
+        got = "none" if isinstance(start, Mapping) else kind(start)
+        raise ValueError(f"start must name at least one parameter, in a dict: got {got}")
     for name, parameter in start.items():
-        if not parameter.isfinite().all():
-            raise ValueError(f"start must be finite: {name} is {parameter.tolist()}")
+        check_floating(f"start[{name!r}]", parameter)
+        check_finite(f"start[{name!r}]", parameter)
     data = as_ordinary(check_some_observed(build(_variables(start)), y, mask, inputs, lengths))
     fitted = _climb(build, start, data, iterations, tolerance, progress)
     components = _learned_components(build(_variables(fitted.parameters)))

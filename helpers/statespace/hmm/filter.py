@@ -111,13 +111,12 @@ def smooth(
     return probability, pair_counts, log_c
 
 
-def smooth_fast(
-    log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor, valid: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def smooth_fast(hmm: HMM, data: Observations, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What `smooth` returns, by the scaled recursions where they are safe."""
-    if interval := safe_interval(log_transition):
-        return scaled_smooth(log_initial, log_transition, log_evidence, valid, interval)
-    return smooth(log_initial, log_transition, log_evidence, valid)
+    logs = hmm.log_initial, hmm.log_transition, hmm.log_evidence_in_blocks(data)
+    if interval := safe_interval(hmm.log_transition):
+        return scaled_smooth(*logs, valid, interval)
+    return smooth(*logs, valid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,12 +174,11 @@ def hmm_filter(
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21, 91-92 and 103.
     """
     data = check_observations(hmm, y, mask, lengths)
-    log_evidence = hmm.log_evidence(data)  # (B, T, K)
-    log_initial, log_transition = hmm.log_initial, hmm.log_transition
-    if interval := safe_interval(log_transition):
-        probability, log_c = scaled_forward(log_initial, log_transition, log_evidence, interval)
+    logs = hmm.log_initial, hmm.log_transition, hmm.log_evidence_in_blocks(data)
+    if interval := safe_interval(hmm.log_transition):
+        probability, log_c = scaled_forward(*logs, interval)
     else:
-        log_alpha, log_c = forward(log_initial, log_transition, log_evidence)
+        log_alpha, log_c = forward(*logs)
         probability = log_alpha.exp()
     refuse_impossible(log_c)
     prior = hmm.initial.expand(len(y), 1, -1)
@@ -227,9 +225,6 @@ def hmm_smoother(
 @torch.no_grad()
 def smooth_observations(hmm: HMM, data: Observations) -> HMMSmoothed:
     """`hmm_smoother` of data that have been checked."""
-    log_evidence = hmm.log_evidence(data)  # (B, T, K)
-    probability, pair_counts, log_c = smooth_fast(
-        hmm.log_initial, hmm.log_transition, log_evidence, data.valid
-    )
+    probability, pair_counts, log_c = smooth_fast(hmm, data, data.valid)
     refuse_impossible(log_c)
     return HMMSmoothed(probability, pair_counts, log_c.sum(-1))

@@ -25,6 +25,7 @@ from helpers.statespace.hmm.emissions import (
     average,
     check_features,
     check_parameter,
+    refuse_vmap,
 )
 from helpers.statespace.matrices import symmetric
 
@@ -67,6 +68,7 @@ class GaussianEmission:
     def __post_init__(self) -> None:
         check_parameter("mean", self.mean, "(K, D)")
         check_floating("covariance", self.covariance)
+        refuse_vmap("covariance", self.covariance)
         expected = (*self.mean.shape, self.mean.shape[1])
         if self.covariance.shape != expected:
             found = tuple(self.covariance.shape)
@@ -215,21 +217,21 @@ class GaussianEmission:
         return patterns.join(completed), uncertainty
 
     def _density(self, values: Tensor, seen: Tensor) -> Tensor:
-        """Log density (N, K) of values (N, D), of which the entries `seen` (D,) are observed.
-
-        N is the last axis of the work, where long rows add up fast, and D the first.
-        """
+        """Log density (N, K) of values (N, D), of which the entries `seen` (D,) are observed."""
         factor = torch.linalg.cholesky(observed_pairs(self.covariance, seen))  # (K, D, D)
         eye = torch.eye(len(seen), dtype=factor.dtype, device=factor.device)
         whiten = torch.linalg.solve_triangular(factor, eye, upper=False) * seen
         centre = self.mean.detach().mean(0)
-        offset = torch.einsum("kde,ke->dk", whiten, self.mean - centre).reshape(-1, 1)
-        whiten = whiten.transpose(0, 1).flatten(0, 1)  # (D K, D)
-        standardised = torch.addmm(-offset, whiten, (values - centre).T)  # (D K, N)
-        squares = standardised.square().unflatten(0, self.mean.T.shape).sum(0)  # (K, N)
-        squares = squares.nan_to_num(nan=torch.inf, posinf=torch.inf)  # infinities that met
+        offset = torch.einsum("kde,ke->dk", whiten, self.mean - centre)  # (D, K)
+        values = values - centre
         log_determinant = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * squares.T - (log_determinant + 0.5 * LOG_TWO_PI * seen.to(factor).sum())
+        log_density = -log_determinant - 0.5 * LOG_TWO_PI * seen.to(factor).sum()  # (K,)
+        for feature in range(len(seen)):
+            z = torch.addmm(-offset[feature], values, whiten[:, feature].T)  # (N, K)
+            log_density = torch.addcmul(log_density, z, z, value=-0.5)
+        if not log_density.sum().isfinite():  # infinities may have met
+            log_density = log_density.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        return log_density
 
     def _complete(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Expectation (N, K, D) and covariance (K, D, D) of all entries, given those that are seen."""

@@ -1,7 +1,6 @@
 """The start of a Baum-Welch fit: what is held fixed in it, and states that it could never tell apart."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -14,28 +13,20 @@ ROUND_OFF = 8
 """Units of machine precision by which two states' parameters may differ and count as the same."""
 
 
-def parameters(thing: HMM | Emission) -> dict[str, Tensor]:
-    """The fields that are tensors, by name."""
-    parts = {field.name: getattr(thing, field.name) for field in fields(thing)}
-    return {name: part for name, part in parts.items() if isinstance(part, Tensor)}
-
-
 def hold(hmm: HMM, fixed: Mapping[str, Tensor]) -> tuple[HMM, dict[str, Tensor]]:
     """The model with the values at which fields are held, and a bool tensor of what stays, by name."""
     if not isinstance(fixed, Mapping):
         raise ValueError(f"fixed must map names to tensors: got {kind(fixed)}")
     held = {}
     for name, value in fixed.items():
-        names = parameters(hmm) | parameters(hmm.emission)
-        if name not in names:
+        if name not in (names := hmm.parameters):
             raise ValueError(f"fixed must name fields among {', '.join(names)}: got {name!r}")
         _check_fixed(name, value, names[name])
         if value.dtype == torch.bool:
             held[name] = value
             continue
         held[name] = torch.ones_like(value, dtype=torch.bool)
-        part = {name: value.detach()}
-        hmm = replace(hmm, **part if name in parameters(hmm) else {"emission": replace(hmm.emission, **part)})
+        hmm = hmm.with_parameters({name: value.detach()})
     _check_whole_states(hmm.emission, held)
     return hmm, held
 
@@ -75,9 +66,8 @@ def refuse_indistinguishable(hmm: HMM) -> None:
     Source: Kemeny and Snell (1976), Finite Markov chains, theorem 6.3.2 (lumpability).
     """
     eps = torch.finfo(hmm.initial.dtype).eps
-    alike = torch.stack(
-        [_rows_alike(part, ROUND_OFF * eps) for part in parameters(hmm.emission).values()]
-    ).all(0)
+    emission = [part for name, part in hmm.parameters.items() if name not in ("initial", "transition")]
+    alike = torch.stack([_rows_alike(part, ROUND_OFF * eps) for part in emission]).all(0)
     classes = -1
     while classes != (classes := int(alike.sum())):
         entered = hmm.transition @ alike.to(hmm.transition)  # P(into the class of j | i)
