@@ -111,12 +111,13 @@ def smooth(
     return probability, pair_counts, log_c
 
 
-def smooth_fast(hmm: HMM, data: Observations, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def smooth_fast(
+    log_initial: Tensor, log_transition: Tensor, log_evidence: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """What `smooth` returns, by the scaled recursions where they are safe."""
-    logs = hmm.log_initial, hmm.log_transition, hmm.log_evidence_in_blocks(data)
-    if interval := safe_interval(hmm.log_transition):
-        return scaled_smooth(*logs, valid, interval)
-    return smooth(*logs, valid)
+    if interval := safe_interval(log_transition):
+        return scaled_smooth(log_initial, log_transition, log_evidence, valid, interval)
+    return smooth(log_initial, log_transition, log_evidence, valid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +226,7 @@ def hmm_smoother(
 @torch.no_grad()
 def smooth_observations(hmm: HMM, data: Observations) -> HMMSmoothed:
     """`hmm_smoother` of data that have been checked."""
-    probability, pair_counts, log_c = smooth_fast(hmm, data, data.valid)
+    logs = hmm.log_initial, hmm.log_transition, hmm.log_evidence_in_blocks(data)
+    probability, pair_counts, log_c = smooth_fast(*logs, data.valid)
     refuse_impossible(log_c)
     return HMMSmoothed(probability, pair_counts, log_c.sum(-1))

@@ -27,7 +27,7 @@ from helpers.statespace.hmm.emissions import (
 )
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
 
-OBSERVATIONS_AT_ONCE = 2**13
+OBSERVATIONS_AT_ONCE = 2**14
 """Large beside the cost of a call, small beside a cache."""
 
 Emission = CategoricalEmission | GaussianEmission | PoissonEmission
@@ -103,9 +103,12 @@ class HMM:
     @torch.no_grad()
     def log_evidence_in_blocks(self, data: "Observations") -> Tensor:
         """The same numbers without a gradient, a block of steps at a time; in memory, time comes first."""
+        blocks = data.blocks()
+        if len(blocks) == 1:
+            return self.log_evidence(data)
         series, steps = data.valid.shape
         evidence = self.initial.new_empty(steps, series, self.states)
-        for some in data.blocks():
+        for some in blocks:
             evidence[some] = self.emission.log_prob(data.y[:, some], data.mask[:, some]).transpose(0, 1)
         return evidence.transpose(0, 1)
 

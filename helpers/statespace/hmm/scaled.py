@@ -6,7 +6,7 @@ counted in e_0::
     a_0 = e_0,   a_t = e_t ⊙ Aᵀ a_{t-1},   w_{T-1} = e_{T-1},   w_t = e_t ⊙ A w_{t+1}
 
 so that the backward recursion is the forward recursion of the reversed series with A transposed. Both run
-side by side in one loop. Inside, time comes first. The log evidence that they are given, they overwrite.
+side by side in one loop. Inside, time comes first.
 """
 
 import math
@@ -57,7 +57,7 @@ def scaled_smooth(
     scale = propagate(messages, _both_ways(transition), interval)
     a, w = messages[:, 0], messages[:, 1].flip(0)
     steps = _step_log_likelihood(a.sum(-1, keepdim=True), scale[:, 0]) + largest
-    b = evidence  # which is not needed any more
+    b = evidence  # of which the memory is free
     torch.matmul(w[1:], transition.T, out=b[:-1])
     b[-1] = 1.0
     joint = b.mul_(a)
@@ -108,10 +108,12 @@ def _relative_evidence(log_initial: Tensor, log_evidence: Tensor) -> tuple[Tenso
     A step that is impossible in every state has -inf there and then counts as missing, so that the recursions
     stay finite.
     """
-    relative = log_evidence.transpose(0, 1).contiguous()
-    relative[0] += log_initial
-    largest = relative.amax(-1, keepdim=True)  # (T, B, 1)
-    relative.sub_(largest)
+    first = log_evidence[:, 0] + log_initial  # (B, K)
+    largest = log_evidence.amax(-1).T.contiguous().unsqueeze(-1)  # (T, B, 1)
+    largest[0] = first.amax(-1, keepdim=True)
+    relative = log_evidence.new_empty(*largest.shape[:2], len(log_initial))
+    torch.sub(log_evidence.transpose(0, 1), largest, out=relative)
+    torch.sub(first, largest[0], out=relative[0])
     impossible = largest == -torch.inf
     if impossible.any():
         relative.masked_fill_(impossible, 0.0)
