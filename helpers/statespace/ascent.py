@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from helpers.arguments import check_real_number, check_whole_number
 from helpers.progress import ProgressBar
 
-ROUNDING = 0.5  # power of the machine precision: the share of a log-likelihood that rounding may move
+ROUNDING = 0.5  # power of the machine precision: how far rounding may move a log density, and share of a sum
 
 Model = TypeVar("Model")
 Evidence = TypeVar("Evidence")
@@ -79,6 +79,7 @@ def ascend(
     tolerance: float,
     progress: bool,
     patience: int = 1,
+    readings: int = 0,
 ) -> Fitted:
     """Evaluate, improve, evaluate, improve, until an iteration gains too little or there were enough.
 
@@ -98,6 +99,8 @@ def ascend(
         Whether to show how far it is.
     patience : int
         How many iterations in a row must gain too little.
+    readings : int
+        How many numbers were observed: each log density is rounded, and what they sum to may be near 0.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def ascend(
                 proposal = improve(model, evidence)
                 judged = evaluate(proposal)
                 total = _total(judged)
-                _refuse_fall(reached[-1], total, judged.log_likelihood.dtype)
+                _refuse_fall(reached[-1], total, readings, judged.log_likelihood.dtype)
             gain, moving = total - reached[-1], total >= reached[-1]
             if moving:
                 model, evidence = proposal, judged
@@ -132,9 +135,13 @@ def ascend(
     return Fitted(model, tuple(reached), idle == patience)
 
 
-def _refuse_fall(before: float, after: float, dtype: torch.dtype) -> None:
-    """Refuse a log-likelihood that fell by more than rounding can move it."""
-    rounding = torch.finfo(dtype).eps ** ROUNDING * (1 + abs(before) + abs(after))
+def _refuse_fall(before: float, after: float, readings: int, dtype: torch.dtype) -> None:
+    """Refuse a log-likelihood that fell by more than rounding can move it.
+
+    With a variance of √ε times the data's, the log density of a reading one deviation of the data away is
+    ½ ε^-½ nats, of which rounding moves √ε / 2.
+    """
+    rounding = torch.finfo(dtype).eps ** ROUNDING * (1 + readings + abs(before) + abs(after))
     if after < before - rounding:
         raise ValueError(f"the log-likelihood must not fall: got {after:.12g} after {before:.12g}")
 
@@ -145,6 +152,19 @@ def _total(evidence: Evidence) -> float:
     if not isfinite(total):
         raise ValueError(f"the log-likelihood must be finite: got {total}")
     return total
+
+
+@contextmanager
+def name_collapse(collapsed: Callable[[Model], tuple[str, ...]]) -> Iterator[None]:
+    """Say of the last good model, where a fit fails, which of its variances collapsed."""
+    try:
+        yield
+    except FitError as error:
+        if error.fitted is None or error.fitted.model is None:
+            raise
+        names = collapsed(error.fitted.model)
+        words = f"{error}; collapsed before it: {', '.join(names)}" if names else str(error)
+        raise FitError(words, replace(error.fitted, collapsed=names)) from error.__cause__
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.arguments import check_one_of, kind
 from helpers.series import IrregularBatch
-from helpers.statespace.ascent import Fitted
+from helpers.statespace.ascent import Fitted, name_collapse
 from helpers.statespace.gaussian.data import Observations
 from helpers.statespace.gaussian.em import fit_by_em
 from helpers.statespace.gaussian.fixed import free_entries
@@ -120,9 +120,13 @@ def fit(
     data = check_some_observed(model, y, mask, inputs, lengths)
     _check_informed(free, data)
     model, data = as_ordinary(model), as_ordinary(data)
-    fitted = METHODS[method](model, data, free, iterations, tolerance, progress)
-    collapsed = collapsed_variances(fitted.model, free_components(free), data)
-    return replace(fitted, parameters={}, collapsed=collapsed)
+
+    def collapsed(model: LinearGaussian) -> tuple[str, ...]:
+        return collapsed_variances(model, free_components(free), data)
+
+    with name_collapse(collapsed):
+        fitted = METHODS[method](model, data, free, iterations, tolerance, progress)
+    return replace(fitted, parameters={}, collapsed=collapsed(fitted.model))
 
 
 def _check_informed(free: Mapping[str, Tensor], data: Observations) -> None:

@@ -136,7 +136,8 @@ def _climb(
             optimiser = _lbfgs(parameters)
         return loss.model
 
-    fitted = ascend(None, evaluate, improve, iterations, tolerance, progress, patience=2)
+    readings = int(loss.observed)
+    fitted = ascend(None, evaluate, improve, iterations, tolerance, progress, patience=2, readings=readings)
     found = {name: parameter.detach() for name, parameter in parameters.items()}
     return replace(fitted, model=build(found), parameters=found)
 
