@@ -17,6 +17,7 @@ from fuzz_oracles import (
 from helpers import statespace
 
 EMISSION = ("emission", "state")
+EMISSION_PARAMETERS = {"probabilities", "rate", "mean", "covariance"}
 QUIET = {"progress": False}
 
 
@@ -60,7 +61,7 @@ def _vectors(draw: Draw, batch: int, steps: int) -> tuple[dict, object, object]:
 
 
 def _emission_of(kind, arguments: dict) -> object:
-    names = arguments.keys() & {"probabilities", "rate", "mean", "covariance"}
+    names = EMISSION_PARAMETERS & arguments.keys()
     return kind(**{name: arguments[name] for name in names})
 
 
@@ -150,7 +151,7 @@ def simulate_hmm(draw: Draw) -> Call:
 def baum_welch(draw: Draw, function=statespace.baum_welch) -> Call:
     """Three iterations, without a fall, of which the last likelihood is the model's; what is fixed stays."""
     arguments, kind, _ = draw.choice([_symbols, _counts, _vectors])(draw, 2, draw.choice([1, 3, 20]))
-    held = draw.choice(["initial", "transition", *arguments.keys() & {"probabilities", "rate", "mean"}])
+    held = draw.choice(["initial", "transition", *sorted(arguments.keys() & EMISSION_PARAMETERS)])
     arguments |= {
         "fixed": arguments[held] if draw.chance(0.5) else torch.ones_like(arguments[held]).bool(),
         "pseudo": draw.choice([0.0, 1.0, 0.5]),

@@ -52,8 +52,8 @@ def baum_welch(
         but for a constant.
     fixed : mapping of str to Tensor, optional
         What stays, by names among initial, transition and the fields of the emission: a bool tensor of the
-        field's shape, True for the entries that stay as in the start, of means and covariances whole states;
-        or a value for the whole field, at which it is held.
+        field's shape, True for the entries that stay as in the start, of covariances that are not diagonal
+        whole states; or a value for the whole field, at which it is held.
     variance_floor : float, optional
         The smallest variance f of a Gaussian state as a share of the data's; left out, √ε with the machine
         precision ε: 1.5e-8 in float64, 3.5e-4 in float32. A reading one deviation of the data from the state
@@ -78,7 +78,7 @@ def baum_welch(
     data = check_observations(hmm, y, mask, lengths)
     if not data.valid.any():
         raise ValueError("lengths must leave at least one step: all are 0")
-    hmm, held = hold(hmm, {} if fixed is None else fixed)
+    hmm, held = hold(hmm, fixed)
     refuse_indistinguishable(hmm)
     if not isinstance(prior, HMMPrior | None):
         raise ValueError(f"prior must be an HMMPrior: got {kind(prior)}")

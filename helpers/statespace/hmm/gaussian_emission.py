@@ -32,8 +32,8 @@ from helpers.statespace.matrices import symmetric
 RESOLUTION = 0.65
 """Power of the machine precision ε: deviations that share of a mean, or less, are lost in its rounding.
 
-A mean that is ε of the largest reading off the likeliest costs ½ ε² / ε^1.3 = ½ ε^0.7 nats per reading, and one
-that is √N ε off, as rounding of a sum of N leaves it, ½ N ε^0.7: of √ε, what `ascend` takes, there is room.
+A mean that is ε of the largest reading off the likeliest costs ½ ε² / ε^1.3 = ½ ε^0.7 nats per reading, and
+one that is √N ε off, as rounding of a sum of N leaves it, ½ N ε^0.7: `ascend` takes √ε.
 """
 
 
@@ -137,7 +137,8 @@ class GaussianEmission:
             μ_k = Σ_t w_tk ŷ_tk / Σ_t w_tk
             Σ_k = (Ψ + Σ_t w_tk [(ŷ_tk - μ_k)(ŷ_tk - μ_k)ᵀ + C_tk]) / (n + Σ_t w_tk)
 
-        Of a diagonal covariance, only the diagonal counts; a tied one has its sums over all states.
+        Of a diagonal covariance, only the diagonal counts; a tied one has its sums over all states. Where
+        entries of a mean are fixed, the others are the likeliest beside them under the old Σ_k.
 
         Source: Little and Rubin (2002), Statistical analysis with missing data, section 11.2.
         """
@@ -145,7 +146,8 @@ class GaussianEmission:
         completed, uncertainty = self._expected(y.flatten(0, 1), mask, weight)
         total = weight.sum(0).unsqueeze(-1)  # (K, 1)
         mean = average(torch.einsum("nk,nkd->kd", weight, completed), total, self.mean)
-        mean = belief.keep("mean", self.mean, mean)
+        if "mean" in belief.fixed:
+            mean = self._partly_moved(mean, belief.fixed["mean"])
         residual = completed - mean
         scatter = torch.einsum("nkd,nke->kde", weight.unsqueeze(-1) * residual, residual) + uncertainty
         covariance = self._average_scatter(scatter + belief.total, (total + belief.steps).unsqueeze(-1))
@@ -200,6 +202,18 @@ class GaussianEmission:
         """Whether the covariance of a state (K,) is not fixed."""
         fixed = belief.fixed.get("covariance", torch.zeros_like(self.covariance, dtype=torch.bool))
         return ~fixed.flatten(1).all(1)
+
+    def _partly_moved(self, target: Tensor, fixed: Tensor) -> Tensor:
+        """The likeliest means (K, D), by generalised least squares, if the averages are `target`.
+
+        ::
+
+            Λ_FF (m - μ)_F = (Λ (ȳ - μ))_F,   Λ = Σ⁻¹, F the free entries
+        """
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(self.covariance))
+        pull = (precision @ (target - self.mean).unsqueeze(-1)).masked_fill(fixed.unsqueeze(-1), 0.0)
+        blocks = observed_pairs(precision, ~fixed)
+        return self.mean + torch.linalg.solve(blocks, pull).squeeze(-1)
 
     def _average_scatter(self, scatter: Tensor, weight: Tensor) -> Tensor:
         """The covariances (K, D, D) of this structure that fit the scatter (K, D, D) of weight (K, 1, 1)."""

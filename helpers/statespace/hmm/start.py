@@ -5,56 +5,37 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from helpers.arguments import kind, refuse_where
+from helpers.arguments import refuse_where
+from helpers.statespace.fixed import split_fixed
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
-from helpers.statespace.hmm.model import HMM, Emission
+from helpers.statespace.hmm.model import HMM
 
 ROUND_OFF = 8
 """Units of machine precision by which two states' parameters may differ and count as the same."""
 
 
-def hold(hmm: HMM, fixed: Mapping[str, Tensor]) -> tuple[HMM, dict[str, Tensor]]:
+def hold(hmm: HMM, fixed: Mapping[str, Tensor] | None) -> tuple[HMM, dict[str, Tensor]]:
     """The model with the values at which fields are held, and a bool tensor of what stays, by name."""
-    if not isinstance(fixed, Mapping):
-        raise ValueError(f"fixed must map names to tensors: got {kind(fixed)}")
-    held = {}
-    for name, value in fixed.items():
-        if name not in (names := hmm.parameters):
-            raise ValueError(f"fixed must name fields among {', '.join(names)}: got {name!r}")
-        _check_fixed(name, value, names[name])
-        if value.dtype == torch.bool:
-            held[name] = value
-            continue
-        held[name] = torch.ones_like(value, dtype=torch.bool)
-        hmm = hmm.with_parameters({name: value.detach()})
-    _check_whole_states(hmm.emission, held)
+    held, values = split_fixed(hmm.parameters, fixed)
+    held |= {name: torch.ones_like(value, dtype=torch.bool) for name, value in values.items()}
+    hmm = hmm.with_parameters({name: value.detach() for name, value in values.items()})
+    if isinstance(hmm.emission, GaussianEmission) and "covariance" in held:
+        _check_held_covariance(hmm.emission, held["covariance"])
     return hmm, held
 
 
-def _check_fixed(name: str, value: Tensor, field: Tensor) -> None:
-    if not isinstance(value, Tensor) or value.dtype not in (torch.bool, field.dtype):
-        raise ValueError(
-            f"fixed[{name!r}] must be a bool tensor, or a {field.dtype} value: got {kind(value)}"
-        )
-    if value.shape != field.shape:
-        raise ValueError(f"fixed[{name!r}] must have shape {tuple(field.shape)}: got {tuple(value.shape)}")
-
-
-def _check_whole_states(emission: Emission, held: dict[str, Tensor]) -> None:
-    """Means and covariances are averages of whole vectors, and a tied covariance is one for all states."""
-    if not isinstance(emission, GaussianEmission):
-        return
-    for name in held.keys() & {"mean", "covariance"}:
-        rows = held[name].flatten(1)
-        refuse_where(
-            rows.any(1) != rows.all(1),
-            lambda state, name=name: (
-                f"fixed[{name!r}] must hold whole states: of state {state} it holds a part"
-            ),
-        )
-    covariance = held.get("covariance")
-    if emission.tied and covariance is not None and covariance.any() != covariance.all():
-        raise ValueError("fixed['covariance'] must hold all states or none where covariances are tied")
+def _check_held_covariance(emission: GaussianEmission, held: Tensor) -> None:
+    """Single variances are averages of their own; covariances are of vectors, tied ones of all states."""
+    rows = held.flatten(1)
+    refuse_where(
+        (rows.any(1) != rows.all(1)) & (not emission.diagonal),
+        lambda state: (
+            "fixed['covariance'] must hold whole states, but for a diagonal emission: "
+            f"of state {state} it holds a part"
+        ),
+    )
+    if emission.tied and (rows != rows[:1]).any():
+        raise ValueError("fixed['covariance'] must hold the same of all states where covariances are tied")
 
 
 def refuse_indistinguishable(hmm: HMM) -> None:
