@@ -37,7 +37,8 @@ class Fitted:
         Learned variances that could be a million times smaller at a cost of less than 0.01 nats, for example
         `"transition_covariance[0, 0]"`: the likelihood pulls them to zero. Of a component of several, it is
         the variance that is left once the components before it are known. Of an HMM, the Gaussian states
-        that lie on the variance floor, for example `"emission.covariance[1]"`.
+        that lie on the variance floor, or whose features determine each other but for rounding, for example
+        `"emission.covariance[1]"`.
     """
 
     model: Any
@@ -150,7 +151,7 @@ def _total(evidence: Evidence) -> float:
     """The log-likelihood of all series, which must be finite: the one poll of an iteration."""
     total = evidence.log_likelihood.sum().item()
     if not isfinite(total):
-        raise ValueError(f"the log-likelihood must be finite: got {total}")
+        raise ValueError(f"the log-likelihood must be finite: got {total} for y")
     return total
 
 

@@ -3,6 +3,7 @@
 import itertools
 from functools import partial
 
+import numpy as np
 import torch
 from fuzz_draw import Call, Draw
 from fuzz_oracles import (
@@ -94,10 +95,10 @@ def slopes(draw: Draw) -> Call:
     arguments, kind, _ = draw.choice([_symbols, _counts, _vectors])(draw, draw.whole(1, 2), draw.whole(1, 4))
 
     def differentiate(total, y, mask, arguments):
-        leaves = {name: part.detach().clone().requires_grad_() for name, part in arguments.items()}
-        model = statespace.HMM(leaves["initial"], leaves["transition"], _emission_of(kind, leaves))
         with torch.inference_mode(False), torch.enable_grad():
-            value = total(model, y, mask).sum()
+            leaves = {name: part.clone().detach().requires_grad_() for name, part in arguments.items()}
+            model = statespace.HMM(leaves["initial"], leaves["transition"], _emission_of(kind, leaves))
+            value = total(model, y.clone(), mask.clone()).sum()
             return torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
 
     def function(y, mask, **parameters):
@@ -177,7 +178,8 @@ def baum_welch(draw: Draw, function=statespace.baum_welch) -> Call:
         falls = (climb.diff() < 0).any() or not reached.isfinite().all()
         complaint = "the log-likelihood fell" if falls else None
         if not given["pseudo"]:
-            complaint = complaint or differs("likelihood", reached.sum(), climb[-1], 1e-6)
+            allowed = np.asarray(1e-6 * (1 + abs(float(climb[-1]))))
+            complaint = complaint or differs("likelihood", reached.sum(), climb[-1], allowed)
         fixed = given["fixed"]
         if not fixed.is_floating_point():
             kept = torch.where(fixed, given[held], after) if fixed.shape == after.shape else after

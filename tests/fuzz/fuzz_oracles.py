@@ -238,6 +238,7 @@ def vector_log_density(emission: dict, k: int, y, seen):
         return mpmath.mpf(0)
     residual = mpmath.matrix([mpmath.mpf(float(y[d])) - float(emission["mean"][k, d]) for d in seen])
     covariance = mpmath.matrix(emission["covariance"][k][np.ix_(seen, seen)].tolist())
+    assert min(covariance[d, d] for d in range(seen.size)) > 1e-290  # below, few digits are left
     distance = (residual.T * mpmath.lu_solve(covariance, residual))[0]
     return -(distance + mpmath.log(mpmath.det(covariance)) + seen.size * mpmath.log(2 * mpmath.pi)) / 2
 

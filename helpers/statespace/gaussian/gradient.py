@@ -58,9 +58,10 @@ def maximise_likelihood(
 
     Source: Nocedal and Wright (2006), Numerical optimization, algorithms 7.5 and 3.5.
     """
-    if not isinstance(start, Mapping) or not start:
-        got = "none" if isinstance(start, Mapping) else kind(start)
-        raise ValueError(f"start must name at least one parameter, in a dict: got {got}")
+    if not isinstance(start, Mapping):
+        raise ValueError(f"start must be a dict of tensors: got {kind(start)}")
+    if not start:
+        raise ValueError("start must name at least one parameter: got none")
     for name, parameter in start.items():
         check_floating(f"start[{name!r}]", parameter)
         check_finite(f"start[{name!r}]", parameter)

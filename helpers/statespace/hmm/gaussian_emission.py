@@ -161,7 +161,8 @@ class GaussianEmission:
         """-½ Σ_k (n log |Σ_k| + tr Ψ Σ_k⁻¹), an inverse-Wishart density but for a constant."""
         factor = torch.linalg.cholesky(self.covariance)
         log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)  # (K, 1)
-        deviations = (belief.total * torch.cholesky_inverse(factor)).sum()
+        total = torch.as_tensor(belief.total).to(factor)
+        deviations = torch.where(total != 0, total * torch.cholesky_inverse(factor), 0.0).sum()
         return -0.5 * ((belief.steps * log_determinant).sum() + deviations)
 
     def floor(self, y: Tensor, mask: Tensor, belief: Belief, share: float) -> Tensor:
@@ -194,8 +195,14 @@ class GaussianEmission:
         return floor
 
     def collapsed(self, belief: Belief) -> list[int]:
-        """The states whose variance was learned and is, in some direction, at most twice the floor."""
+        """The states whose variance was learned and is, in some direction, at most twice the floor.
+
+        Nor may it be less than √ε of what the state's own variances are: then rounding decides.
+        """
         low = in_units_of(belief.floor, self.covariance).eigenvalues[:, 0] <= 2
+        deviation = self.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+        correlation = self.covariance / deviation.unsqueeze(-1) / deviation.unsqueeze(-2)
+        low |= torch.linalg.eigvalsh(correlation)[:, 0] < torch.finfo(deviation.dtype).eps ** 0.5
         return (low & self._learned(belief)).nonzero().flatten().tolist()
 
     def _learned(self, belief: Belief) -> Tensor:

@@ -16,6 +16,7 @@ from helpers.statespace import (
     hmm_log_likelihood,
     simulate_hmm,
 )
+from helpers.statespace.hmm.emissions import Belief
 
 QUIET = {"progress": False}
 ENDLESS = QUIET | {"tolerance": -torch.inf}
@@ -410,6 +411,18 @@ def test_a_covariance_that_is_fixed_may_be_below_the_floor():
     assert fit.collapsed == () and fit.model.emission.covariance[0].item() == 1e-14
     with pytest.raises(ValueError, match="covariance must start above the variance floor: state 0"):
         baum_welch(start, y, **QUIET)
+
+
+def test_a_state_with_features_that_determine_each_other_has_collapsed_whatever_its_size():
+    """A start 1e4 deviations away with missing entries leaves such a state far above the data's floor."""
+    wide = 1e14 * double([[1.0, 1.0], [1.0, 1.0 + 1e-12]])
+    emission = GaussianEmission(double([[0.0, 0.0], [1.0, 1.0]]), torch.stack([torch.eye(2).double(), wide]))
+    assert emission.collapsed(Belief(floor=double([1e-8, 1e-8]))) == [1]
+
+
+def test_a_prior_without_a_scatter_says_nothing_of_tiny_covariances():
+    hmm = model(gaussian([[0.0], [1.0]], [1e-310, 1.0]))
+    assert HMMPrior().fit_to(hmm).log_density(hmm) == 0
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["own", "tied"])
