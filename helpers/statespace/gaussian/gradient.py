@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_floating, kind
+from helpers.arguments import check_floating, kind
 from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
@@ -64,7 +64,8 @@ def maximise_likelihood(
         raise ValueError("start must name at least one parameter: got none")
     for name, parameter in start.items():
         check_floating(f"start[{name!r}]", parameter)
-        check_finite(f"start[{name!r}]", parameter)
+        if not parameter.isfinite().all():
+            raise ValueError(f"start must be finite: {name} is {parameter.tolist()}")
     data = as_ordinary(check_some_observed(build(_variables(start)), y, mask, inputs, lengths))
     fitted = _climb(build, start, data, iterations, tolerance, progress)
     components = _learned_components(build(_variables(fitted.parameters)))
