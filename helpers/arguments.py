@@ -6,7 +6,7 @@ built from these.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from numbers import Integral, Real
 
 import torch
@@ -36,6 +36,14 @@ def check_whole_number(name: str, value: int, least: int = 1) -> None:
     """Refuse anything but a whole number of at least `least`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}: got {value!r}")
+
+
+def check_real_number(name: str, value: float) -> float:
+    """Refuse anything but one real number, which may be infinite and not NaN; return it as a float."""
+    number = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
+    if not isinstance(number, Real) or isinstance(number, bool) or isnan(number):
+        raise ValueError(f"{name} must be a number: got {value!r}")
+    return float(number)
 
 
 def check_finite_number(name: str, value: float) -> None:

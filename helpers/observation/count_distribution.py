@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
+from torch.autograd import Function
 
 from helpers.observation.noise import LOG_TWO_PI
 
@@ -58,12 +59,76 @@ def half_deviance(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
 
     Both logarithms are of 1 and a positive number: exact to rounding both near k = μ and far from it.
     """
+    return _HalfDeviance.apply(*torch.broadcast_tensors(count, mean, dispersion))
+
+
+class _HalfDeviance(Function):
+    """D with its slopes in closed form: by α, autograd would subtract two numbers of size k²."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
+        is_positive = count > 0
+        log_rho = _log_rho(torch.where(is_positive, count, 1), torch.where(is_positive, mean, 1), dispersion)
+        is_above = count > mean
+        low, high = torch.where(is_above, mean, count), torch.where(is_above, count, mean)
+        log_sigma = log1p_ratio(_over_one_plus(high - low, dispersion * low), dispersion)
+        return count * log_rho - torch.where(is_above, log_sigma, -log_sigma)
+
+    @staticmethod
+    def setup_context(context, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        context.save_for_backward(*inputs)
+        context.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(context, weight: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = zip(_SLOPES, context.needs_input_grad, strict=True)
+        return tuple(weight * slope(*context.saved_tensors) if needed else None for slope, needed in wanted)
+
+    @staticmethod
+    def jvp(context, *tangents: Tensor | None) -> Tensor:
+        given = [(slope, t) for slope, t in zip(_SLOPES, tangents, strict=True) if t is not None]
+        moved = [torch.where(t == 0, 0, slope(*context.saved_tensors) * t) for slope, t in given]
+        return sum(moved)
+
+
+def _slope_by_count(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
+    """∂D/∂k = log ρ, which has no bound below at k = 0."""
     is_positive = count > 0
     log_rho = _log_rho(torch.where(is_positive, count, 1), torch.where(is_positive, mean, 1), dispersion)
+    return torch.where(is_positive, log_rho, -torch.inf)
+
+
+def _slope_by_mean(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
+    """∂D/∂μ = (1 - k/μ) / (1 + αμ), and the difference of the two where they are alike."""
+    share = torch.where(2 * count < mean, 1 - count / mean, (mean - count) / mean)
+    return _over_one_plus(share, dispersion * mean)
+
+
+def _slope_by_dispersion(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
+    """∂D/∂α = -u² (y - log σ) / y².
+
+    ::
+
+        u = (k - μ) / (1 + αμ),   y = σ - 1 = αu
+        (y - log(1 + y)) / y² = ½ (1 - w) (1 - (1 - w) (w/3 + w³/5 + …)),   w = y / (2 + y),   |y| < 0.1
+    """
+    u = _over_one_plus(count - mean, dispersion * mean)
+    y = dispersion * u
+    is_small = y.abs() < 0.1
+    small = torch.where(is_small, y, 0)
+    w = small / (2 + small)
+    series = 0.5 * (1 - w) * (1 - (1 - w) * w * polynomial(w.square(), ATANH_SERIES[1:]))
     is_above = count > mean
     low, high = torch.where(is_above, mean, count), torch.where(is_above, count, mean)
-    log_sigma = log1p_ratio(_over_one_plus(high - low, dispersion * low), dispersion)
-    return count * log_rho - torch.where(is_above, log_sigma, -log_sigma)
+    log_sigma = torch.log1p(dispersion * _over_one_plus(high - low, dispersion * low))
+    share = torch.where(is_above, log_sigma, -log_sigma) / torch.where(is_small, 1, y)
+    direct = u * (1 - share) / torch.where(is_small, 1, dispersion)
+    return -torch.where(is_small, u * (u * series), direct)
+
+
+_SLOPES = (_slope_by_count, _slope_by_mean, _slope_by_dispersion)
 
 
 def _log_rho(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_whole_number
+from helpers.arguments import check_real_number, check_whole_number
 from helpers.progress import ProgressBar
 
-ROUNDING = 0.5  # power of the machine precision: the share of a log-likelihood that rounding may move
+ROUNDING = 0.5  # power of the machine precision: how far rounding may move a log density, and share of a sum
 
 Model = TypeVar("Model")
 Evidence = TypeVar("Evidence")
@@ -37,7 +37,8 @@ class Fitted:
         Learned variances that could be a million times smaller at a cost of less than 0.01 nats, for example
         `"transition_covariance[0, 0]"`: the likelihood pulls them to zero. Of a component of several, it is
         the variance that is left once the components before it are known. Of an HMM, the Gaussian states
-        that lie on the variance floor, for example `"emission.covariance[1]"`.
+        that lie on the variance floor, or whose features determine each other but for rounding, for example
+        `"emission.covariance[1]"`.
     """
 
     model: Any
@@ -79,6 +80,7 @@ def ascend(
     tolerance: float,
     progress: bool,
     patience: int = 1,
+    readings: int = 0,
 ) -> Fitted:
     """Evaluate, improve, evaluate, improve, until an iteration gains too little or there were enough.
 
@@ -98,6 +100,8 @@ def ascend(
         Whether to show how far it is.
     patience : int
         How many iterations in a row must gain too little.
+    readings : int
+        How many numbers were observed: each log density is rounded, and what they sum to may be near 0.
 
     Raises
     ------
@@ -106,6 +110,7 @@ def ascend(
         `improve` do, saying at which iteration. Its `fitted` has the last good model.
     """
     check_whole_number("iterations", iterations)
+    tolerance = check_real_number("tolerance", tolerance)
     reached: list[float] = []
     with _name_iteration(model, reached):
         evidence = evaluate(model)
@@ -117,7 +122,7 @@ def ascend(
                 proposal = improve(model, evidence)
                 judged = evaluate(proposal)
                 total = _total(judged)
-                _refuse_fall(reached[-1], total, judged.log_likelihood.dtype)
+                _refuse_fall(reached[-1], total, readings, judged.log_likelihood.dtype)
             gain, moving = total - reached[-1], total >= reached[-1]
             if moving:
                 model, evidence = proposal, judged
@@ -131,9 +136,13 @@ def ascend(
     return Fitted(model, tuple(reached), idle == patience)
 
 
-def _refuse_fall(before: float, after: float, dtype: torch.dtype) -> None:
-    """Refuse a log-likelihood that fell by more than rounding can move it."""
-    rounding = torch.finfo(dtype).eps ** ROUNDING * (1 + abs(before) + abs(after))
+def _refuse_fall(before: float, after: float, readings: int, dtype: torch.dtype) -> None:
+    """Refuse a log-likelihood that fell by more than rounding can move it.
+
+    With a variance of √ε times the data's, the log density of a reading one deviation of the data away is
+    ½ ε^-½ nats, of which rounding moves √ε / 2.
+    """
+    rounding = torch.finfo(dtype).eps ** ROUNDING * (1 + readings + abs(before) + abs(after))
     if after < before - rounding:
         raise ValueError(f"the log-likelihood must not fall: got {after:.12g} after {before:.12g}")
 
@@ -142,8 +151,21 @@ def _total(evidence: Evidence) -> float:
     """The log-likelihood of all series, which must be finite: the one poll of an iteration."""
     total = evidence.log_likelihood.sum().item()
     if not isfinite(total):
-        raise ValueError(f"the log-likelihood must be finite: got {total}")
+        raise ValueError(f"the log-likelihood must be finite: got {total} for y")
     return total
+
+
+@contextmanager
+def name_collapse(collapsed: Callable[[Model], tuple[str, ...]]) -> Iterator[None]:
+    """Say of the last good model, where a fit fails, which of its variances collapsed."""
+    try:
+        yield
+    except FitError as error:
+        if error.fitted is None or error.fitted.model is None:
+            raise
+        names = collapsed(error.fitted.model)
+        words = f"{error}; collapsed before it: {', '.join(names)}" if names else str(error)
+        raise FitError(words, replace(error.fitted, collapsed=names)) from error.__cause__
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_one_of
+from helpers.arguments import check_one_of, kind
 from helpers.series import IrregularBatch
-from helpers.statespace.ascent import Fitted
+from helpers.statespace.ascent import Fitted, name_collapse
 from helpers.statespace.gaussian.data import Observations
 from helpers.statespace.gaussian.em import fit_by_em
 from helpers.statespace.gaussian.fixed import free_entries
@@ -20,7 +20,7 @@ from helpers.statespace.gaussian.gradient import (
     free_components,
 )
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.hmm import HMM, baum_welch
+from helpers.statespace.hmm import HMM, HMMPrior, baum_welch
 
 MOVING = ("transition", "input", "transition_covariance")
 METHODS = {"gradient": fit_by_gradient, "em": fit_by_em}
@@ -37,6 +37,8 @@ def fit(
     fixed: Mapping[str, Tensor] | None = None,
     inputs: Tensor | None = None,
     lengths: Tensor | None = None,
+    prior: HMMPrior | None = None,
+    variance_floor: float | None = None,
     iterations: int = 200,
     tolerance: float = 1e-6,
     progress: bool = True,
@@ -49,7 +51,7 @@ def fit(
 
     `"gradient"` climbs by L-BFGS through the filter, with covariances as
     `unconstrained_from_covariance` writes them. `"em"` smooths and regresses in turn, and is slow where much
-    of the state is hidden. An `HMM` is fitted by `baum_welch`, which takes priors and a variance floor, too.
+    of the state is hidden. An `HMM` is fitted by `baum_welch`.
     The likelihood never falls: a fall by more than rounding is an error.
 
     A state-space model is known only up to a change of coordinates: A, C and Q all free have many equally
@@ -74,6 +76,8 @@ def fit(
         the start; or the value of a whole field, which is then not learned. Of an HMM, `initial`,
         `transition` and the emission's fields. EM learns a covariance in whole blocks only, with zeros fixed
         between them, and no coefficients of a component without noise; the gradient has no such limits.
+    prior, variance_floor
+        As for `baum_welch`; only for an HMM.
     iterations : int
         At most this many.
     tolerance : float
@@ -95,26 +99,34 @@ def fit(
     Time series analysis by state space methods, section 7.3 (gradient).
     """
     if isinstance(model, HMM):
-        _check_for_hmm(method, learn, inputs)
+        because = "for an HMM, which Baum-Welch fits whole"
+        _check_left_out({"method": method, "learn": learn, "inputs": inputs}, because)
         return baum_welch(
             model,
             y,
             mask,
             lengths,
+            prior=prior,
             fixed=fixed,
+            variance_floor=variance_floor,
             iterations=iterations,
             tolerance=tolerance,
             progress=progress,
         )
+    _check_left_out({"prior": prior, "variance_floor": variance_floor}, "but for an HMM")
     method = "gradient" if method is None else method
     check_one_of("method", method, METHODS)
     model, free = free_entries(model, learn, fixed)
     data = check_some_observed(model, y, mask, inputs, lengths)
     _check_informed(free, data)
     model, data = as_ordinary(model), as_ordinary(data)
-    fitted = METHODS[method](model, data, free, iterations, tolerance, progress)
-    collapsed = collapsed_variances(fitted.model, free_components(free), data)
-    return replace(fitted, parameters={}, collapsed=collapsed)
+
+    def collapsed(model: LinearGaussian) -> tuple[str, ...]:
+        return collapsed_variances(model, free_components(free), data)
+
+    with name_collapse(collapsed):
+        fitted = METHODS[method](model, data, free, iterations, tolerance, progress)
+    return replace(fitted, parameters={}, collapsed=collapsed(fitted.model))
 
 
 def _check_informed(free: Mapping[str, Tensor], data: Observations) -> None:
@@ -124,7 +136,7 @@ def _check_informed(free: Mapping[str, Tensor], data: Observations) -> None:
         raise ValueError(f"y must be observed after step 0 to learn {', '.join(moving)}: nothing is")
 
 
-def _check_for_hmm(method: str | None, learn: Collection[str] | None, inputs: Tensor | None) -> None:
-    for name, argument in {"method": method, "learn": learn, "inputs": inputs}.items():
+def _check_left_out(arguments: Mapping[str, object], because: str) -> None:
+    for name, argument in arguments.items():
         if argument is not None:
-            raise ValueError(f"{name} must be left out for an HMM, which Baum-Welch fits whole")
+            raise ValueError(f"{name} must be left out {because}: got {kind(argument)}")

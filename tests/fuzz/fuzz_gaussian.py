@@ -119,7 +119,7 @@ def fit_gaussian(draw: Draw) -> Call:
 
     how = {"iterations": draw.whole(1, 4), "tolerance": 1e-6, "method": draw.choice(["em", "gradient"])}
     arguments = {**matrices, **_observations(draw, matrices), **how}
-    return Call(function, arguments, oracle, COVARIANCES, also=("learn",))
+    return Call(function, arguments, oracle, COVARIANCES, also=("learn", "innovation covariance"))
 
 
 def maximise_likelihood(draw: Draw) -> Call:
@@ -136,7 +136,9 @@ def maximise_likelihood(draw: Draw) -> Call:
         return torch.tensor(fitted.log_likelihoods)
 
     arguments = {"start": draw.normal(1), "y": draw.normal(2, 4, 1), "mask": draw.mask(2, 4, 1)}
-    return Call(function, {**arguments, "iterations": 2, "tolerance": 1e-6}, also=("build",))
+    return Call(
+        function, {**arguments, "iterations": 2, "tolerance": 1e-6}, also=("build", "innovation covariance")
+    )
 
 
 def predict_and_update(draw: Draw) -> Call:

@@ -1,7 +1,6 @@
 """Right answers: dense Gaussians in 50 digits, sums over paths, DOP853, closed forms."""
 
 import itertools
-import math
 
 import mpmath
 import numpy as np
@@ -167,42 +166,81 @@ def discretise_complaint(arguments: dict, answer) -> str | None:
 # Hidden Markov models.
 
 
-def path_sum_complaint(arguments: dict, answer: dict) -> str | None:
-    """Of the log-likelihood (B,), smoothed probabilities (B, T, K) or the best path's (B,)."""
-    initial, transition = (arguments[name].double().numpy() for name in ("initial", "transition"))
-    symbols = arguments["probabilities"].double().numpy()
-    y, mask = arguments["y"].numpy(), arguments["mask"].numpy()
-    assert y.shape == mask.shape and y.ndim == 2
-    K, steps = len(initial), y.shape[1]
+def path_sum_complaint(arguments: dict, answer: dict, emitted) -> str | None:
+    """Of the log-likelihood (B,), smoothed probabilities (B, T, K) or the best path's (B,).
+
+    `emitted` is log p(y | k) of one step: from the parameters, k, the step's values and its mask.
+    """
+    probabilities = {n: arguments[n].double().numpy() for n in ("initial", "transition")}
+    y, mask = arguments["y"].double().numpy(), arguments["mask"].numpy()
+    names = arguments.keys() - {"initial", "transition", "y", "mask"}
+    emission = {n: arguments[n].double().numpy() for n in names if torch.is_tensor(arguments[n])}
+    assert y.shape == mask.shape and y.ndim >= 2 and np.isfinite(y[mask]).all()
+    random = np.random.default_rng(0)
+    other = {name: _perturb(part, random) for name, part in emission.items()}
     complaints = []
     for series in range(len(y)):
-        paths = list(itertools.product(range(K), repeat=steps))
-        weight = np.array([_path(p, initial, transition, symbols, y[series], mask[series]) for p in paths])
-        total = weight.sum()
-        assert total > 0 and steps > 0
-        smoothed = [
-            [weight[[path[t] == k for path in paths]].sum() / total for k in range(K)] for t in range(steps)
-        ]
-        right = {
-            "log-likelihood": math.log(total),
-            "smoothed": smoothed,
-            "filtered": smoothed[-1:],
-            "best": math.log(weight.max()),
-        }
-        complaints += [
-            differs(f"{part} of series {series}", value[series], right[part], 1e-9 * np.ones(()))
-            for part, value in answer.items()
-        ]
+        steps = list(zip(y[series], mask[series], strict=True))
+        right = _path_sums(**probabilities, emitted=lambda k, at: emitted(emission, k, *at), steps=steps)
+        near = _path_sums(**probabilities, emitted=lambda k, at: emitted(other, k, *at), steps=steps)
+        for part, value in answer.items():
+            doubt = 1e-9 * (1 + np.abs(right["log-likelihood"])) + 100 * np.abs(right[part] - near[part])
+            what = f"{part} of series {series}"
+            complaints.append(differs(what, value[series], right[part], np.asarray(doubt)))
     return first_complaint(*complaints)
 
 
-def _path(path, initial, transition, symbols, y, mask) -> float:
-    weight = initial[path[0]]
+def _path_sums(initial, transition, emitted, steps) -> dict[str, np.ndarray]:
+    """All there is to know of a series, from all its paths, in 50 digits."""
+    evidence = [[mpmath.exp(emitted(k, step)) for k in range(len(initial))] for step in steps]
+    paths = list(itertools.product(range(len(initial)), repeat=len(steps)))
+    weights = [_path(path, initial, transition, evidence) for path in paths]
+    total = mpmath.fsum(weights)
+    assert total > 0
+    smoothed = np.zeros((len(steps), len(initial)))
+    for path, weight in zip(paths, weights, strict=True):
+        smoothed[range(len(steps)), path] += float(weight / total)
+    return {
+        "log-likelihood": np.asarray(float(mpmath.log(total))),
+        "smoothed": smoothed,
+        "filtered": smoothed[-1:],
+        "best": np.asarray(float(mpmath.log(max(weights)))),
+    }
+
+
+def _path(path, initial, transition, evidence):
+    weight = mpmath.mpf(float(initial[path[0]]))
     for before, after in itertools.pairwise(path):
-        weight *= transition[before, after]
-    for state, symbol, seen in zip(path, y, mask, strict=True):
-        weight *= symbols[state, symbol] if seen else 1.0
+        weight *= float(transition[before, after])
+    for state, emitted in zip(path, evidence, strict=True):
+        weight *= emitted[state]
     return weight
+
+
+def symbol_log_probability(emission: dict, k: int, y, seen):
+    """Of a symbol that a state shows."""
+    probability = emission["probabilities"][k, int(y)] if seen else 1.0
+    return mpmath.log(probability) if probability else -mpmath.inf
+
+
+def counts_log_probability(emission: dict, k: int, y, seen):
+    """Of counts (D,), each with a state's own rate."""
+    rates = [(float(y[d]), float(emission["rate"][k, d])) for d in np.flatnonzero(seen)]
+    if any(count and not rate for count, rate in rates):
+        return -mpmath.inf
+    return mpmath.fsum(poisson_log_probability(mpmath.mpf(n), mpmath.mpf(rate)) for n, rate in rates if rate)
+
+
+def vector_log_density(emission: dict, k: int, y, seen):
+    """Of the entries of a Gaussian vector that were seen."""
+    seen = np.flatnonzero(seen)
+    if not seen.size:
+        return mpmath.mpf(0)
+    residual = mpmath.matrix([mpmath.mpf(float(y[d])) - float(emission["mean"][k, d]) for d in seen])
+    covariance = mpmath.matrix(emission["covariance"][k][np.ix_(seen, seen)].tolist())
+    assert min(covariance[d, d] for d in range(seen.size)) > 1e-290  # below, few digits are left
+    distance = (residual.T * mpmath.lu_solve(covariance, residual))[0]
+    return -(distance + mpmath.log(mpmath.det(covariance)) + seen.size * mpmath.log(2 * mpmath.pi)) / 2
 
 
 # Noise models, entry by entry in 50 digits.

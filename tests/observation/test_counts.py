@@ -1,6 +1,7 @@
 """Poisson and NegativeBinomial against SciPy, against mpmath at 60 digits, and against theory."""
 
 import itertools
+import math
 
 import mpmath
 import pytest
@@ -176,6 +177,44 @@ def test_a_rate_that_a_network_drives_to_zero_keeps_its_gradient(logits, dtype):
         rtol = 1e-2 if dtype == torch.float32 else 1e-12  # at -100, float32 has 5 bits left
         torch.testing.assert_close(value, -mean, rtol=rtol, atol=0)
         torch.testing.assert_close(slope, -logit.detach().exp(), rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dispersion", [0.0, 1e-25, 1e-12, 0.05, 9.0])
+@pytest.mark.parametrize("mean", [0.5, 1e8, 3e18, 1e21, 1e30])
+def test_slope_by_the_dispersion_of_huge_counts(mean, dispersion, dtype):
+    """∂/∂α log p = n² (ψ(n) - ψ(k + n) + log(1 + αμ)) + (k - μ) n / (1 + αμ) with n = 1/α, in 120 digits."""
+    for count in (0.0, 0.1 * mean, 0.999 * mean, mean, mean + mean**0.5, 1.5 * mean, 1e19, 1e25):
+        mu, k = torch.tensor([mean, count], dtype=dtype)
+        alpha, k = torch.tensor(dispersion, dtype=dtype, requires_grad=True), k.round()
+        (slope,) = torch.autograd.grad(NegativeBinomial(mu, alpha).log_prob(k), alpha)
+        with mpmath.workdps(120):
+            right = dispersion_slope(*(mpmath.mpf(number.item()) for number in (k, mu, alpha)))
+        if abs(right) > 0.9 * torch.finfo(dtype).max:
+            assert slope.item() == math.copysign(math.inf, right)
+            continue
+        rounding = 100 * torch.finfo(dtype).eps * (abs(float(right)) + k.item() + mean)
+        assert slope.item() == pytest.approx(float(right), rel=0, abs=rounding)
+
+
+def dispersion_slope(k, mu, alpha):
+    if not alpha:
+        return ((k - mu) ** 2 - k) / 2
+    n = 1 / alpha
+    bend = mpmath.digamma(n) - mpmath.digamma(k + n) + mpmath.log1p(alpha * mu)
+    return n**2 * bend + (k - mu) * n / (1 + alpha * mu)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_slopes_forward_and_for_many_dispersions_at_once():
+    count, mean = double([0.0, 3.0, 40.0]), double([2.0, 2.5, 30.0])
+
+    def total(alpha):
+        return NegativeBinomial(mean, alpha.expand(3)).log_prob(count).sum()
+
+    alpha = double(0.3).requires_grad_()
+    (backward,) = torch.autograd.grad(total(alpha), alpha)
+    torch.testing.assert_close(torch.func.jacfwd(total)(double(0.3)), backward)
 
 
 @pytest.mark.parametrize("mean", [1e-150, 1e-20, 0.3, 1e6, 1e100])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.statespace import FitError, LinearGaussian, fit, log_likelihood, maximise_likelihood
-from helpers.statespace.ascent import ascend
+from helpers.statespace.ascent import ascend, name_collapse
 
 ONE = torch.ones(1, 1, dtype=torch.float64)
 
@@ -40,10 +40,39 @@ def test_what_rounding_loses_is_not_taken():
     assert not climb([-5.0, -4.0, -4.0 - 1e-9, 0.0], tolerance=1e-10).converged
 
 
+def test_many_readings_may_lose_more_to_rounding():
+    few, many = {"readings": 10}, {"readings": 10**6}
+    with pytest.raises(FitError, match="must not fall"):
+        climb([-5.0, -4.0, -4.01], **few)
+    assert climb([-5.0, -4.0, -4.01, 0.0], **many).log_likelihoods == (-5.0, -4.0, -4.0)
+
+
+@pytest.mark.parametrize("tolerance", [[1.0], None, "small", float("nan"), True, object()], ids=repr)
+def test_a_tolerance_that_is_no_number_is_refused(tolerance):
+    with pytest.raises(ValueError, match="tolerance must be a number: got"):
+        climb([-5.0, -4.0], tolerance=tolerance)
+
+
+def test_a_failed_fit_names_what_had_collapsed():
+    def fails():
+        with name_collapse(lambda model: (f"variance of {model}",)):
+            climb([-5.0, -4.0, -4.5, 0.0])
+
+    with pytest.raises(FitError, match=r"iteration 2 .*fall.*; collapsed before it: variance of 1") as caught:
+        fails()
+    assert caught.value.fitted.model == 1 and caught.value.fitted.collapsed == ("variance of 1",)
+
+
 def test_a_start_without_a_likelihood_has_no_last_good_model():
     with pytest.raises(FitError, match="iteration 0 of the fit: the log-likelihood must be finite") as caught:
         climb([float("nan"), 0.0])
     assert caught.value.fitted is None
+
+
+@pytest.mark.parametrize("start", [None, "a", {}, {"a": [1.0]}, {"a": torch.tensor(True)}], ids=repr)
+def test_a_start_that_holds_no_parameters_is_refused(start):
+    with pytest.raises(ValueError, match="start"):
+        maximise_likelihood(lambda parameters: local_level(1.0, 1.0), start, series(), progress=False)
 
 
 def local_level(q, r):

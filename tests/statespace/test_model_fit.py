@@ -10,7 +10,9 @@ from statsmodels.tsa.statespace.varmax import VARMAX
 from helpers.statespace import (
     HMM,
     GaussianEmission,
+    HMMPrior,
     LinearGaussian,
+    baum_welch,
     covariance_from_unconstrained,
     fit,
     log_likelihood,
@@ -202,6 +204,13 @@ def test_an_hmm_is_fitted_by_baum_welch():
     fitted = fit(hmm, 2 * y, iterations=5, progress=False)
     assert isinstance(fitted.model, HMM) and fitted.iterations == 5
     assert (torch.tensor(fitted.log_likelihoods).diff() > 0).all()
+    prior, held = HMMPrior(transition=5.0), {"mean": torch.tensor([[True], [False]])}
+    more = {"prior": prior, "variance_floor": 0.1, "fixed": held, "iterations": 4, "progress": False}
+    ours, theirs = fit(hmm, y, **more), baum_welch(hmm, y, **more)
+    assert ours.log_likelihoods == theirs.log_likelihoods and ours.model.emission.mean[0] == -1.0
+    for name in ("prior", "variance_floor"):
+        with pytest.raises(ValueError, match=f"{name} must be left out but for an HMM"):
+            fit(local_level(1.0, 1.0), y, **{name: more[name]})
     for wrong in ({"method": "em"}, {"learn": ("initial",)}, {"inputs": y}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be left out for an HMM"):
             fit(hmm, y, **wrong)

@@ -53,7 +53,8 @@ def fit_by_em(
     def improve(model: LinearGaussian, expected: Expected) -> LinearGaussian:
         return maximise(model, expected, data, free)
 
-    return ascend(model, evaluate, improve, iterations, tolerance, progress)
+    readings = int(data.mask.sum())
+    return ascend(model, evaluate, improve, iterations, tolerance, progress, readings=readings)
 
 
 def _check_separable(model: LinearGaussian, free: Mapping[str, Tensor]) -> None:

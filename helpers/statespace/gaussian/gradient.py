@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_floating, kind
 from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
@@ -57,9 +58,12 @@ def maximise_likelihood(
 
     Source: Nocedal and Wright (2006), Numerical optimization, algorithms 7.5 and 3.5.
     """
+    if not isinstance(start, Mapping):
+        raise ValueError(f"start must be a dict of tensors: got {kind(start)}")
     if not start:
         raise ValueError("start must name at least one parameter: got none")
     for name, parameter in start.items():
+        check_floating(f"start[{name!r}]", parameter)
         if not parameter.isfinite().all():
             raise ValueError(f"start must be finite: {name} is {parameter.tolist()}")
     data = as_ordinary(check_some_observed(build(_variables(start)), y, mask, inputs, lengths))
@@ -134,7 +138,8 @@ def _climb(
             optimiser = _lbfgs(parameters)
         return loss.model
 
-    fitted = ascend(None, evaluate, improve, iterations, tolerance, progress, patience=2)
+    readings = int(loss.observed)
+    fitted = ascend(None, evaluate, improve, iterations, tolerance, progress, patience=2, readings=readings)
     found = {name: parameter.detach() for name, parameter in parameters.items()}
     return replace(fitted, model=build(found), parameters=found)
 

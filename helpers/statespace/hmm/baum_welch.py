@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.arguments import check_probability, kind
 from helpers.series import IrregularBatch
-from helpers.statespace.ascent import Fitted, ascend
+from helpers.statespace.ascent import Fitted, ascend, name_collapse
 from helpers.statespace.hmm.emissions import Belief, shares
 from helpers.statespace.hmm.filter import HMMSmoothed, smooth_observations
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
@@ -52,11 +52,13 @@ def baum_welch(
         but for a constant.
     fixed : mapping of str to Tensor, optional
         What stays, by names among initial, transition and the fields of the emission: a bool tensor of the
-        field's shape, True for the entries that stay as in the start, of means and covariances whole states;
-        or a value for the whole field, at which it is held.
+        field's shape, True for the entries that stay as in the start, of covariances that are not diagonal
+        whole states; or a value for the whole field, at which it is held.
     variance_floor : float, optional
-        The smallest variance of a Gaussian state as a share of the data's; left out, √ε with the machine
-        precision ε: 1.5e-8 in float64, 3.5e-4 in float32.
+        The smallest variance f of a Gaussian state as a share of the data's; left out, √ε with the machine
+        precision ε: 1.5e-8 in float64, 3.5e-4 in float32. A reading one deviation of the data from the state
+        has the log density -1/(2f), of which rounding moves ε/(2f): with √ε that is half as many digits
+        after the point as a number has, and what a fall may be that is not an error.
     iterations : int
         At most this many.
     tolerance : float
@@ -76,7 +78,7 @@ def baum_welch(
     data = check_observations(hmm, y, mask, lengths)
     if not data.valid.any():
         raise ValueError("lengths must leave at least one step: all are 0")
-    hmm, held = hold(hmm, {} if fixed is None else fixed)
+    hmm, held = hold(hmm, fixed)
     refuse_indistinguishable(hmm)
     if not isinstance(prior, HMMPrior | None):
         raise ValueError(f"prior must be an HMMPrior: got {kind(prior)}")
@@ -92,11 +94,14 @@ def baum_welch(
     def improve(hmm: HMM, smoothed: HMMSmoothed) -> HMM:
         return maximise(hmm, smoothed, data, pseudo, belief)  # the M-step
 
-    fitted = ascend(hmm, evaluate, improve, iterations, tolerance, progress)
-    if belief.floor is None:
-        return fitted
-    collapsed = fitted.model.emission.collapsed(belief)
-    return replace(fitted, collapsed=tuple(f"emission.covariance[{state}]" for state in collapsed))
+    def collapsed(hmm: HMM) -> tuple[str, ...]:
+        states = [] if belief.floor is None else hmm.emission.collapsed(belief)
+        return tuple(f"emission.covariance[{state}]" for state in states)
+
+    readings = int(data.mask.sum())
+    with name_collapse(collapsed):
+        fitted = ascend(hmm, evaluate, improve, iterations, tolerance, progress, readings=readings)
+    return replace(fitted, collapsed=collapsed(fitted.model))
 
 
 def maximise(hmm: HMM, smoothed: HMMSmoothed, data: Observations, pseudo: HMMPrior, belief: Belief) -> HMM:

@@ -115,7 +115,7 @@ class CategoricalEmission:
             raise ValueError(f"y must be integers for a categorical emission: got {y.dtype}")
         symbols = self.probabilities.shape[1]
         check_entries("y", y, ~mask | ((y >= 0) & (y < symbols)), f"lie between 0 and {symbols - 1}")
-        return torch.where(mask, y, 0)
+        return torch.where(mask, y, 0).long()
 
     def symbols(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The integers (B, T) that a batch's values (B, T, 1) stand for, 0 where missing, and their mask."""
@@ -261,6 +261,16 @@ def check_parameter(name: str, tensor: Tensor, shape: str) -> None:
         raise ValueError(f"{name} must not be empty: got shape {tuple(tensor.shape)}")
     if tensor.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{name} must be float32 or float64: got {tensor.dtype}")
+    refuse_vmap(name, tensor)
+
+
+def refuse_vmap(name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that torch.vmap splits: what is checked of it depends on its numbers."""
+    if torch._C._functorch.is_batchedtensor(tensor):  # torch has no public name for it
+        raise ValueError(
+            f"{name} must not be split by torch.vmap: pass many series as one batch (B, T, ...), "
+            "and models one by one"
+        )
 
 
 def check_features(y: Tensor, like: Tensor) -> None:

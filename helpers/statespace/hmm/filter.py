@@ -175,12 +175,11 @@ def hmm_filter(
     Source: Rabiner (1989), Proceedings of the IEEE 77(2), eqs. 19-21, 91-92 and 103.
     """
     data = check_observations(hmm, y, mask, lengths)
-    log_evidence = hmm.log_evidence(data)  # (B, T, K)
-    log_initial, log_transition = hmm.log_initial, hmm.log_transition
-    if interval := safe_interval(log_transition):
-        probability, log_c = scaled_forward(log_initial, log_transition, log_evidence, interval)
+    logs = hmm.log_initial, hmm.log_transition, hmm.log_evidence_in_blocks(data)
+    if interval := safe_interval(hmm.log_transition):
+        probability, log_c = scaled_forward(*logs, interval)
     else:
-        log_alpha, log_c = forward(log_initial, log_transition, log_evidence)
+        log_alpha, log_c = forward(*logs)
         probability = log_alpha.exp()
     refuse_impossible(log_c)
     prior = hmm.initial.expand(len(y), 1, -1)
@@ -227,9 +226,7 @@ def hmm_smoother(
 @torch.no_grad()
 def smooth_observations(hmm: HMM, data: Observations) -> HMMSmoothed:
     """`hmm_smoother` of data that have been checked."""
-    log_evidence = hmm.log_evidence(data)  # (B, T, K)
-    probability, pair_counts, log_c = smooth_fast(
-        hmm.log_initial, hmm.log_transition, log_evidence, data.valid
-    )
+    logs = hmm.log_initial, hmm.log_transition, hmm.log_evidence_in_blocks(data)
+    probability, pair_counts, log_c = smooth_fast(*logs, data.valid)
     refuse_impossible(log_c)
     return HMMSmoothed(probability, pair_counts, log_c.sum(-1))

@@ -25,11 +25,16 @@ from helpers.statespace.hmm.emissions import (
     average,
     check_features,
     check_parameter,
+    refuse_vmap,
 )
 from helpers.statespace.matrices import symmetric
 
 RESOLUTION = 0.65
-"""Power of the machine precision: deviations that share of a mean, or less, are lost in its rounding."""
+"""Power of the machine precision ε: deviations that share of a mean, or less, are lost in its rounding.
+
+A mean that is ε of the largest reading off the likeliest costs ½ ε² / ε^1.3 = ½ ε^0.7 nats per reading, and
+one that is √N ε off, as rounding of a sum of N leaves it, ½ N ε^0.7: `ascend` takes √ε.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,7 @@ class GaussianEmission:
     def __post_init__(self) -> None:
         check_parameter("mean", self.mean, "(K, D)")
         check_floating("covariance", self.covariance)
+        refuse_vmap("covariance", self.covariance)
         expected = (*self.mean.shape, self.mean.shape[1])
         if self.covariance.shape != expected:
             found = tuple(self.covariance.shape)
@@ -131,7 +137,8 @@ class GaussianEmission:
             μ_k = Σ_t w_tk ŷ_tk / Σ_t w_tk
             Σ_k = (Ψ + Σ_t w_tk [(ŷ_tk - μ_k)(ŷ_tk - μ_k)ᵀ + C_tk]) / (n + Σ_t w_tk)
 
-        Of a diagonal covariance, only the diagonal counts; a tied one has its sums over all states.
+        Of a diagonal covariance, only the diagonal counts; a tied one has its sums over all states. Where
+        entries of a mean are fixed, the others are the likeliest beside them under the old Σ_k.
 
         Source: Little and Rubin (2002), Statistical analysis with missing data, section 11.2.
         """
@@ -139,7 +146,8 @@ class GaussianEmission:
         completed, uncertainty = self._expected(y.flatten(0, 1), mask, weight)
         total = weight.sum(0).unsqueeze(-1)  # (K, 1)
         mean = average(torch.einsum("nk,nkd->kd", weight, completed), total, self.mean)
-        mean = belief.keep("mean", self.mean, mean)
+        if "mean" in belief.fixed:
+            mean = self._partly_moved(mean, belief.fixed["mean"])
         residual = completed - mean
         scatter = torch.einsum("nkd,nke->kde", weight.unsqueeze(-1) * residual, residual) + uncertainty
         covariance = self._average_scatter(scatter + belief.total, (total + belief.steps).unsqueeze(-1))
@@ -153,7 +161,8 @@ class GaussianEmission:
         """-½ Σ_k (n log |Σ_k| + tr Ψ Σ_k⁻¹), an inverse-Wishart density but for a constant."""
         factor = torch.linalg.cholesky(self.covariance)
         log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)  # (K, 1)
-        deviations = (belief.total * torch.cholesky_inverse(factor)).sum()
+        total = torch.as_tensor(belief.total).to(factor)
+        deviations = torch.where(total != 0, total * torch.cholesky_inverse(factor), 0.0).sum()
         return -0.5 * ((belief.steps * log_determinant).sum() + deviations)
 
     def floor(self, y: Tensor, mask: Tensor, belief: Belief, share: float) -> Tensor:
@@ -186,14 +195,32 @@ class GaussianEmission:
         return floor
 
     def collapsed(self, belief: Belief) -> list[int]:
-        """The states whose variance was learned and is, in some direction, at most twice the floor."""
+        """The states whose variance was learned and is, in some direction, at most twice the floor.
+
+        Nor may it be less than √ε of what the state's own variances are: then rounding decides.
+        """
         low = in_units_of(belief.floor, self.covariance).eigenvalues[:, 0] <= 2
+        deviation = self.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+        correlation = self.covariance / deviation.unsqueeze(-1) / deviation.unsqueeze(-2)
+        low |= torch.linalg.eigvalsh(correlation)[:, 0] < torch.finfo(deviation.dtype).eps ** 0.5
         return (low & self._learned(belief)).nonzero().flatten().tolist()
 
     def _learned(self, belief: Belief) -> Tensor:
         """Whether the covariance of a state (K,) is not fixed."""
         fixed = belief.fixed.get("covariance", torch.zeros_like(self.covariance, dtype=torch.bool))
         return ~fixed.flatten(1).all(1)
+
+    def _partly_moved(self, target: Tensor, fixed: Tensor) -> Tensor:
+        """The likeliest means (K, D), by generalised least squares, if the averages are `target`.
+
+        ::
+
+            Λ_FF (m - μ)_F = (Λ (ȳ - μ))_F,   Λ = Σ⁻¹, F the free entries
+        """
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(self.covariance))
+        pull = (precision @ (target - self.mean).unsqueeze(-1)).masked_fill(fixed.unsqueeze(-1), 0.0)
+        blocks = observed_pairs(precision, ~fixed)
+        return self.mean + torch.linalg.solve(blocks, pull).squeeze(-1)
 
     def _average_scatter(self, scatter: Tensor, weight: Tensor) -> Tensor:
         """The covariances (K, D, D) of this structure that fit the scatter (K, D, D) of weight (K, 1, 1)."""
@@ -215,21 +242,21 @@ class GaussianEmission:
         return patterns.join(completed), uncertainty
 
     def _density(self, values: Tensor, seen: Tensor) -> Tensor:
-        """Log density (N, K) of values (N, D), of which the entries `seen` (D,) are observed.
-
-        N is the last axis of the work, where long rows add up fast, and D the first.
-        """
+        """Log density (N, K) of values (N, D), of which the entries `seen` (D,) are observed."""
         factor = torch.linalg.cholesky(observed_pairs(self.covariance, seen))  # (K, D, D)
         eye = torch.eye(len(seen), dtype=factor.dtype, device=factor.device)
         whiten = torch.linalg.solve_triangular(factor, eye, upper=False) * seen
         centre = self.mean.detach().mean(0)
-        offset = torch.einsum("kde,ke->dk", whiten, self.mean - centre).reshape(-1, 1)
-        whiten = whiten.transpose(0, 1).flatten(0, 1)  # (D K, D)
-        standardised = torch.addmm(-offset, whiten, (values - centre).T)  # (D K, N)
-        squares = standardised.square().unflatten(0, self.mean.T.shape).sum(0)  # (K, N)
-        squares = squares.nan_to_num(nan=torch.inf, posinf=torch.inf)  # infinities that met
+        offset = torch.einsum("kde,ke->dk", whiten, self.mean - centre)  # (D, K)
+        values = values - centre
         log_determinant = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * squares.T - (log_determinant + 0.5 * LOG_TWO_PI * seen.to(factor).sum())
+        log_density = -log_determinant - 0.5 * LOG_TWO_PI * seen.to(factor).sum()  # (K,)
+        for feature in range(len(seen)):
+            z = torch.addmm(-offset[feature], values, whiten[:, feature].T)  # (N, K)
+            log_density = torch.addcmul(log_density, z, z, value=-0.5)
+        if not log_density.sum().isfinite():  # infinities may have met
+            log_density = log_density.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        return log_density
 
     def _complete(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Expectation (N, K, D) and covariance (K, D, D) of all entries, given those that are seen."""

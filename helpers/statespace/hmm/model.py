@@ -1,6 +1,7 @@
 """The hidden Markov model: a discrete state that jumps, and what it emits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -22,8 +23,12 @@ from helpers.statespace.hmm.emissions import (
     check_distributions,
     check_parameter,
     log_probability,
+    refuse_vmap,
 )
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
+
+OBSERVATIONS_AT_ONCE = 2**14
+"""Large beside the cost of a call, small beside a cache."""
 
 Emission = CategoricalEmission | GaussianEmission | PoissonEmission
 
@@ -64,6 +69,7 @@ class HMM:
     def __post_init__(self) -> None:
         check_parameter("initial", self.initial, "(K,)")
         check_floating("transition", self.transition)
+        refuse_vmap("transition", self.transition)
         if not isinstance(self.emission, Emission):
             raise ValueError(
                 "emission must be a CategoricalEmission, GaussianEmission or PoissonEmission: "
@@ -94,6 +100,30 @@ class HMM:
         """log p(y_t | h_t = k), shape (B, T, K); 0 for every state where nothing was observed."""
         return self.emission.log_prob(data.y, data.mask)
 
+    @torch.no_grad()
+    def log_evidence_in_blocks(self, data: "Observations") -> Tensor:
+        """The same numbers without a gradient, a block of steps at a time; in memory, time comes first."""
+        blocks = data.blocks()
+        if len(blocks) == 1:
+            return self.log_evidence(data)
+        series, steps = data.valid.shape
+        evidence = self.initial.new_empty(steps, series, self.states)
+        for some in blocks:
+            evidence[some] = self.emission.log_prob(data.y[:, some], data.mask[:, some]).transpose(0, 1)
+        return evidence.transpose(0, 1)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensors that make the model, those of its emission among them, by name."""
+        parts = vars(self) | vars(self.emission)
+        return {name: part for name, part in parts.items() if isinstance(part, Tensor)}
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> "HMM":
+        """The model with other tensors under some of these names."""
+        own = parameters.keys() & {"initial", "transition"}
+        emission = replace(self.emission, **{name: parameters[name] for name in parameters.keys() - own})
+        return replace(self, emission=emission, **{name: parameters[name] for name in own})
+
     def _check_shapes(self) -> None:
         states = self.states
         if self.transition.shape != (states, states):
@@ -123,6 +153,12 @@ class Observations:
     mask: Tensor
     valid: Tensor
 
+    def blocks(self) -> list[slice]:
+        """The steps, cut so that what is computed of so many observations stays in a processor's cache."""
+        series, steps = self.valid.shape
+        size = steps if self.y.is_cuda else max(1, OBSERVATIONS_AT_ONCE // series)
+        return [slice(first, first + size) for first in range(0, steps, size)]
+
 
 def check_hmm(hmm: HMM) -> None:
     """Refuse anything but a hidden Markov model."""
@@ -143,6 +179,7 @@ def check_emitted(
 ) -> Observations:
     """Refuse what is no series of an emission's values."""
     values, mask, lengths = check_series("y", y, mask, lengths)
+    refuse_vmap("y", values)
     if isinstance(y, IrregularBatch) and isinstance(emission, CategoricalEmission):
         values, mask = emission.symbols(values, mask)
     if values.ndim < 2 or values.shape[1] == 0:

@@ -56,12 +56,14 @@ def scaled_smooth(
     messages = torch.stack([evidence, evidence.flip(0)], 1)  # (T, 2, B, K)
     scale = propagate(messages, _both_ways(transition), interval)
     a, w = messages[:, 0], messages[:, 1].flip(0)
-    b = torch.cat([w[1:] @ transition.T, torch.ones_like(w[:1])])
-    joint = a * b
-    z = joint.sum(-1, keepdim=True)
-    leaving = a[:-1] / z[:-1] * valid.T[1:].unsqueeze(-1)
-    counts = transition * torch.einsum("tbi,tbj->bij", leaving, w[1:])
     steps = _step_log_likelihood(a.sum(-1, keepdim=True), scale[:, 0]) + largest
+    b = evidence  # of which the memory is free
+    torch.matmul(w[1:], transition.T, out=b[:-1])
+    b[-1] = 1.0
+    joint = b.mul_(a)
+    z = joint.sum(-1, keepdim=True)
+    leaving = a[:-1].div_(z[:-1]).mul_(valid.T[1:].unsqueeze(-1))
+    counts = transition * torch.einsum("tbi,tbj->bij", leaving, w[1:])
     return joint.div_(z).transpose(0, 1), counts, steps.T
 
 

@@ -1,69 +1,41 @@
 """The start of a Baum-Welch fit: what is held fixed in it, and states that it could never tell apart."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import kind, refuse_where
+from helpers.arguments import refuse_where
+from helpers.statespace.fixed import split_fixed
 from helpers.statespace.hmm.gaussian_emission import GaussianEmission
-from helpers.statespace.hmm.model import HMM, Emission
+from helpers.statespace.hmm.model import HMM
 
 ROUND_OFF = 8
 """Units of machine precision by which two states' parameters may differ and count as the same."""
 
 
-def parameters(thing: HMM | Emission) -> dict[str, Tensor]:
-    """The fields that are tensors, by name."""
-    parts = {field.name: getattr(thing, field.name) for field in fields(thing)}
-    return {name: part for name, part in parts.items() if isinstance(part, Tensor)}
-
-
-def hold(hmm: HMM, fixed: Mapping[str, Tensor]) -> tuple[HMM, dict[str, Tensor]]:
+def hold(hmm: HMM, fixed: Mapping[str, Tensor] | None) -> tuple[HMM, dict[str, Tensor]]:
     """The model with the values at which fields are held, and a bool tensor of what stays, by name."""
-    if not isinstance(fixed, Mapping):
-        raise ValueError(f"fixed must map names to tensors: got {kind(fixed)}")
-    held = {}
-    for name, value in fixed.items():
-        names = parameters(hmm) | parameters(hmm.emission)
-        if name not in names:
-            raise ValueError(f"fixed must name fields among {', '.join(names)}: got {name!r}")
-        _check_fixed(name, value, names[name])
-        if value.dtype == torch.bool:
-            held[name] = value
-            continue
-        held[name] = torch.ones_like(value, dtype=torch.bool)
-        part = {name: value.detach()}
-        hmm = replace(hmm, **part if name in parameters(hmm) else {"emission": replace(hmm.emission, **part)})
-    _check_whole_states(hmm.emission, held)
+    held, values = split_fixed(hmm.parameters, fixed)
+    held |= {name: torch.ones_like(value, dtype=torch.bool) for name, value in values.items()}
+    hmm = hmm.with_parameters({name: value.detach() for name, value in values.items()})
+    if isinstance(hmm.emission, GaussianEmission) and "covariance" in held:
+        _check_held_covariance(hmm.emission, held["covariance"])
     return hmm, held
 
 
-def _check_fixed(name: str, value: Tensor, field: Tensor) -> None:
-    if not isinstance(value, Tensor) or value.dtype not in (torch.bool, field.dtype):
-        raise ValueError(
-            f"fixed[{name!r}] must be a bool tensor, or a {field.dtype} value: got {kind(value)}"
-        )
-    if value.shape != field.shape:
-        raise ValueError(f"fixed[{name!r}] must have shape {tuple(field.shape)}: got {tuple(value.shape)}")
-
-
-def _check_whole_states(emission: Emission, held: dict[str, Tensor]) -> None:
-    """Means and covariances are averages of whole vectors, and a tied covariance is one for all states."""
-    if not isinstance(emission, GaussianEmission):
-        return
-    for name in held.keys() & {"mean", "covariance"}:
-        rows = held[name].flatten(1)
-        refuse_where(
-            rows.any(1) != rows.all(1),
-            lambda state, name=name: (
-                f"fixed[{name!r}] must hold whole states: of state {state} it holds a part"
-            ),
-        )
-    covariance = held.get("covariance")
-    if emission.tied and covariance is not None and covariance.any() != covariance.all():
-        raise ValueError("fixed['covariance'] must hold all states or none where covariances are tied")
+def _check_held_covariance(emission: GaussianEmission, held: Tensor) -> None:
+    """Single variances are averages of their own; covariances are of vectors, tied ones of all states."""
+    rows = held.flatten(1)
+    refuse_where(
+        (rows.any(1) != rows.all(1)) & (not emission.diagonal),
+        lambda state: (
+            "fixed['covariance'] must hold whole states, but for a diagonal emission: "
+            f"of state {state} it holds a part"
+        ),
+    )
+    if emission.tied and (rows != rows[:1]).any():
+        raise ValueError("fixed['covariance'] must hold the same of all states where covariances are tied")
 
 
 def refuse_indistinguishable(hmm: HMM) -> None:
@@ -75,9 +47,8 @@ def refuse_indistinguishable(hmm: HMM) -> None:
     Source: Kemeny and Snell (1976), Finite Markov chains, theorem 6.3.2 (lumpability).
     """
     eps = torch.finfo(hmm.initial.dtype).eps
-    alike = torch.stack(
-        [_rows_alike(part, ROUND_OFF * eps) for part in parameters(hmm.emission).values()]
-    ).all(0)
+    emission = [part for name, part in hmm.parameters.items() if name not in ("initial", "transition")]
+    alike = torch.stack([_rows_alike(part, ROUND_OFF * eps) for part in emission]).all(0)
     classes = -1
     while classes != (classes := int(alike.sum())):
         entered = hmm.transition @ alike.to(hmm.transition)  # P(into the class of j | i)

@@ -172,6 +172,43 @@ def test_gradient_by_the_observations_and_for_each_series(generator, device):
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
 
 
+def test_all_series_gradients_at_once_are_the_single_ones():
+    hmm, y = peaked(torch.float64, 2.0, torch.Generator().manual_seed(2), steps=9)
+    mean = hmm.emission.mean.clone().requires_grad_()
+    emission = GaussianEmission(mean, hmm.emission.covariance)
+    each = hmm_log_likelihood(HMM(hmm.initial, hmm.transition, emission), y)
+    together = torch.autograd.grad(
+        each, mean, torch.eye(len(y), dtype=torch.float64), is_grads_batched=True, retain_graph=True
+    )
+    for series, slope in enumerate(together[0]):
+        torch.testing.assert_close(slope, torch.autograd.grad(each[series], mean, retain_graph=True)[0])
+
+
+@pytest.mark.parametrize("split", ["mean", "transition", "y"])
+def test_vmap_is_refused_by_name(split):
+    hmm, y = peaked(torch.float64, 2.0, torch.Generator().manual_seed(1), steps=4)
+    parts = {"mean": hmm.emission.mean, "transition": hmm.transition, "y": y}
+
+    def of(part):
+        with_it = parts | {split: part}
+        emission = GaussianEmission(with_it["mean"], hmm.emission.covariance)
+        return hmm_log_likelihood(HMM(hmm.initial, with_it["transition"], emission), with_it["y"])
+
+    with pytest.raises(ValueError, match=f"{split} must not be split by torch.vmap: pass many series as one"):
+        torch.func.vmap(of)(torch.stack([parts[split]] * 2))
+
+
+@pytest.mark.parametrize("steps", [1, 7, 700], ids="{} steps".format)
+def test_evidence_in_blocks_is_the_evidence(steps):
+    """Of 50 series, 700 steps are three blocks."""
+    generator = torch.Generator().manual_seed(4)
+    hmm = peaked(torch.float64, 2.0, generator)[0]
+    y = torch.randn(50, steps, hmm.emission.mean.shape[1], dtype=torch.float64, generator=generator)
+    data = check_observations(hmm, y, torch.rand(y.shape, generator=generator) > 0.3)
+    assert len(data.blocks()) == (3 if steps == 700 else 1)
+    torch.testing.assert_close(hmm.log_evidence_in_blocks(data), hmm.log_evidence(data), rtol=1e-14, atol=0)
+
+
 def moved(emission, device):
     return GaussianEmission(emission.mean.to(device), emission.covariance.to(device))
 

@@ -16,6 +16,7 @@ from helpers.statespace import (
     hmm_log_likelihood,
     simulate_hmm,
 )
+from helpers.statespace.hmm.emissions import Belief
 
 QUIET = {"progress": False}
 ENDLESS = QUIET | {"tolerance": -torch.inf}
@@ -412,7 +413,40 @@ def test_a_covariance_that_is_fixed_may_be_below_the_floor():
         baum_welch(start, y, **QUIET)
 
 
-HALF_A_MEAN = torch.tensor([[True, False], [False, False]])
+def test_a_state_with_features_that_determine_each_other_has_collapsed_whatever_its_size():
+    """A start 1e4 deviations away with missing entries leaves such a state far above the data's floor."""
+    wide = 1e14 * double([[1.0, 1.0], [1.0, 1.0 + 1e-12]])
+    emission = GaussianEmission(double([[0.0, 0.0], [1.0, 1.0]]), torch.stack([torch.eye(2).double(), wide]))
+    assert emission.collapsed(Belief(floor=double([1e-8, 1e-8]))) == [1]
+
+
+def test_a_prior_without_a_scatter_says_nothing_of_tiny_covariances():
+    hmm = model(gaussian([[0.0], [1.0]], [1e-310, 1.0]))
+    assert HMMPrior().fit_to(hmm).log_density(hmm) == 0
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["own", "tied"])
+@pytest.mark.parametrize("diagonal", [False, True], ids=["full", "diagonal"])
+def test_single_entries_of_means_and_variances_may_be_fixed(diagonal, tied):
+    """The rest ends where the likelihood has no slope left by the entries that are free."""
+    y, mask = observed(PLANE, steps=60)
+    covariance = double([[2.0, 0.0 if diagonal else 0.6], [0.0 if diagonal else 0.6, 1.0]]).repeat(2, 1, 1)
+    start = model(GaussianEmission(PLANE.mean, covariance, diagonal=diagonal, tied=tied))
+    fixed = {"mean": torch.tensor([[True, False], [False, True]])}
+    if diagonal:
+        variance = torch.tensor([[True, False], [False, False]])
+        fixed["covariance"] = torch.stack([variance, variance if tied else torch.zeros_like(variance)])
+    fit = baum_welch(start, y, mask, fixed=fixed, tolerance=1e-11, iterations=2000, **QUIET)
+    assert (torch.tensor(fit.log_likelihoods, dtype=torch.float64).diff() >= 0).all() and fit.converged
+    for name, held in fixed.items():
+        found, before = getattr(fit.model.emission, name), getattr(start.emission, name)
+        assert torch.equal(found[held], before[held]) and not torch.isclose(found[~held], before[~held]).all()
+    mean = fit.model.emission.mean.clone().requires_grad_()
+    emission = GaussianEmission(mean, fit.model.emission.covariance, diagonal=diagonal, tied=tied)
+    hmm = HMM(fit.model.initial, fit.model.transition, emission)
+    (slope,) = torch.autograd.grad(hmm_log_likelihood(hmm, y, mask).sum(), mean)
+    free = ~fixed["mean"]
+    assert (slope[free].abs() < 1e-3).all() and (slope[~free].abs() > 1e-2).all()
 
 
 @pytest.mark.parametrize(
@@ -424,14 +458,20 @@ HALF_A_MEAN = torch.tensor([[True, False], [False, False]])
         ),
         (
             {"initial": [True, False]},
-            r"fixed\['initial'\] must be a bool tensor, or a torch.float64 value: got list",
+            r"fixed\['initial'\] must be a bool mask or a floating-point value: got list",
         ),
-        ({"initial": torch.tensor([True])}, r"fixed\['initial'\] must have shape \(2,\): got \(1,\)"),
+        (
+            {"initial": torch.tensor([True])},
+            r"fixed\['initial'\] must have the shape \(2,\) of initial: got \(1,\)",
+        ),
         ({"transition": double([[1.0, 0.5], [0.0, 1.0]])}, "row 0 of transition must sum to 1: got 1.5"),
-        ({"mean": HALF_A_MEAN}, r"fixed\['mean'\] must hold whole states: of state 0 it holds a part"),
-        (["mean"], "fixed must map names to tensors: got list"),
+        (
+            {"covariance": torch.tensor([[[True, False], [False, False]]] * 2)},
+            r"fixed\['covariance'\] must hold whole states, but for a diagonal emission: of state 0",
+        ),
+        (["mean"], "fixed must be a dict of masks or values by field: got list"),
     ],
-    ids=["unknown", "a list", "shape", "no rows", "half a mean", "names only"],
+    ids=["unknown", "a list", "shape", "no rows", "part of a covariance", "names only"],
 )
 def test_what_cannot_be_fixed_is_refused(fixed, message):
     y, mask = observed(PLANE)
