@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isnan
+from numbers import Real
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_whole_number
+from helpers.arguments import check_whole_number, kind
 from helpers.progress import ProgressBar
 
 ROUNDING = 0.5  # power of the machine precision: the share of a log-likelihood that rounding may move
@@ -106,6 +107,7 @@ def ascend(
         `improve` do, saying at which iteration. Its `fitted` has the last good model.
     """
     check_whole_number("iterations", iterations)
+    _check_tolerance(tolerance)
     reached: list[float] = []
     with _name_iteration(model, reached):
         evidence = evaluate(model)
@@ -129,6 +131,12 @@ def ascend(
             f"{len(reached) - 1} iterations, {ending}: log-likelihood {reached[0]:.6g} → {reached[-1]:.6g}"
         )
     return Fitted(model, tuple(reached), idle == patience)
+
+
+def _check_tolerance(tolerance: float) -> None:
+    """Refuse anything but a number; one below 0 is never reached, and asks for all iterations."""
+    if not isinstance(tolerance, Real) or isinstance(tolerance, bool) or isnan(tolerance):
+        raise ValueError(f"tolerance must be a number: got {kind(tolerance)}, {tolerance!r}")
 
 
 def _refuse_fall(before: float, after: float, dtype: torch.dtype) -> None:
