@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_like, entry, observed_entries, refuse_where
+from helpers.arguments import check_floating, check_like, entry, observed_entries, refuse_where
 from helpers.series import IrregularBatch, check_series
 from helpers.statespace.gaussian.model import LinearGaussian, check_model
 from helpers.statespace.gaussian.step import apply
@@ -46,6 +46,7 @@ def check_observations(
     """
     check_model(model)
     y, mask, lengths = check_series("y", y, mask, lengths)
+    check_floating("y", y)
     check_like("y", y, "the model", model.transition)
     if y.ndim != 3 or y.shape[-1] != model.observation_size or 0 in y.shape[:2]:
         raise ValueError(
@@ -70,6 +71,7 @@ def check_inputs(model: LinearGaussian, inputs: Tensor | None, shape: torch.Size
         raise ValueError(f"inputs and model.input belong together: got {given} without {absent}")
     if inputs is None:
         return None
+    check_floating("inputs", inputs)
     check_like("inputs", inputs, "the model", model.transition)
     expected = (*shape, model.input.shape[-1])
     if inputs.shape != expected:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_like, kind
+from helpers.arguments import check_finite, check_floating, check_like, kind
 from helpers.statespace.gaussian.discretise import discretise
 from helpers.statespace.matrices import (
     check_covariance,
@@ -196,6 +196,7 @@ class LinearGaussian:
             others["observation_intercept"] = self.observation_intercept
         check_precision("transition", self.transition)
         for name, tensor in {**self._sequences, **others}.items():
+            check_floating(name, tensor)
             check_like(name, tensor, "transition", self.transition)
         dtype = getattr(self.diffuse, "dtype", kind(self.diffuse))
         if self.diffuse is not None and dtype != torch.bool:
