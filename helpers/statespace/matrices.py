@@ -8,7 +8,6 @@ from torch import Tensor
 
 from helpers.arguments import check_finite, check_floating, entry, refuse_where
 
-UNITS_OF_ROUNDING = 8  # of a correlation, for each row, below which an eigenvalue may be 0
 LARGEST_ELIMINATED = 4  # rows; stacks of such matrices are faster eliminated row by row than one by one
 
 
@@ -80,7 +79,7 @@ def check_covariance(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]
     factorisation decides where it can; eigenvalues are found only for matrices that have none.
     """
     check_symmetric(name, matrix, where)
-    correlation, slack = _correlations(matrix), _slack(matrix)
+    correlation, slack = _correlations(matrix), lost(matrix.dtype)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     if not torch.linalg.cholesky_ex(correlation + slack * identity).info.any():
         return
@@ -105,7 +104,7 @@ def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]]
     check_square(name, matrix)
     check_finite(name, matrix)
     correlation = _correlations(matrix)
-    differs = ((correlation - correlation.mT).abs() > _slack(matrix)).flatten(-2).any(-1)
+    differs = ((correlation - correlation.mT).abs() > lost(matrix.dtype)).flatten(-2).any(-1)
     refuse_where(
         differs,
         lambda *i: (
@@ -115,18 +114,18 @@ def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]]
     )
 
 
-def _slack(matrix: Tensor) -> float:
-    """What rounding may do to a correlation."""
-    return torch.finfo(matrix.dtype).eps ** 0.75
+def lost(dtype: torch.dtype) -> float:
+    """Of a sum of terms of size 1, what has lost three quarters of its digits to rounding."""
+    return torch.finfo(dtype).eps ** 0.75
 
 
 @torch.no_grad()
 def is_positive_definite(matrix: Tensor) -> Tensor:
     """Whether each covariance of a stack (..., D, D) is positive definite by more than rounding, shape (...).
 
-    The smallest eigenvalue of the correlations, which know no units, must exceed `UNITS_OF_ROUNDING` D units
-    in the last place. As all D of them sum to D, it is at least the determinant over e; only where that
-    decides nothing are eigenvalues found.
+    The smallest eigenvalue of the correlations, which know no units, must be more than is `lost`. As all D of
+    them sum to D, it is at least the determinant over e; only where that decides nothing are eigenvalues
+    found.
     """
     if matrix.shape[-1] == 0:
         return torch.ones(matrix.shape[:-2], dtype=torch.bool, device=matrix.device)
@@ -134,7 +133,7 @@ def is_positive_definite(matrix: Tensor) -> Tensor:
     positive = (matrix.diagonal(dim1=-2, dim2=-1) > 0).all(-1) & correlation.isfinite().flatten(-2).all(-1)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     correlation = torch.where(positive[..., None, None], correlation, identity)
-    least = UNITS_OF_ROUNDING * matrix.shape[-1] * torch.finfo(matrix.dtype).eps
+    least = lost(matrix.dtype)
     log_determinant = whiten(correlation, correlation[..., :0])[1].squeeze(-1)
     definite = positive & (log_determinant > 1 + math.log(least))  # NaN is not
     doubtful = positive & ~definite

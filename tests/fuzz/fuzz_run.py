@@ -235,7 +235,9 @@ def _judge(call: Call, draw: Draw, kind: str, argument: str) -> tuple[str, str]:
         return "silent", complaint
     if kind in MATRICES:
         return "silent", "answered"
-    return _answered(call, kind, arguments, answer) if (kind, argument) != ("NaN", "t") else ("answered", "")
+    if (kind, argument) == ("NaN", "t") or (kind == "NaN entry" and argument in call.unread):
+        return "answered", ""
+    return _answered(call, kind, arguments, answer)
 
 
 def _answered(call: Call, kind: str, arguments: dict, answer) -> tuple[str, str]:

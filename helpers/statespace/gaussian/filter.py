@@ -20,11 +20,11 @@ from helpers.statespace.gaussian.diffuse import (
     marginalise,
     pad_for_directions,
 )
+from helpers.statespace.gaussian.digits import check_digits
 from helpers.statespace.gaussian.means import Moments, as_columns, as_rows, by_series
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.sharing import filter_in_halves
 from helpers.statespace.gaussian.step import (
-    check_innovations,
     log_density,
     observed_pairs,
     observed_rows,
@@ -185,7 +185,9 @@ def _filter_whole(model: LinearGaussian, data: Observations) -> Moments:
         initial_covariance(model).expand(series, -1, -1),
     )
     means, covariances = zip(*(_stack(pairs) for pairs in beliefs), strict=True)
-    check_innovations(covariances[2], torch.arange(series))
+    A, _, C, _ = matrices_over_time(model, steps)
+    C = observed_rows(C, data.mask.transpose(0, 1))
+    check_digits(A, C, covariances[0], covariances[2], torch.arange(series))
     return Moments(*means, symmetric(covariances[0]), symmetric(covariances[1]), covariances[2])
 
 

@@ -13,6 +13,7 @@ from helpers.arguments import (
     check_like,
 )
 from helpers.statespace.gaussian import step
+from helpers.statespace.gaussian.digits import LOST, has_few_digits
 from helpers.statespace.matrices import check_covariance, check_precision, check_shape
 
 
@@ -47,10 +48,12 @@ def update(
     _check_matrix("R", R, {"D": D, "D ": D}, mean)
     check_covariance("R", R)
     _check_leading(mean=mean[..., None], covariance=covariance, y=y[..., None], C=C, R=R)
-    mean, covariance, innovation, innovation_covariance = step.update(mean, covariance, y, C, R)
-    step.check_innovation(innovation_covariance)
-    _check_held("C", mean, covariance)
-    return mean, covariance, innovation, innovation_covariance
+    updated = step.update(mean, covariance, y, C, R)
+    step.check_innovation(updated[3])
+    _check_held("C", *updated[:2])
+    if has_few_digits(C, covariance, updated[3]).any():
+        raise ValueError(LOST)
+    return updated
 
 
 def _check_belief(mean: Tensor, covariance: Tensor) -> int:

@@ -118,6 +118,7 @@ def sample_posterior(
     filtered = kalman_filter(repeated, difference, mask, inputs=inputs, lengths=lengths)
     _check_determined(filtered, len(y))
     paths = drawn.states + rts_smoother(repeated, filtered).mean
+    check_entries("what transition and y lead to", paths, paths.isfinite(), f"fit into {paths.dtype}")
     return paths.unflatten(0, (count, len(y)))
 
 

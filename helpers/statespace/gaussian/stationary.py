@@ -15,6 +15,7 @@ from helpers.statespace.matrices import (
 )
 
 MAX_DOUBLINGS = 60
+MAX_STEPS = 1000  # of the filter itself, behind the doublings
 
 
 def stationary_covariance(A: Tensor, Q: Tensor) -> Tensor:
@@ -59,10 +60,10 @@ def stationary_covariance(A: Tensor, Q: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _is_rounding(added: Tensor, covariance: Tensor) -> bool:
-    """Whether no entry is more than a unit in the last place of √(P_ii P_jj), or one is NaN."""
+def _is_rounding(added: Tensor, covariance: Tensor, units: int = 1) -> bool:
+    """Whether no entry is more than so many units in the last place of √(P_ii P_jj), or one is NaN."""
     deviation = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
-    slack = torch.finfo(added.dtype).eps * deviation.unsqueeze(-1) * deviation.unsqueeze(-2)
+    slack = units * torch.finfo(added.dtype).eps * deviation.unsqueeze(-1) * deviation.unsqueeze(-2)
     return not bool((added.abs() > slack).any())
 
 
@@ -110,17 +111,26 @@ def steady_state_covariance(A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> Tenso
     root = cholesky_factor(C @ Q @ C.mT + R, "the innovation covariance C Q C' + R")
     seen = torch.linalg.solve_triangular(root, C, upper=False)  # C' S⁻¹ C = seen' seen
     identity = torch.eye(len(A), dtype=A.dtype, device=A.device)
-    kept = identity - Q @ seen.mT @ seen  # I - K C
-    F, V, J = kept @ A, kept @ Q, (seen @ A).mT @ (seen @ A)
+    V, gain, _ = update_covariance(Q, C, R)
+    F, J = A - gain @ C @ A, (seen @ A).mT @ (seen @ A)
     for _ in range(MAX_DOUBLINGS):
         G = torch.linalg.solve_ex(identity + V @ J, identity).result
         added = F @ G @ V @ F.mT
         F, V, J = F @ G @ F, V + added, J + F.mT @ J @ G @ F
         if _is_rounding(added, V):  # one poll per doubling; NaN ends
             break
-    P = predict_covariance(V, A, Q)
+    P = _settle(predict_covariance(V, A, Q), A, C, Q, R)
     _check_forgetting(A, C, Q, R, P)
     return symmetric(P)
+
+
+def _settle(P: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> Tensor:
+    """Filter on from P until it stands still: where P C Cᵀ is far above R, doubling leaves too few digits."""
+    for _ in range(MAX_STEPS):
+        before, P = P, predict_covariance(update_covariance(P, C, R)[0], A, Q)
+        if _is_rounding(P - before, P, units=64):
+            break
+    return P
 
 
 def _check_system(A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> None:
