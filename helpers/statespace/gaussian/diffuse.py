@@ -20,7 +20,7 @@ Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +28,9 @@ from torch.nn.functional import pad
 
 from helpers.observation import LOG_TWO_PI
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.matrices import symmetric
+from helpers.statespace.matrices import symmetric, whiten
+
+FAR = 1e4  # times what is left of e' S⁻¹ e that may be explained by where the series started
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +44,27 @@ class DiffusePosterior:
         Of the directions that are known.
     unknown : Tensor (T, M, k, k)
         Projector on the directions of which nothing is known.
+    start : Tensor (M, k, N)
+        The mean while nothing is known.
     """
 
     mean: Tensor
     covariance: Tensor
     unknown: Tensor
+    start: Tensor
 
     def at_the_end(self) -> "DiffusePosterior":
         """What is known after the last step, as a sequence of one step."""
-        return DiffusePosterior(self.mean[-1:], self.covariance[-1:], self.unknown[-1:])
+        return DiffusePosterior(self.mean[-1:], self.covariance[-1:], self.unknown[-1:], self.start)
 
     def one_step_earlier(self) -> "DiffusePosterior":
         """What was known before each step: nothing before step 0."""
         identity = torch.eye(self.unknown.shape[-1], dtype=self.mean.dtype, device=self.mean.device)
         return DiffusePosterior(
-            torch.cat([torch.zeros_like(self.mean[:1]), self.mean[:-1]]),
+            torch.cat([self.start.unsqueeze(0), self.mean[:-1]]),
             torch.cat([torch.zeros_like(self.covariance[:1]), self.covariance[:-1]]),
             torch.cat([identity.expand_as(self.unknown[:1]), self.unknown[:-1]]),
+            self.start,
         )
 
 
@@ -93,7 +99,9 @@ def pad_for_directions(model: LinearGaussian, rows: Tensor) -> Tensor:
     return pad(rows.unsqueeze(0), (0, 0) * 3 + (0, unknown))
 
 
-def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple[Tensor, DiffusePosterior]:
+def marginalise(
+    model: LinearGaussian, steps: Tensor, whitened: Tensor, start: Tensor | None = None
+) -> tuple[Tensor, DiffusePosterior]:
     """Average the likelihood over δ, and say what is known of δ after each step.
 
     ::
@@ -109,6 +117,8 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
         Log-likelihood of each step given δ = 0.
     whitened : Tensor (T, M, D, N + k)
         S^(-1/2) e, followed by S^(-1/2) E.
+    start : Tensor (M, k, N), optional
+        δ of the given mean, if the filter began elsewhere (see `start_nearer`).
 
     Returns
     -------
@@ -119,17 +129,56 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
     own, carried = whitened[..., :series], whitened[..., series:]
     precision = symmetric((carried.mT @ carried).cumsum(0))
     evidence = -(carried.mT @ own).cumsum(0)
-    unknown = _unknown(precision.detach())
-    root = torch.linalg.cholesky(precision + unknown)
-    covariance = torch.cholesky_inverse(root) - unknown
-    mean = covariance @ evidence
-    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+    mean, covariance, unknown, log_determinant = _solve(precision, evidence)
     known = carried.shape[-1] - unknown.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).round()
     size = directions.square().sum(0).log().mean() if directions.shape[1] else 0.0
     gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + known * (LOG_TWO_PI + size))
     so_far = torch.where(known == known[-1:], steps.cumsum(0) + gained, 0.0)
     steps = so_far.diff(dim=0, prepend=torch.zeros_like(so_far[:1]))
-    return steps, DiffusePosterior(mean, covariance, unknown)
+    start = torch.zeros_like(mean[0]) if start is None else start
+    return steps, DiffusePosterior(mean + unknown @ start, covariance, unknown, start)
+
+
+def _solve(precision: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and covariance of δ where it is known, the projector on where it is not, and log |M|."""
+    unknown = _unknown(precision.detach())
+    root = torch.linalg.cholesky(precision + unknown)
+    covariance = torch.cholesky_inverse(root) - unknown
+    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+    return covariance @ evidence, covariance, unknown, log_determinant
+
+
+@torch.no_grad()
+def start_nearer(
+    model: LinearGaussian, innovation: Tensor, covariance: Tensor, series: int
+) -> tuple[LinearGaussian, Tensor] | None:
+    """The model from where the data say that it started, if the given mean is far from there; else None.
+
+    A flat prior has no mean: `initial_mean` is only where it is counted from. From far away the digits of the
+    data would be lost beside the distance.
+
+    Parameters
+    ----------
+    innovation, covariance : Tensor (T, M, D, N + k) and (T, M, D, D)
+        Means as columns, and S.
+    series : int
+        B.
+
+    Returns
+    -------
+    model, start : LinearGaussian and Tensor (M, k, N)
+        And δ of the given mean, from there.
+    """
+    directions = diffuse_directions(model)
+    whitened, count = whiten(covariance, innovation)[0], innovation.shape[-1] - directions.shape[1]
+    own, carried = whitened[..., :count], whitened[..., count:]
+    evidence = -(carried.mT @ own).sum(0)
+    shift, *_ = _solve(symmetric((carried.mT @ carried).sum(0)), evidence)  # (M, k, N)
+    explained, total = (evidence * shift).sum(-2), own.square().sum((0, -2))
+    if not (explained > FAR * ((total - explained).clamp(min=0.0) + len(whitened))).any():
+        return None
+    rows = shift.permute(0, 2, 1).reshape(series, -1)
+    return replace(model, initial_mean=model.initial_mean + rows @ directions.T), -shift
 
 
 def _unknown(precision: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The Kalman filter: predict, update, predict, update."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from helpers.statespace.gaussian.diffuse import (
     initial_means,
     marginalise,
     pad_for_directions,
+    start_nearer,
 )
 from helpers.statespace.gaussian.digits import check_digits
 from helpers.statespace.gaussian.means import Moments, as_columns, as_rows, by_series
@@ -134,8 +136,12 @@ def filter_observations(
 ) -> Filtered:
     """`kalman_filter` of data that have been checked."""
     data = without_intercept(model, data)
-    moments = _filter_whole(model, data) if plain else filter_in_halves(model, data, parallel)
-    return _summarise(model, data, moments)
+    run = _filter_whole if plain else partial(filter_in_halves, parallel=parallel)
+    moments, start = run(model, data), None
+    if model.diffuse is not None:
+        nearer = start_nearer(model, moments.innovation, moments.innovation_covariance, len(data.y))
+        moments, start = (moments, None) if nearer is None else (run(nearer[0], data), nearer[1])
+    return _summarise(model, data, moments, start)
 
 
 def filter_step_by_step(
@@ -197,7 +203,7 @@ def _stack(steps: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.stack(vectors).permute(0, 2, 3, 1), torch.stack(matrices)
 
 
-def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> Filtered:
+def _summarise(model: LinearGaussian, data: Observations, moments: Moments, start: Tensor | None) -> Filtered:
     """Moments by series, each step's log-likelihood, and what a flat prior adds."""
     series, shared = len(data.y), moments.innovation_covariance.shape[1] == 1
     seen = as_columns(data.mask, shared)  # (T, M, D, N)
@@ -207,7 +213,7 @@ def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> F
     whitened, log_determinant = whiten(innovation[1], innovation[0])
     steps, diffuse = log_density(whitened[..., : seen.shape[-1]], log_determinant, seen), None
     if model.diffuse is not None:
-        steps, diffuse = marginalise(model, steps, whitened)
+        steps, diffuse = marginalise(model, steps, whitened, start)
         filtered = include_diffuse(*filtered, diffuse)
         predicted = include_diffuse(*predicted, diffuse.one_step_earlier())
         innovation = include_diffuse(*innovation, diffuse.one_step_earlier())
