@@ -26,6 +26,8 @@ class Call:
         Further names by which an error may speak of an argument.
     unread : tuple of str
         Arguments with entries that are not read, at which NaN changes nothing.
+    random : bool
+        Whether it draws, so that float32 may draw otherwise (an eigenvector's sign).
     """
 
     function: Callable
@@ -34,6 +36,7 @@ class Call:
     covariances: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    random: bool = False
 
 
 class Draw:

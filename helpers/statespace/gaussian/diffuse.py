@@ -19,7 +19,6 @@ have fixed all of δ that they ever fix; the step which does so has that of all 
 Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,10 +71,31 @@ def diffuse_directions(model: LinearGaussian) -> Tensor:
     """J_0, shape (H, k): one column for each diffuse component, as long as the model's noise is large."""
     if model.diffuse is None:
         return model.transition.new_zeros(model.state_size, 0)
-    noises = (model.transition_covariance, model.observation_covariance)
-    size = max(noise.detach().diagonal(dim1=-2, dim2=-1).amax().item() for noise in noises)
-    directions = torch.diag(model.diffuse.to(model.transition.dtype))[:, model.diffuse]
-    return directions * (math.sqrt(size) if size > 0 else 1.0)
+    return torch.diag(_noise_of_states(model))[:, model.diffuse]
+
+
+@torch.no_grad()
+def _noise_of_states(model: LinearGaussian) -> Tensor:
+    """What each component of h_0 must have for a deviation to be told from noise by the best sensor (H,).
+
+    With more, the digits of a precise sensor would be lost beside a flat prior's part in S; with less, S may
+    be singular. Only the order of magnitude matters.
+    """
+    read, moved = (
+        _largest(part.diagonal(dim1=-2, dim2=-1))
+        for part in (model.observation_covariance, model.transition_covariance)
+    )
+    weight = _largest(model.observation.square(), axes=2)  # (D, H)
+    noise = (read + weight @ moved).unsqueeze(-1)
+    told = torch.where((weight > 0) & (noise > 0), noise / weight, torch.inf).amin(0)
+    size = torch.maximum(read.max(), moved.max())
+    told = torch.where(told.isfinite(), told, size if size > 0 else 1.0)
+    return told.clamp(min=torch.finfo(told.dtype).tiny).sqrt()
+
+
+def _largest(stack: Tensor, axes: int = 1) -> Tensor:
+    """The largest of each entry over series and steps."""
+    return stack.reshape(-1, *stack.shape[stack.ndim - axes :]).amax(0)
 
 
 def initial_covariance(model: LinearGaussian) -> Tensor:
@@ -131,12 +151,24 @@ def marginalise(
     evidence = -(carried.mT @ own).cumsum(0)
     mean, covariance, unknown, log_determinant = _solve(precision, evidence)
     known = carried.shape[-1] - unknown.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).round()
-    size = directions.square().sum(0).log().mean() if directions.shape[1] else 0.0
-    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + known * (LOG_TWO_PI + size))
+    size = _log_size(directions, unknown.detach())
+    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + known * LOG_TWO_PI + size)
     so_far = torch.where(known == known[-1:], steps.cumsum(0) + gained, 0.0)
     steps = so_far.diff(dim=0, prepend=torch.zeros_like(so_far[:1]))
     start = torch.zeros_like(mean[0]) if start is None else start
     return steps, DiffusePosterior(mean + unknown @ start, covariance, unknown, start)
+
+
+def _log_size(directions: Tensor, unknown: Tensor) -> Tensor:
+    """Twice the logarithm of the volume of J_0 beside that of its unknown directions, (T, M, 1).
+
+    Those span N, and the volume of J_0 over that of J_0 N is what the known directions have in the space of
+    states in which all that J_0 N reaches counts as one point.
+    """
+    squares = directions.square().sum(0)  # (k,): J_0 has orthogonal columns
+    identity = torch.eye(len(squares), dtype=unknown.dtype, device=unknown.device)
+    endless = identity - unknown + unknown @ (squares.unsqueeze(-1) * unknown)
+    return squares.log().sum() - torch.linalg.slogdet(endless).logabsdet.unsqueeze(-1)
 
 
 def _solve(precision: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -51,6 +51,20 @@ def has_few_digits(C: Tensor, predicted: Tensor, innovation: Tensor) -> Tensor:
     return (_variances(innovation) < lost(C.dtype) * terms.squeeze(-1).square()).any(-1)
 
 
+@torch.no_grad()
+def has_lost_variance(C: Tensor, R: Tensor, predicted: Tensor, filtered: Tensor, S: Tensor) -> Tensor:
+    """Whether some P_ii (..., H) is less than `lost` of the terms of (I − K C) P⁻ (I − K C)ᵀ.
+
+    A state that a reading without noise has told to the last digit, K R Kᵀ = 0, has none to lose.
+    """
+    gain = torch.linalg.solve_ex(S, C @ predicted).result.mT
+    kept = torch.eye(C.shape[-1], dtype=C.dtype, device=C.device) - gain @ C
+    terms = (kept.abs() @ _deviations(predicted)).squeeze(-1).square()
+    told = (64 * torch.finfo(C.dtype).eps) ** 2 * _variances(predicted)
+    noisy = _variances(gain @ R @ gain.mT) > told
+    return (noisy & (_variances(filtered) < lost(C.dtype) * terms)).any(-1)
+
+
 def _repeats(A: Tensor, C: Tensor, before: Tensor, innovation: Tensor) -> Tensor:
     """Whether a reading (T - 1, M) is of what earlier ones have told to the last digit, and has no noise.
 

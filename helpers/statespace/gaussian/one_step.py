@@ -13,7 +13,7 @@ from helpers.arguments import (
     check_like,
 )
 from helpers.statespace.gaussian import step
-from helpers.statespace.gaussian.digits import LOST, has_few_digits
+from helpers.statespace.gaussian.digits import LOST, has_few_digits, has_lost_variance
 from helpers.statespace.matrices import check_covariance, check_precision, check_shape
 
 
@@ -53,6 +53,12 @@ def update(
     _check_held("C", *updated[:2])
     if has_few_digits(C, covariance, updated[3]).any():
         raise ValueError(LOST)
+    if has_lost_variance(C, R, covariance, updated[1], updated[3]).any():
+        raise ValueError(
+            f"covariance must not be so far above R that {C.dtype} keeps less than a quarter of the digits "
+            "of what y leaves of it: got variances up to "
+            f"{covariance.abs().max().item():.3g} beside {R.abs().max().item():.3g}"
+        )
     return updated
 
 
