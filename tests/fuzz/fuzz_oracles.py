@@ -121,6 +121,43 @@ KNOWN = 1e-8
 """Times the size of a state before the data: a state that they tell exactly is known to 1e-16 of that."""
 
 
+FLOOR = (
+    "transition",
+    "observation",
+    "observation_covariance",
+    "initial_covariance",
+    "transition_covariance",
+)
+
+
+def floor(A, C, R, P, Q) -> float:
+    """The share of a variance that a filter loses to rounding where it subtracts what readings tell of it.
+
+    That is a unit in the last place times how far variances lie above the noise, as `kalman_filter` says, or
+    how near two sensors are to reading the same. Of one state with one sensor, it is a unit squared. At most
+    three quarters of the digits may be lost: from there on helpers must refuse or warn.
+    """
+    eps = np.finfo(float).eps
+    with np.errstate(over="ignore"):
+        told = np.max([C**2 @ np.diagonal(covariance) for covariance in (P, Q, A @ P @ A.T)], 0)
+        noise = np.where(np.diagonal(R) > 0, np.diagonal(R), C**2 @ np.diagonal(Q))
+    ratio = np.max(told / np.maximum(noise, 1e-300), where=noise > 0, initial=1.0)
+    if C.shape == (1, 1):
+        return min(20 * eps * eps * ratio, 1e-4)
+    apart = min(_independence(C, R, covariance) for covariance in (P, Q))
+    return min(20 * eps * max(ratio, 1 / apart), 1e-4)
+
+
+def _independence(C, R, P) -> float:
+    """|S| over the product of its diagonal, S = C P Cᵀ + R; 1 where it vanishes."""
+    with mpmath.workdps(digits(C, R, P)):
+        C, R, P = (mpmath.matrix(part.tolist()) for part in (C, R, P))
+        S = C * P * C.T + R
+        diagonal = mpmath.fprod(S[i, i] for i in range(S.rows))
+        share = mpmath.det(S) / diagonal if diagonal else 0
+        return float(share) if share > 1e-30 else 1.0
+
+
 def gaussian_answers(arguments: dict, parts: tuple[str, ...]) -> list[tuple[dict, dict]]:
     """Right answers and their uncertainty for each series."""
     model = {name: arguments[name].double().numpy() for name in MATRICES}
@@ -133,7 +170,7 @@ def gaussian_answers(arguments: dict, parts: tuple[str, ...]) -> list[tuple[dict
     for series in range(len(y)):
         right = dense_gaussian(model, y[series], mask[series])
         other = dense_gaussian({n: _perturb(m, random) for n, m in model.items()}, y[series], mask[series])
-        eps = 1e-8
+        eps = 1e-8 + floor(*(model[name] for name in FLOOR))
         deviation = np.sqrt(np.maximum(np.diagonal(right["covariance"], axis1=-2, axis2=-1), 0.0))
         deviation = deviation + KNOWN * right["before"]
         scales = {
@@ -268,8 +305,9 @@ def step_complaint(arguments: dict, answer) -> str | None:
         mean, covariance, size = step(**given)
         other = step(**{name: _perturb(array, random) for name, array in given.items()})
     deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) + KNOWN * size
-    allowed = 1e-8 * (np.abs(mean) + deviation) + 100 * np.abs(mean - other[0])
-    own = 1e-8 * deviation[:, None] * deviation + 100 * np.abs(covariance - other[1])
+    eps = 1e-8 + floor(*(given[name] for name in ("A", "C", "R", "covariance", "Q")))
+    allowed = eps * (np.abs(mean) + deviation) + 100 * np.abs(mean - other[0])
+    own = eps * deviation[:, None] * deviation + 100 * np.abs(covariance - other[1])
     return first_complaint(
         differs("mean", answer[0], mean, allowed), differs("covariance", answer[1], covariance, own)
     )
@@ -302,7 +340,8 @@ def gain_complaint(arguments: dict, answer) -> str | None:
             path.append(state)
         states.append(path)
     size = np.abs(K) @ np.abs(x).max((0, 1)) + np.abs(A) @ (np.abs(start) + np.abs(states).max((0, 1)))
-    return differs("states", answer, states, 1e-7 * np.broadcast_to(size, np.shape(states)) + 1e-300)
+    eps = 1e-7 + floor(*(arguments[name].double().numpy() for name in FLOOR))
+    return differs("states", answer, states, eps * np.broadcast_to(size, np.shape(states)) + 1e-300)
 
 
 # Hidden Markov models.

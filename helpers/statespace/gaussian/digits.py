@@ -53,16 +53,19 @@ def has_few_digits(C: Tensor, predicted: Tensor, innovation: Tensor) -> Tensor:
 
 @torch.no_grad()
 def has_lost_variance(C: Tensor, R: Tensor, predicted: Tensor, filtered: Tensor, S: Tensor) -> Tensor:
-    """Whether some P_ii (..., H) is less than `lost` of the terms of (I − K C) P⁻ (I − K C)ᵀ.
+    """Whether some P_ii (...) is less than `lost` of the terms of (I − K C) P⁻ (I − K C)ᵀ.
 
-    A state that a reading without noise has told to the last digit, K R Kᵀ = 0, has none to lose.
+    Readings without noise tell a state to the last digit: it has no digits to lose.
     """
+    eps, share = torch.finfo(C.dtype).eps, lost(C.dtype)
     gain = torch.linalg.solve_ex(S, C @ predicted).result.mT
-    kept = torch.eye(C.shape[-1], dtype=C.dtype, device=C.device) - gain @ C
-    terms = (kept.abs() @ _deviations(predicted)).squeeze(-1).square()
-    told = (64 * torch.finfo(C.dtype).eps) ** 2 * _variances(predicted)
-    noisy = _variances(gain @ R @ gain.mT) > told
-    return (noisy & (_variances(filtered) < lost(C.dtype) * terms)).any(-1)
+    identity = torch.eye(C.shape[-1], dtype=C.dtype, device=C.device)
+    deviation = _deviations(predicted)
+    terms = (identity - gain @ C).abs() @ deviation
+    rounding = eps * (identity + gain.abs() @ C.abs()) @ deviation
+    size = share * terms.square() + share / eps * rounding.square()
+    noisy = (_variances(R) > 0).all(-1, keepdim=True)
+    return (noisy & (_variances(filtered) < size.squeeze(-1))).any(-1)
 
 
 def _repeats(A: Tensor, C: Tensor, before: Tensor, innovation: Tensor) -> Tensor:

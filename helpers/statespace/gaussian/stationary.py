@@ -10,6 +10,7 @@ from helpers.statespace.matrices import (
     check_shape,
     check_square,
     cholesky_factor,
+    is_positive_definite,
     spectral_radius,
     symmetric,
 )
@@ -108,7 +109,10 @@ def steady_state_covariance(A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> Tenso
     from Särkkä and García-Fernández (2021), section IV.
     """
     _check_system(A, C, Q, R)
-    root = cholesky_factor(C @ Q @ C.mT + R, "the innovation covariance C Q C' + R")
+    S, name = C @ Q @ C.mT + R, "the innovation covariance C Q C' + R"
+    root = cholesky_factor(S, name)
+    if not is_positive_definite(S):
+        raise ValueError(f"{name} must be positive definite by more than rounding: its sensors read the same")
     seen = torch.linalg.solve_triangular(root, C, upper=False)  # C' S⁻¹ C = seen' seen
     identity = torch.eye(len(A), dtype=A.dtype, device=A.device)
     V, gain, _ = update_covariance(Q, C, R)
