@@ -1,5 +1,7 @@
 """Linear-Gaussian models: one way to call each function, and the right answer where it is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from fuzz_draw import Call, Draw
@@ -101,7 +103,7 @@ def sample_posterior(draw: Draw) -> Call:
         generator = torch.Generator().manual_seed(1)
         return statespace.sample_posterior(model, y, mask, count=2, generator=generator)
 
-    return _gaussian_call(draw, function, draws_complaint)
+    return replace(_gaussian_call(draw, function, draws_complaint), random=True)
 
 
 def draws_complaint(given: dict, answer) -> str | None:

@@ -138,6 +138,7 @@ def floor(A, C, R, P, Q) -> float:
     three quarters of the digits may be lost: from there on helpers must refuse or warn.
     """
     eps = np.finfo(float).eps
+    assert np.abs(A).max() < 1e5  # or variances grow in a step by more than there are digits
     with np.errstate(over="ignore"):
         told = np.max([C**2 @ np.diagonal(covariance) for covariance in (P, Q, A @ P @ A.T)], 0)
         noise = np.where(np.diagonal(R) > 0, np.diagonal(R), C**2 @ np.diagonal(Q))
@@ -245,7 +246,9 @@ def _within(what: str, found, function, arguments: dict, names: str) -> str | No
         right = _as_array(function(*_as_matrices(arguments, names)))
         moved = {name: torch.from_numpy(_perturb(array, random)) for name, array in arrays.items()}
         other = _as_array(function(*_as_matrices(moved, names)))
-    allowed = 1e-8 * _own_scale(right) + 100 * np.abs(right - other) + 1e-300
+    known = KNOWN * np.abs(arrays["A"]) @ np.sqrt(np.diagonal(right))
+    own = _own_scale(right + np.diag(known**2))
+    allowed = 1e-8 * own + 100 * np.abs(right - other) + 1e-300
     return differs(what, found, right, allowed)
 
 
@@ -308,6 +311,9 @@ def step_complaint(arguments: dict, answer) -> str | None:
     eps = 1e-8 + floor(*(given[name] for name in ("A", "C", "R", "covariance", "Q")))
     allowed = eps * (np.abs(mean) + deviation) + 100 * np.abs(mean - other[0])
     own = eps * deviation[:, None] * deviation + 100 * np.abs(covariance - other[1])
+    told = given["C"] ** 2 @ size**2  # of which a reading without noise leaves rounding
+    if (np.diagonal(given["R"]) < np.finfo(float).eps ** 2 * told).any():
+        own = own + 1e-14 * size[:, None] * size
     return first_complaint(
         differs("mean", answer[0], mean, allowed), differs("covariance", answer[1], covariance, own)
     )

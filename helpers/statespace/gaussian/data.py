@@ -118,7 +118,9 @@ def _warn_of_vague_start(model: LinearGaussian) -> None:
     )
     weight = model.observation.square().reshape(-1, *model.observation.shape[-2:]).amax(0)  # (D, H)
     noise = (read + weight @ moved).unsqueeze(-1)
-    vague = (weight * start * lost(start.dtype) > noise) & (noise > 0)
+    moving = model.transition.square().reshape(-1, model.state_size, model.state_size).amax(0)
+    told = torch.maximum(weight, weight @ moving)  # by a reading of the first state, or of the second
+    vague = (told * start * lost(start.dtype) > noise) & (noise > 0)
     for state in vague.any(0).nonzero().flatten().tolist()[:1]:
         warnings.warn(
             f"initial_covariance[{state}, {state}] = {start[state].item():.3g} is so far above the noises "

@@ -172,12 +172,20 @@ def _log_size(directions: Tensor, unknown: Tensor) -> Tensor:
 
 
 def _solve(precision: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and covariance of δ where it is known, the projector on where it is not, and log |M|."""
-    unknown = _unknown(precision.detach())
-    root = torch.linalg.cholesky(precision + unknown)
-    covariance = torch.cholesky_inverse(root) - unknown
-    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
-    return covariance @ evidence, covariance, unknown, log_determinant
+    """Mean and covariance of δ where it is known, the projector on where it is not, and log |M|.
+
+    Computed with each component measured in its own standard deviations, M = D C D, whose precisions may be
+    far apart. With V the null directions of C, |M| in the others is |D|² |C| |Vᵀ D⁻² V|.
+    """
+    scale, vanishing, unknown = _unknown(precision.detach())
+    identity = torch.eye(scale.shape[-2], dtype=scale.dtype, device=scale.device)
+    root = torch.linalg.cholesky(scale * precision * scale.mT + vanishing)
+    covariance = scale * (torch.cholesky_inverse(root) - vanishing) * scale.mT
+    covariance = (identity - unknown) @ covariance @ (identity - unknown)
+    endless = identity - vanishing + vanishing @ (scale.square() * vanishing)
+    size = torch.linalg.slogdet(endless).logabsdet - 2 * scale.squeeze(-1).log().sum(-1)
+    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + size
+    return covariance @ evidence, covariance, unknown, log_determinant.unsqueeze(-1)
 
 
 @torch.no_grad()
@@ -213,20 +221,25 @@ def start_nearer(
     return replace(model, initial_mean=model.initial_mean + rows @ directions.T), -shift
 
 
-def _unknown(precision: Tensor) -> Tensor:
-    """Projector on the directions in which a precision (..., k, k), at most 1, vanishes but for rounding.
+def _unknown(precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """In which directions a precision M (..., k, k), at most 1, vanishes but for rounding.
 
-    Whether it vanishes is judged with each component measured in its own standard deviations, so that a
-    sensor which says little says it beside one that says much.
+    That is judged with each component measured in its own standard deviations, so that a sensor which says
+    little says it beside one that says much.
+
+    Returns
+    -------
+    scale, vanishing, unknown : Tensor (..., k, 1), (..., k, k) and (..., k, k)
+        Standard deviations D⁻¹, and projectors on the null directions of D⁻¹ M D⁻¹ and of M.
     """
     eps = torch.finfo(precision.dtype).eps
     size = precision.diagonal(dim1=-2, dim2=-1)
-    scale = torch.where(size > (16 * eps) ** 2, size, 1.0).rsqrt()
-    values, vectors = torch.linalg.eigh(scale.unsqueeze(-1) * precision * scale.unsqueeze(-2))
+    scale = torch.where(size > (16 * eps) ** 2, size, 1.0).rsqrt().unsqueeze(-1)
+    values, vectors = torch.linalg.eigh(scale * precision * scale.mT)
     vanishes = (values < eps**0.75).unsqueeze(-2)  # ascending: these come first
-    along = torch.where(vanishes, scale.unsqueeze(-1) * vectors, 0.0)
+    along = torch.where(vanishes, scale * vectors, 0.0)
     null = torch.linalg.qr(along / along.norm(dim=-2, keepdim=True).clamp(min=eps)).Q * vanishes
-    return null @ null.mT
+    return scale, (vectors * vanishes) @ vectors.mT, null @ null.mT
 
 
 def include_diffuse(
