@@ -139,9 +139,11 @@ def floor(A, C, R, P, Q) -> float:
     """
     eps = np.finfo(float).eps
     assert np.abs(A).max() < 1e5  # or variances grow in a step by more than there are digits
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         told = np.max([C**2 @ np.diagonal(covariance) for covariance in (P, Q, A @ P @ A.T)], 0)
         noise = np.where(np.diagonal(R) > 0, np.diagonal(R), C**2 @ np.diagonal(Q))
+    if not (np.isfinite(told).all() and np.isfinite(noise).all()):
+        return 1e-4
     ratio = np.max(told / np.maximum(noise, 1e-300), where=noise > 0, initial=1.0)
     if C.shape == (1, 1):
         return min(20 * eps * eps * ratio, 1e-4)

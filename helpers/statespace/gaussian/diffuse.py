@@ -165,10 +165,20 @@ def _log_size(directions: Tensor, unknown: Tensor) -> Tensor:
     Those span N, and the volume of J_0 over that of J_0 N is what the known directions have in the space of
     states in which all that J_0 N reaches counts as one point.
     """
-    squares = directions.square().sum(0)  # (k,): J_0 has orthogonal columns
-    identity = torch.eye(len(squares), dtype=unknown.dtype, device=unknown.device)
-    endless = identity - unknown + unknown @ (squares.unsqueeze(-1) * unknown)
-    return squares.log().sum() - torch.linalg.slogdet(endless).logabsdet.unsqueeze(-1)
+    squares = directions.square().sum(0).unsqueeze(-1)  # (k, 1): J_0 has orthogonal columns
+    return squares.log().sum() - _log_volume(squares, unknown)
+
+
+def _log_volume(squares: Tensor, projector: Tensor) -> Tensor:
+    """log |Vᵀ diag(squares) V| for an orthonormal V of which V Vᵀ is the projector, (T, M, 1)."""
+    log_volume = projector.new_zeros(*projector.shape[:-2], 1)
+    some = (projector != 0).flatten(-2).any(-1)
+    inside = projector[some]
+    squares = squares.expand_as(projector[..., :1])[some]
+    identity = torch.eye(projector.shape[-1], dtype=projector.dtype, device=projector.device)
+    matrix = identity - inside + inside @ (squares * inside)
+    log_volume[some] = torch.linalg.slogdet(matrix).logabsdet.unsqueeze(-1)
+    return log_volume
 
 
 def _solve(precision: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -178,14 +188,13 @@ def _solve(precision: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor, Tensor,
     far apart. With V the null directions of C, |M| in the others is |D|² |C| |Vᵀ D⁻² V|.
     """
     scale, vanishing, unknown = _unknown(precision.detach())
-    identity = torch.eye(scale.shape[-2], dtype=scale.dtype, device=scale.device)
     root = torch.linalg.cholesky(scale * precision * scale.mT + vanishing)
     covariance = scale * (torch.cholesky_inverse(root) - vanishing) * scale.mT
-    covariance = (identity - unknown) @ covariance @ (identity - unknown)
-    endless = identity - vanishing + vanishing @ (scale.square() * vanishing)
-    size = torch.linalg.slogdet(endless).logabsdet - 2 * scale.squeeze(-1).log().sum(-1)
-    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + size
-    return covariance @ evidence, covariance, unknown, log_determinant.unsqueeze(-1)
+    known = torch.eye(scale.shape[-2], dtype=scale.dtype, device=scale.device) - unknown
+    covariance = known @ covariance @ known
+    log_determinant = 2 * (root.diagonal(dim1=-2, dim2=-1) / scale.squeeze(-1)).log().sum(-1, keepdim=True)
+    log_determinant = log_determinant + _log_volume(scale.square(), vanishing)
+    return covariance @ evidence, covariance, unknown, log_determinant
 
 
 @torch.no_grad()
@@ -210,11 +219,15 @@ def start_nearer(
         And δ of the given mean, from there.
     """
     directions = diffuse_directions(model)
-    whitened, count = whiten(covariance, innovation)[0], innovation.shape[-1] - directions.shape[1]
+    count = innovation.shape[-1] - directions.shape[1]
+    whitened = whiten(covariance, innovation)[0]
     own, carried = whitened[..., :count], whitened[..., count:]
+    total = own.square().sum((0, -2))  # (M, N)
+    if not (total > FAR * len(whitened)).any():
+        return None
     evidence = -(carried.mT @ own).sum(0)
     shift, *_ = _solve(symmetric((carried.mT @ carried).sum(0)), evidence)  # (M, k, N)
-    explained, total = (evidence * shift).sum(-2), own.square().sum((0, -2))
+    explained = (evidence * shift).sum(-2)
     if not (explained > FAR * ((total - explained).clamp(min=0.0) + len(whitened))).any():
         return None
     rows = shift.permute(0, 2, 1).reshape(series, -1)
