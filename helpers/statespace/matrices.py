@@ -78,8 +78,7 @@ def check_covariance(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]
     Each entry is judged beside √(Σ_ii Σ_jj), since components may have units far apart. A Cholesky
     factorisation decides where it can; eigenvalues are found only for matrices that have none.
     """
-    check_symmetric(name, matrix, where)
-    correlation, slack = _correlations(matrix), lost(matrix.dtype)
+    correlation, slack = check_symmetric(name, matrix, where), lost(matrix.dtype)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     if not torch.linalg.cholesky_ex(correlation + slack * identity).info.any():
         return
@@ -99,8 +98,11 @@ def _blame(covariance: Tensor, smallest: Tensor) -> str:
 
 
 @torch.no_grad()
-def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> None:
-    """Refuse a stack (..., H, H) unless each is finite and equals its transpose but for rounding."""
+def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> Tensor:
+    """Refuse a stack (..., H, H) unless each is finite and equals its transpose but for rounding.
+
+    Returns the correlations, by which that is judged.
+    """
     check_square(name, matrix)
     check_finite(name, matrix)
     correlation = _correlations(matrix)
@@ -112,6 +114,7 @@ def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]]
             f"{(matrix[i] - matrix[i].mT).abs().max().item():.3g}{where(i)}"
         ),
     )
+    return correlation
 
 
 def lost(dtype: torch.dtype) -> float:
