@@ -109,7 +109,8 @@ def sample_posterior(draw: Draw) -> Call:
 def draws_complaint(given: dict, answer) -> str | None:
     """Of two paths of each series, (2, B, T, H): what lies 8 standard deviations off is no draw."""
     for series, (right, doubt) in enumerate(gaussian_answers(given, ("mean", "covariance"))):
-        deviation = np.sqrt(np.diagonal(right["covariance"], axis1=-2, axis2=-1))
+        variance = np.diagonal(right["covariance"], axis1=-2, axis2=-1)
+        deviation = np.sqrt(np.maximum(variance, 0.0))  # of 0, the oracle leaves -1e-60
         smallest = 1e-150  # deviation, of which a variance can be written
         allowed = 8 * deviation + 2 * doubt["mean"] + 1e-7 * right["before"] + smallest
         for path in answer[:, series]:

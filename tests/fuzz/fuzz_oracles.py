@@ -218,7 +218,8 @@ def discretise_complaint(arguments: dict, answer) -> str | None:
             rate = mpmath.mpf(float(rates[i])) + mpmath.mpf(float(rates[j]))
             A[k, i, j] = float(mpmath.exp(float(rates[i]) * gap)) if i == j else 0.0
             Q[k, i, j] = float(noise[i][j] * (mpmath.expm1(rate * gap) / rate if rate else gap))
-    scale = np.sqrt(np.einsum("kii,kjj->kij", Q, Q))
+    deviation = np.sqrt(np.einsum("kii->ki", Q))
+    scale = deviation[:, :, None] * deviation[:, None]  # a product of variances may underflow
     halving = 1e-10 * (1 + float((rates.abs().max() * gaps[1:].max()) if len(gaps) > 1 else 0.0))
     return first_complaint(
         differs("A", answer[0], A, halving), differs("Q", answer[1], Q, halving * scale + 1e-300)
