@@ -19,7 +19,7 @@ from helpers.statespace.gaussian.gradient import (
     fit_by_gradient,
     free_components,
 )
-from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.model import LinearGaussian, check_model
 from helpers.statespace.hmm import HMM, HMMPrior, baum_welch
 
 MOVING = ("transition", "input", "transition_covariance")
@@ -114,6 +114,7 @@ def fit(
             progress=progress,
         )
     _check_left_out({"prior": prior, "variance_floor": variance_floor}, "but for an HMM")
+    check_model(model)
     method = "gradient" if method is None else method
     check_one_of("method", method, METHODS)
     model, free = free_entries(model, learn, fixed)

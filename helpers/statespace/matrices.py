@@ -6,9 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, refuse_where
+from helpers.arguments import check_finite, check_floating, entry, refuse_where
 
-UNITS_OF_ROUNDING = 8  # of a correlation, for each row, below which an eigenvalue may be 0
 LARGEST_ELIMINATED = 4  # rows; stacks of such matrices are faster eliminated row by row than one by one
 
 
@@ -18,17 +17,35 @@ def symmetric(matrix: Tensor) -> Tensor:
 
 
 def spectral_radius(A: Tensor) -> Tensor:
-    """The largest modulus of an eigenvalue of each matrix (..., H, H), shape (...)."""
+    """The largest modulus of an eigenvalue of each matrix (..., H, H), shape (...).
+
+    Raises
+    ------
+    ValueError
+        If A is not square, is empty, or is not finite.
+    """
+    check_square("A", A, least=1)
+    check_finite("A", A)  # of NaN, LAPACK may bring down the process
     return torch.linalg.eigvals(A).abs().amax(-1)
 
 
 # What is refused.
 
 
-def check_square(name: str, matrix: Tensor) -> None:
-    """Refuse a stack of matrices that are not square."""
+def check_precision(name: str, tensor: Tensor) -> None:
+    """Refuse anything but float32 and float64: LAPACK knows no other real numbers."""
+    check_floating(name, tensor)
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{name} must be float32 or float64: got {tensor.dtype}")
+
+
+def check_square(name: str, matrix: Tensor, least: int = 0) -> None:
+    """Refuse anything but a stack of square matrices of at least so many rows, in float32 or float64."""
+    check_precision(name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(f"{name} must be square: got shape {tuple(matrix.shape)}")
+    if matrix.shape[-1] < least:
+        raise ValueError(f"{name} must have at least {least} row: got shape {tuple(matrix.shape)}")
 
 
 def check_shape(name: str, tensor: Tensor, expected: dict[str, int | None], because: str) -> None:
@@ -58,54 +75,68 @@ def place(index: tuple[int, ...]) -> str:
 def check_covariance(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> None:
     """Refuse a stack (..., H, H) unless each is finite, symmetric and positive semi-definite.
 
-    A Cholesky factorisation decides where it can; eigenvalues are found only for matrices that have none.
+    Each entry is judged beside √(Σ_ii Σ_jj), since components may have units far apart. A Cholesky
+    factorisation decides where it can; eigenvalues are found only for matrices that have none.
     """
-    check_square(name, matrix)
-    check_finite(name, matrix)
-    slack = _slack(matrix)
-    check_symmetric(name, matrix, where)
+    correlation, slack = check_symmetric(name, matrix, where), lost(matrix.dtype)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    if not torch.linalg.cholesky_ex(matrix + slack[..., None, None] * identity).info.any():
+    if not torch.linalg.cholesky_ex(correlation + slack * identity).info.any():
         return
-    smallest = torch.linalg.eigvalsh(matrix)[..., 0]
+    smallest = torch.linalg.eigvalsh(correlation)[..., 0]
     refuse_where(
         smallest < -slack,
-        lambda *i: (
-            f"{name} must be positive semi-definite: "
-            f"its smallest eigenvalue is {smallest[i].item():.3g}{where(i)}"
-        ),
+        lambda *i: f"{name} must be positive semi-definite: {_blame(matrix[i], smallest[i])}{where(i)}",
     )
+
+
+def _blame(covariance: Tensor, smallest: Tensor) -> str:
+    """Which eigenvalue says that a matrix is no covariance: its own, unless that is lost beside others."""
+    own = smallest_eigenvalue(covariance)
+    if own < 0:
+        return f"its smallest eigenvalue is {own:.3g}"
+    return f"the smallest eigenvalue of its correlations is {smallest:.3g}"
 
 
 @torch.no_grad()
-def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> None:
-    """Refuse a stack (..., H, H) with a matrix that differs from its transpose by more than rounding."""
-    asymmetry = (matrix - matrix.mT).abs().amax((-2, -1))
+def check_symmetric(name: str, matrix: Tensor, where: Callable[[tuple[int, ...]], str] = place) -> Tensor:
+    """Refuse a stack (..., H, H) unless each is finite and equals its transpose but for rounding.
+
+    Returns the correlations, by which that is judged.
+    """
+    check_square(name, matrix)
+    check_finite(name, matrix)
+    correlation = _correlations(matrix)
+    differs = ((correlation - correlation.mT).abs() > lost(matrix.dtype)).flatten(-2).any(-1)
     refuse_where(
-        asymmetry > _slack(matrix),
+        differs,
         lambda *i: (
-            f"{name} must be symmetric: it differs from its transpose by {asymmetry[i].item():.3g}{where(i)}"
+            f"{name} must be symmetric: it differs from its transpose by "
+            f"{(matrix[i] - matrix[i].mT).abs().max().item():.3g}{where(i)}"
         ),
     )
+    return correlation
 
 
-def _slack(matrix: Tensor) -> Tensor:
-    """What rounding may do to a matrix, relative to its largest entry."""
-    return torch.finfo(matrix.dtype).eps ** 0.75 * matrix.abs().amax((-2, -1))
+def lost(dtype: torch.dtype) -> float:
+    """Of a sum of terms of size 1, what has lost three quarters of its digits to rounding."""
+    return torch.finfo(dtype).eps ** 0.75
 
 
 @torch.no_grad()
 def is_positive_definite(matrix: Tensor) -> Tensor:
     """Whether each covariance of a stack (..., D, D) is positive definite by more than rounding, shape (...).
 
-    The smallest eigenvalue of the correlations, which know no units, must exceed `UNITS_OF_ROUNDING` D units
-    in the last place. As all D of them sum to D, it is at least the determinant over e; only where that
-    decides nothing are eigenvalues found.
+    The smallest eigenvalue of the correlations, which know no units, must be more than is `lost`. As all D of
+    them sum to D, it is at least the determinant over e; only where that decides nothing are eigenvalues
+    found.
     """
     if matrix.shape[-1] == 0:
         return torch.ones(matrix.shape[:-2], dtype=torch.bool, device=matrix.device)
-    correlation, positive = _correlations(matrix)
-    least = UNITS_OF_ROUNDING * matrix.shape[-1] * torch.finfo(matrix.dtype).eps
+    correlation = _correlations(matrix)
+    positive = (matrix.diagonal(dim1=-2, dim2=-1) > 0).all(-1) & correlation.isfinite().flatten(-2).all(-1)
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    correlation = torch.where(positive[..., None, None], correlation, identity)
+    least = lost(matrix.dtype)
     log_determinant = whiten(correlation, correlation[..., :0])[1].squeeze(-1)
     definite = positive & (log_determinant > 1 + math.log(least))  # NaN is not
     doubtful = positive & ~definite
@@ -114,14 +145,15 @@ def is_positive_definite(matrix: Tensor) -> Tensor:
     return definite
 
 
-def _correlations(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Correlations, 0 unless all entries are finite and variances positive; and whether they are."""
+def _correlations(covariance: Tensor) -> Tensor:
+    """Σ_ij / √(Σ_ii Σ_jj), at most ±2, which no covariance has; NaN where not finite.
+
+    A variance of 0 divides as the smallest normal number does, so that what stands beside it becomes ±2; a
+    negative variance becomes −1.
+    """
     variance = covariance.diagonal(dim1=-2, dim2=-1)
-    positive = covariance.isfinite().flatten(-2).all(-1) & (variance > 0).all(-1)
-    scale = torch.where(positive.unsqueeze(-1), variance, 1.0).rsqrt()
-    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-    correlation = scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
-    return torch.where(positive[..., None, None], correlation, identity), positive
+    scale = variance.abs().clamp(min=torch.finfo(variance.dtype).tiny).rsqrt()
+    return (scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)).clamp(-2.0, 2.0)
 
 
 # Quadratic forms.
@@ -220,11 +252,13 @@ def unconstrained_from_covariance(covariance: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If it is not square, not symmetric, or not positive definite, with its smallest eigenvalue.
+        If it is not square, is empty, not finite, not symmetric, or not positive definite, with its smallest
+        eigenvalue.
 
     Source: Pinheiro and Bates (1996), Unconstrained parametrizations for variance-covariance matrices,
     Statistics and Computing 6, section 2.2 (log-Cholesky; here with scaled rows).
     """
+    check_square("covariance", covariance, least=1)
     factor = cholesky_factor(covariance, "covariance")
     deviation = factor.diagonal(dim1=-2, dim2=-1)
     rows, columns = _below_the_diagonal(covariance.shape[-1], covariance.device)
@@ -238,30 +272,39 @@ def covariance_from_unconstrained(unconstrained: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If no N fits the length of the vector.
+        If no N fits the length of the vector, or a number of the covariance would lie beyond those that the
+        dtype has.
     """
+    check_precision("unconstrained", unconstrained)
     length = unconstrained.shape[-1] if unconstrained.ndim else 0
     size = (math.isqrt(8 * length + 1) - 1) // 2
     if length == 0 or size * (size + 1) // 2 != length:
         raise ValueError(f"unconstrained must have N (N + 1) / 2 entries, 1, 3, 6, 10 …: got {length}")
+    check_finite("unconstrained", unconstrained)
     rows, columns = _below_the_diagonal(size, unconstrained.device)
     unit = torch.eye(size, dtype=unconstrained.dtype, device=unconstrained.device)
     unit = unit.repeat(*unconstrained.shape[:-1], 1, 1)
     unit[..., rows, columns] = unconstrained[..., size:]
     factor = unconstrained[..., :size].exp().unsqueeze(-1) * unit
-    return factor @ factor.mT
+    covariance = factor @ factor.mT
+    fits = (covariance.isfinite().all(-1) & (covariance.diagonal(dim1=-2, dim2=-1) > 0)).detach()
+    refuse_where(
+        ~fits,
+        lambda *i: (
+            f"unconstrained must give variances that {unconstrained.dtype} holds: "
+            f"got {entry('covariance', covariance, *i, i[-1])}"
+        ),
+    )
+    return covariance
 
 
 def cholesky_factor(covariance: Tensor, name: str) -> Tensor:
     """The lower triangular L with L Lᵀ = Σ; a Σ that has none, or is not symmetric, is refused by `name`."""
-    check_square(name, covariance)
     check_symmetric(name, covariance)
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    if not torch.isfinite(factor).all() or failed.any():
-        what = "it is not finite"
-        if covariance.isfinite().all():
-            what = f"its smallest eigenvalue is {smallest_eigenvalue(covariance):.3g}"
-        raise ValueError(f"{name} must be positive definite: {what}")
+    if failed.any():
+        smallest = smallest_eigenvalue(covariance)
+        raise ValueError(f"{name} must be positive definite: its smallest eigenvalue is {smallest:.3g}")
     return factor
 
 

@@ -24,6 +24,10 @@ class Call:
         Which arguments must be symmetric and positive semi-definite.
     also : tuple of str
         Further names by which an error may speak of an argument.
+    unread : tuple of str
+        Arguments with entries that are not read, at which NaN changes nothing.
+    random : bool
+        Whether it draws, so that float32 may draw otherwise (an eigenvector's sign).
     """
 
     function: Callable
@@ -31,6 +35,8 @@ class Call:
     oracle: Callable[[dict, object], str | None] | None = None
     covariances: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    random: bool = False
 
 
 class Draw:

@@ -1,13 +1,20 @@
 """Linear-Gaussian models: one way to call each function, and the right answer where it is known."""
 
+from dataclasses import replace
+
 import numpy as np
-import scipy.linalg
 import torch
 from fuzz_draw import Call, Draw
 from fuzz_oracles import (
+    coordinates_complaint,
     differs,
     discretise_complaint,
+    gain_complaint,
+    gaussian_answers,
     kalman_complaint,
+    stationary_complaint,
+    steady_state_complaint,
+    step_complaint,
 )
 
 from helpers import (
@@ -28,10 +35,17 @@ def _model(draw: Draw, most_states: int = 2) -> dict:
         "initial_mean": draw.normal(H),
         "initial_covariance": draw.covariance(H),
     }
-    if draw.chance(0.2):  # an autoregressive process, seen without noise
+    structure = draw.choice(["none", "none", "none", "autoregressive", "compartments"])
+    if structure == "autoregressive":  # seen without noise
         model["transition"] = torch.diag_embed(torch.ones(H - 1).double(), 1) + 0.3 * torch.eye(H).double()
         model["transition_covariance"] = torch.eye(H, 1).double() @ torch.eye(1, H).double()
         model["observation_covariance"] = 0.0 * model["observation_covariance"]
+    if structure == "compartments":  # of which only the first receives noise
+        share = draw.uniform(0.1, 0.5)
+        flows = torch.diag_embed(torch.full((H - 1,), share).double(), -1)
+        model["transition"] = flows + (1 - share) * torch.eye(H).double()
+        first = draw.scale() * torch.eye(H, 1).double()
+        model["transition_covariance"] = first @ first.T
     return model
 
 
@@ -54,7 +68,7 @@ def _gaussian_call(draw: Draw, function, oracle=kalman_complaint) -> Call:
         {**matrices, **_observations(draw, matrices)},
         oracle,
         COVARIANCES,
-        ("innovation covariance",),
+        ("innovation covariance", "parallel"),
     )
 
 
@@ -89,7 +103,20 @@ def sample_posterior(draw: Draw) -> Call:
         generator = torch.Generator().manual_seed(1)
         return statespace.sample_posterior(model, y, mask, count=2, generator=generator)
 
-    return _gaussian_call(draw, function, None)
+    return replace(_gaussian_call(draw, function, draws_complaint), random=True)
+
+
+def draws_complaint(given: dict, answer) -> str | None:
+    """Of two paths of each series, (2, B, T, H): what lies 8 standard deviations off is no draw."""
+    for series, (right, doubt) in enumerate(gaussian_answers(given, ("mean", "covariance"))):
+        variance = np.diagonal(right["covariance"], axis1=-2, axis2=-1)
+        deviation = np.sqrt(np.maximum(variance, 0.0))  # of 0, the oracle leaves -1e-60
+        smallest = 1e-150  # deviation, of which a variance can be written
+        allowed = 8 * deviation + 2 * doubt["mean"] + 1e-7 * right["before"] + smallest
+        for path in answer[:, series]:
+            if complaint := differs(f"a path of series {series}", path, right["mean"], allowed):
+                return complaint
+    return None
 
 
 def simulate(draw: Draw) -> Call:
@@ -99,9 +126,26 @@ def simulate(draw: Draw) -> Call:
         generator = torch.Generator().manual_seed(1)
         return statespace.simulate(statespace.LinearGaussian(**given), steps, batch, generator=generator)
 
-    return Call(
-        function, {**matrices, "steps": draw.whole(1, 4), "batch": draw.whole(1, 3)}, None, COVARIANCES
-    )
+    def oracle(given, answer):
+        """Means move by A; with four times the noise, deviations are twice as large."""
+        matrices = {name: value.double() for name, value in given.items() if isinstance(value, torch.Tensor)}
+        mean, path = matrices["initial_mean"], []
+        for _ in range(given["steps"]):
+            path.append(mean)
+            mean = matrices["transition"] @ mean
+        louder = {name: 4 * matrices[name] for name in COVARIANCES}
+        other = function(given["steps"], given["batch"], **{**matrices, **louder})
+        mean = {"states": torch.stack(path)}
+        mean["observations"] = mean["states"] @ matrices["observation"].T
+        for name, centre in mean.items():
+            found, doubled = getattr(answer, name) - centre, getattr(other, name) - centre
+            size = centre.abs() + doubled.abs().amax((0, 1)) + found.abs()
+            if complaint := differs(name, 2 * found, doubled, 1e-9 * size.numpy() + 1e-300):
+                return complaint
+        return None
+
+    counts = {"steps": draw.whole(1, 4), "batch": draw.whole(1, 3)}
+    return Call(function, {**matrices, **counts}, oracle, COVARIANCES, random=True)
 
 
 def fit_gaussian(draw: Draw) -> Call:
@@ -119,7 +163,9 @@ def fit_gaussian(draw: Draw) -> Call:
 
     how = {"iterations": draw.whole(1, 4), "tolerance": 1e-6, "method": draw.choice(["em", "gradient"])}
     arguments = {**matrices, **_observations(draw, matrices), **how}
-    return Call(function, arguments, oracle, COVARIANCES, also=("learn", "innovation covariance"))
+    return Call(
+        function, arguments, oracle, COVARIANCES, also=("learn", "innovation covariance", "log-likelihood")
+    )
 
 
 def maximise_likelihood(draw: Draw) -> Call:
@@ -150,14 +196,6 @@ def predict_and_update(draw: Draw) -> Call:
         mean, covariance = statespace.predict(mean, covariance, A, Q)
         return statespace.update(mean, covariance, y, C, R)[:2]
 
-    def oracle(given, answer):
-        m, P, A, Q, y, C, R = (given[name].double().numpy() for name in arguments)
-        m, P = A @ m, A @ P @ A.T + Q
-        S = C @ P @ C.T + R
-        assert np.linalg.cond(S) < 1e6 and y.ndim == 1 and R.ndim == P.ndim == 2
-        K = np.linalg.solve(S, C @ P).T
-        return differs("mean", answer[0], m + K @ (y - C @ m), 1e-8)
-
     arguments = {
         "mean": draw.normal(H),
         "covariance": model["initial_covariance"],
@@ -167,7 +205,8 @@ def predict_and_update(draw: Draw) -> Call:
         "C": model["observation"],
         "R": model["observation_covariance"],
     }
-    return Call(function, arguments, oracle, ("covariance", "Q", "R"))
+    also = ("innovation covariance",)
+    return Call(function, arguments, step_complaint, ("covariance", "Q", "R"), also)
 
 
 def discretise(draw: Draw) -> Call:
@@ -179,7 +218,8 @@ def discretise(draw: Draw) -> Call:
     def function(F, L, spectral_density, deltas):
         return statespace.discretise(F, L, spectral_density, deltas)[:2]
 
-    return Call(function, {**arguments, "deltas": gaps}, discretise_complaint, ("spectral_density",))
+    arguments["deltas"] = gaps
+    return Call(function, arguments, discretise_complaint, ("spectral_density",), unread=("deltas",))
 
 
 def impulse_response(draw: Draw) -> Call:
@@ -202,26 +242,16 @@ def spectral_radius(draw: Draw) -> Call:
 
 
 def stationary_covariance(draw: Draw) -> Call:
-    def oracle(given, answer):
-        A, Q = (given[name].double().numpy() for name in ("A", "Q"))
-        return differs("covariance", answer, scipy.linalg.solve_discrete_lyapunov(A, Q), 1e-7)
-
     A = draw.normal(2, 2)
     A = draw.choice([0.1, 0.9, 0.999]) * A / np.abs(np.linalg.eigvals(A.numpy())).max()
-    return Call(statespace.stationary_covariance, {"A": A, "Q": draw.covariance(2)}, oracle, ("Q",))
+    arguments = {"A": A, "Q": draw.covariance(2)}
+    return Call(statespace.stationary_covariance, arguments, stationary_complaint, ("Q",))
 
 
 def steady_state_covariance(draw: Draw) -> Call:
-    def oracle(given, answer):
-        A, C, Q, R = (given[name].double().numpy() for name in ("A", "C", "Q", "R"))
-        assert np.linalg.cond(R) < 1e6
-        right = scipy.linalg.solve_discrete_are(A.T, C.T, Q, R)
-        return differs("covariance", answer, right, np.asarray(1e-6 * (np.abs(right).max() + 1e-6)))
-
     arguments = {"A": 0.4 * draw.normal(2, 2), "C": draw.normal(1, 2), "Q": draw.covariance(2)}
-    return Call(
-        statespace.steady_state_covariance, {**arguments, "R": torch.ones(1, 1).double()}, oracle, ("Q", "R")
-    )
+    arguments["R"] = torch.ones(1, 1).double()
+    return Call(statespace.steady_state_covariance, arguments, steady_state_complaint, ("Q", "R"))
 
 
 def covariance_coordinates(draw: Draw) -> Call:
@@ -239,17 +269,21 @@ def covariance_coordinates(draw: Draw) -> Call:
 
 
 def from_unconstrained(draw: Draw) -> Call:
-    return Call(statespace.covariance_from_unconstrained, {"unconstrained": draw.normal(3)})
+    function, arguments = statespace.covariance_from_unconstrained, {"unconstrained": draw.normal(3)}
+    return Call(function, arguments, coordinates_complaint)
 
 
 def varma(draw: Draw) -> Call:
     def function(autoregressive, moving_average, noise_covariance):
         model = statespace.varma_to_state_space(autoregressive, moving_average, noise_covariance)
-        return model.transition, model.initial_covariance
+        return model.transition, model.transition_covariance, model.initial_covariance
+
+    def oracle(given, answer):
+        return stationary_complaint({"A": answer[0], "Q": answer[1]}, answer[2])
 
     arguments = {"autoregressive": 0.2 * draw.normal(2, 1, 1), "moving_average": 0.3 * draw.normal(1, 1, 1)}
     noise = {"noise_covariance": torch.ones(1, 1).double()}
-    return Call(function, {**arguments, **noise}, None, ("noise_covariance",), also=("stationary",))
+    return Call(function, {**arguments, **noise}, oracle, ("noise_covariance",), also=("stationary",))
 
 
 def kalman_as_rnn(draw: Draw) -> Call:
@@ -260,9 +294,13 @@ def kalman_as_rnn(draw: Draw) -> Call:
     def function(x, **given):
         model = statespace.LinearGaussian(**given)
         driven = statespace.state_space_to_linear_rnn(model)
-        return statespace.kalman_as_rnn(model)(x), driven.W_hh
+        return statespace.kalman_as_rnn(model)(x).detach(), driven.W_hh  # torch copies no graph
 
-    return Call(function, {**matrices, "x": x}, None, COVARIANCES)
+    def oracle(given, answer):
+        return gain_complaint(given, answer[0])
+
+    also = ("innovation covariance", "A, C, Q and R")
+    return Call(function, {**matrices, "x": x}, oracle, COVARIANCES, also)
 
 
 BUILDERS = {

@@ -58,8 +58,20 @@ MATRICES = (
 )
 
 
+def digits(*arrays) -> int:
+    """How many digits leave 50 of the smallest number beside the largest."""
+    sizes = np.concatenate([np.abs(np.ravel(np.asarray(array, dtype=float))) for array in arrays])
+    sizes = sizes[(sizes > 0) & np.isfinite(sizes)]
+    return 50 + 3 * int(np.log10(sizes.max()) - np.log10(sizes.min())) if sizes.size else 50
+
+
 def dense_gaussian(model: dict, y, observed) -> dict[str, np.ndarray]:
     """Log-likelihood, smoothed means and covariances of one series (T, D), written out at once."""
+    with mpmath.workdps(digits(*model.values())):
+        return _dense_gaussian(model, y, observed)
+
+
+def _dense_gaussian(model: dict, y, observed) -> dict[str, np.ndarray]:
     A, C, Q, R, m, P = (mpmath.matrix(np.asarray(model[name]).tolist()) for name in MATRICES)
     steps, H = len(y), A.rows
     means, blocks = [m], [[P]]
@@ -72,6 +84,9 @@ def dense_gaussian(model: dict, y, observed) -> dict[str, np.ndarray]:
         block = blocks[i][j] if i >= j else blocks[j][i].T
         for a, b in itertools.product(range(H), repeat=2):
             joint[i * H + a, j * H + b] = block[a, b]
+    before = [
+        [abs(part[a]) + mpmath.sqrt(blocks[t][t][a, a]) for a in range(H)] for t, part in enumerate(means)
+    ]
     mean = mpmath.matrix([entry for part in means for entry in part])
     rows = [(t, d) for t in range(steps) for d in range(C.rows) if observed[t][d]]
     seen = mpmath.matrix(len(rows), steps * H)
@@ -94,10 +109,55 @@ def dense_gaussian(model: dict, y, observed) -> dict[str, np.ndarray]:
     covariances = [[[joint[t * H + a, t * H + b] for b in range(H)] for a in range(H)] for t in range(steps)]
     means = [[mean[t * H + a] for a in range(H)] for t in range(steps)]
     return {
+        "before": np.array(before, dtype=float),
         "log-likelihood": np.asarray(float(likelihood)),
         "mean": np.array(means, dtype=float),
         "covariance": np.array(covariances, dtype=float),
     }
+
+
+KNOWN = 1e-8
+"""Times the size of a state before the data: a state that they tell exactly is known to 1e-16 of that."""
+
+
+FLOOR = (
+    "transition",
+    "observation",
+    "observation_covariance",
+    "initial_covariance",
+    "transition_covariance",
+)
+
+
+def floor(A, C, R, P, Q) -> float:
+    """The share of a variance that a filter loses to rounding where it subtracts what readings tell of it.
+
+    That is a unit in the last place times how far variances lie above the noise, as `kalman_filter` says, or
+    how near two sensors are to reading the same. Of one state with one sensor, it is a unit squared. At most
+    three quarters of the digits may be lost: from there on helpers must refuse or warn.
+    """
+    eps = np.finfo(float).eps
+    assert np.abs(A).max() < 1e5  # or variances grow in a step by more than there are digits
+    with np.errstate(all="ignore"):
+        told = np.max([C**2 @ np.diagonal(covariance) for covariance in (P, Q, A @ P @ A.T)], 0)
+        noise = np.where(np.diagonal(R) > 0, np.diagonal(R), C**2 @ np.diagonal(Q))
+    if not (np.isfinite(told).all() and np.isfinite(noise).all()):
+        return 1e-4
+    ratio = np.max(told / np.maximum(noise, 1e-300), where=noise > 0, initial=1.0)
+    if C.shape == (1, 1):
+        return min(20 * eps * eps * ratio, 1e-4)
+    apart = min(_independence(C, R, covariance) for covariance in (P, Q))
+    return min(20 * eps * max(ratio, 1 / apart), 1e-4)
+
+
+def _independence(C, R, P) -> float:
+    """|S| over the product of its diagonal, S = C P Cᵀ + R; 1 where it vanishes."""
+    with mpmath.workdps(digits(C, R, P)):
+        C, R, P = (mpmath.matrix(part.tolist()) for part in (C, R, P))
+        S = C * P * C.T + R
+        diagonal = mpmath.fprod(S[i, i] for i in range(S.rows))
+        share = mpmath.det(S) / diagonal if diagonal else 0
+        return float(share) if share > 1e-30 else 1.0
 
 
 def gaussian_answers(arguments: dict, parts: tuple[str, ...]) -> list[tuple[dict, dict]]:
@@ -112,8 +172,9 @@ def gaussian_answers(arguments: dict, parts: tuple[str, ...]) -> list[tuple[dict
     for series in range(len(y)):
         right = dense_gaussian(model, y[series], mask[series])
         other = dense_gaussian({n: _perturb(m, random) for n, m in model.items()}, y[series], mask[series])
-        eps = 1e-8
+        eps = 1e-8 + floor(*(model[name] for name in FLOOR))
         deviation = np.sqrt(np.maximum(np.diagonal(right["covariance"], axis1=-2, axis2=-1), 0.0))
+        deviation = deviation + KNOWN * right["before"]
         scales = {
             "log-likelihood": 1 + abs(right["log-likelihood"]),
             "mean": deviation + np.abs(right["mean"]),
@@ -156,11 +217,139 @@ def discretise_complaint(arguments: dict, answer) -> str | None:
             rate = mpmath.mpf(float(rates[i])) + mpmath.mpf(float(rates[j]))
             A[k, i, j] = float(mpmath.exp(float(rates[i]) * gap)) if i == j else 0.0
             Q[k, i, j] = float(noise[i][j] * (mpmath.expm1(rate * gap) / rate if rate else gap))
-    scale = np.sqrt(np.einsum("kii,kjj->kij", Q, Q))
+    deviation = np.sqrt(np.einsum("kii->ki", Q))
+    scale = deviation[:, :, None] * deviation[:, None]  # a product of variances may underflow
     halving = 1e-10 * (1 + float((rates.abs().max() * gaps[1:].max()) if len(gaps) > 1 else 0.0))
     return first_complaint(
         differs("A", answer[0], A, halving), differs("Q", answer[1], Q, halving * scale + 1e-300)
     )
+
+
+def _as_matrices(arguments: dict, names: str) -> list[mpmath.matrix]:
+    arrays = [arguments[name].double().numpy() for name in names]
+    assert all(array.ndim == 2 for array in arrays)
+    return [mpmath.matrix(array.tolist()) for array in arrays]
+
+
+def _as_array(matrix: mpmath.matrix) -> np.ndarray:
+    return np.array(matrix.tolist(), dtype=float)
+
+
+def _own_scale(covariance: np.ndarray) -> np.ndarray:
+    deviation = np.sqrt(np.diagonal(covariance))
+    return deviation[:, None] * deviation
+
+
+def _within(what: str, found, function, arguments: dict, names: str) -> str | None:
+    """A complaint where a covariance is further from function(matrices) than its condition explains."""
+    arrays = {name: arguments[name].double().numpy() for name in names}
+    random = np.random.default_rng(0)
+    with mpmath.workdps(digits(*arrays.values())):
+        right = _as_array(function(*_as_matrices(arguments, names)))
+        moved = {name: torch.from_numpy(_perturb(array, random)) for name, array in arrays.items()}
+        other = _as_array(function(*_as_matrices(moved, names)))
+    known = KNOWN * np.abs(arrays["A"]) @ np.sqrt(np.diagonal(right))
+    own = _own_scale(right + np.diag(known**2))
+    allowed = 1e-8 * own + 100 * np.abs(right - other) + 1e-300
+    return differs(what, found, right, allowed)
+
+
+def stationary_complaint(arguments: dict, answer) -> str | None:
+    """Against the solution of all H² equations."""
+    return _within("covariance", answer, _lyapunov, arguments, "AQ")
+
+
+def _lyapunov(A: mpmath.matrix, Q: mpmath.matrix) -> mpmath.matrix:
+    """P = A P Aᵀ + Q."""
+    H = A.rows
+    pairs = list(itertools.product(range(H), repeat=2))
+    equations = mpmath.eye(H * H)
+    for (row, (i, j)), (column, (k, m)) in itertools.product(enumerate(pairs), repeat=2):
+        equations[row, column] -= A[i, k] * A[j, m]
+    solved = mpmath.lu_solve(equations, mpmath.matrix([Q[i, j] for i, j in pairs]))
+    return mpmath.matrix([[solved[i * H + j] for j in range(H)] for i in range(H)])
+
+
+def steady_state_complaint(arguments: dict, answer) -> str | None:
+    """Against the filter run until nothing moves."""
+    return _within("covariance", answer, _riccati, arguments, "ACQR")
+
+
+def _riccati(A, C, Q, R) -> mpmath.matrix:
+    P = Q
+    for _ in range(400):
+        K = _gain(P, C, R)
+        before, P = P, A * (P - K * C * P) * A.T + Q
+        scale = [[mpmath.sqrt(P[i, i] * P[j, j]) for j in range(P.rows)] for i in range(P.rows)]
+        pairs = itertools.product(range(P.rows), repeat=2)
+        if all(abs(P[i, j] - before[i, j]) <= mpmath.mpf("1e-25") * scale[i][j] for i, j in pairs):
+            return P
+    raise ArithmeticError("a slow filter")
+
+
+def _gain(P, C, R) -> mpmath.matrix:
+    return P * C.T * mpmath.inverse(C * P * C.T + R)
+
+
+def step_complaint(arguments: dict, answer) -> str | None:
+    """Of the mean (H,) and covariance (H, H) after one prediction and one update."""
+    given = {name: arguments[name].double().numpy() for name in ("mean", "covariance", *"AQyCR")}
+    assert given["mean"].ndim == given["y"].ndim == 1 and all(given[n].ndim == 2 for n in "AQCR")
+    random = np.random.default_rng(0)
+
+    def step(mean, covariance, A, Q, y, C, R):
+        mean, covariance, A, Q, y, C, R = (
+            mpmath.matrix(part.tolist()) for part in (mean, covariance, A, Q, y, C, R)
+        )
+        mean, P = A * mean, A * covariance * A.T + Q
+        K = _gain(P, C, R)
+        size = [abs(mean[i]) + mpmath.sqrt(P[i, i]) for i in range(P.rows)]
+        return _as_array(mean + K * (y - C * mean))[:, 0], _as_array(P - K * C * P), np.array(size, float)
+
+    with mpmath.workdps(digits(*given.values())):
+        mean, covariance, size = step(**given)
+        other = step(**{name: _perturb(array, random) for name, array in given.items()})
+    deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) + KNOWN * size
+    eps = 1e-8 + floor(*(given[name] for name in ("A", "C", "R", "covariance", "Q")))
+    allowed = eps * (np.abs(mean) + deviation) + 100 * np.abs(mean - other[0])
+    own = eps * deviation[:, None] * deviation + 100 * np.abs(covariance - other[1])
+    told = given["C"] ** 2 @ size**2  # of which a reading without noise leaves rounding
+    if (np.diagonal(given["R"]) < np.finfo(float).eps ** 2 * told).any():
+        own = own + 1e-14 * size[:, None] * size
+    return first_complaint(
+        differs("mean", answer[0], mean, allowed), differs("covariance", answer[1], covariance, own)
+    )
+
+
+def coordinates_complaint(arguments: dict, answer) -> str | None:
+    """Σ = L Lᵀ with L = diag(exp(d)) (I + S), 2 × 2."""
+    first, second, below = (mpmath.mpf(number) for number in arguments["unconstrained"].double().tolist())
+    root = mpmath.diag([mpmath.exp(first), mpmath.exp(second)]) * mpmath.matrix([[1, 0], [below, 1]])
+    right = _as_array(root * root.T)
+    tolerance = 1e-5 if answer.dtype == torch.float32 else 1e-11
+    return differs("covariance", answer, right, tolerance * _own_scale(right))
+
+
+def gain_complaint(arguments: dict, answer) -> str | None:
+    """Of a network's states (B, T, H): the filter with the gain that it settles to."""
+    names = {"A": "transition", "C": "observation", "Q": "transition_covariance"}
+    names["R"] = "observation_covariance"
+    given = {letter: arguments[name] for letter, name in names.items()}
+    x, start = arguments["x"].double().numpy(), arguments["initial_mean"].double().numpy()
+    with mpmath.workdps(digits(*(matrix.numpy() for matrix in given.values()))):
+        A, C, Q, R = _as_matrices(given, "ACQR")
+        P = _riccati(A, C, Q, R)
+        K, A, C = _as_array(_gain(P, C, R)), _as_array(A), _as_array(C)
+    states = []
+    for series in x:
+        state, path = start, []
+        for reading in series:
+            state = A @ state + K @ (reading - C @ A @ state)
+            path.append(state)
+        states.append(path)
+    size = np.abs(K) @ np.abs(x).max((0, 1)) + np.abs(A) @ (np.abs(start) + np.abs(states).max((0, 1)))
+    eps = 1e-7 + floor(*(arguments[name].double().numpy() for name in FLOOR))
+    return differs("states", answer, states, eps * np.broadcast_to(size, np.shape(states)) + 1e-300)
 
 
 # Hidden Markov models.

@@ -71,7 +71,7 @@ def test_gradients():
         (torch.ones(3), r"covariance must be square: got shape \(3,\)"),
         (torch.diag(torch.tensor([1.0, -2.0])), "positive definite: its smallest eigenvalue is -2"),
         (torch.zeros(2, 2), "positive definite: its smallest eigenvalue is 0"),
-        (torch.tensor([[torch.nan]]), "covariance must be positive definite: it is not finite"),
+        (torch.tensor([[torch.nan]]), r"covariance must be finite: covariance\[0, 0\] = nan"),
     ],
     ids=[
         "not square",

@@ -321,7 +321,7 @@ def test_models_that_cannot_be_learned(model, method, learn, message):
 def test_a_start_that_is_no_start():
     with pytest.raises(ValueError, match="start must name at least one parameter: got none"):
         maximise_likelihood(lambda parameters: local_level(1.0, 1.0), {}, Y)
-    with pytest.raises(ValueError, match=r"start must be finite: q is \[nan\]"):
+    with pytest.raises(ValueError, match=r"start\['q'\] must be finite: start\['q'\]\[0\] = nan"):
         maximise_likelihood(lambda parameters: local_level(1.0, 1.0), {"q": torch.tensor([torch.nan])}, Y)
     with pytest.raises(
         ValueError, match="iteration 0 of the fit: build must make a model that depends on its parameters"

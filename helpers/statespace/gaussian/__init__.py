@@ -15,10 +15,10 @@ from helpers.statespace.gaussian.filter import Filtered, kalman_filter
 from helpers.statespace.gaussian.gradient import maximise_likelihood
 from helpers.statespace.gaussian.likelihood import log_likelihood
 from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.one_step import predict, update
 from helpers.statespace.gaussian.sampling import Simulated, sample_posterior, simulate
 from helpers.statespace.gaussian.smoother import Smoothed, rts_smoother
 from helpers.statespace.gaussian.stationary import stationary_covariance, steady_state_covariance
-from helpers.statespace.gaussian.step import predict, update
 from helpers.statespace.gaussian.varma import impulse_response, varma_to_state_space
 
 __all__ = [

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from helpers.arguments import check_probability, check_same
-from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.arguments import check_like, check_probability, check_shape
+from helpers.statespace.gaussian.model import LinearGaussian, check_model
 from helpers.statespace.gaussian.stationary import steady_state_covariance
 from helpers.statespace.gaussian.step import update_covariance
-from helpers.statespace.matrices import spectral_radius
+from helpers.statespace.matrices import check_square, spectral_radius
 
 
 class LinearRNN(nn.Module):
@@ -26,6 +26,11 @@ class LinearRNN(nn.Module):
         The state before the first input, where `forward` is not told another.
     b_h, b_y : Tensor (H,) and (O,), optional
         Biases of the state and of the output; left out, there are none.
+
+    Raises
+    ------
+    ValueError
+        Naming the weight whose shape or dtype is wrong.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class LinearRNN(nn.Module):
         b_y: Tensor | None = None,
     ) -> None:
         super().__init__()
+        _check_weights(W_hh, W_xh, W_hy, h0, b_h, b_y)
         self.W_hh = nn.Parameter(W_hh.detach().clone())
         self.W_xh = nn.Parameter(W_xh.detach().clone())
         self.W_hy = nn.Parameter(W_hy.detach().clone())
@@ -101,15 +107,33 @@ class LinearRNN(nn.Module):
         return steps + 1
 
     def _start(self, x: Tensor, h0: Tensor | None) -> Tensor:
-        inputs, hidden = self.W_xh.shape[1], len(self.W_hh)
-        if x.ndim != 3 or x.shape[2] != inputs:
-            raise ValueError(f"x must have shape (B, T, {inputs}): got {tuple(x.shape)}")
-        check_same("x", "dtype", x.dtype, "the weights", self.W_hh.dtype)
+        hidden, inputs = self.W_xh.shape
+        check_shape("x", x, "B T D", (None, None, inputs))
+        check_like("x", x, "the weights", self.W_hh)
         if h0 is None:
             return self.h0.expand(len(x), hidden)
-        if h0.shape != (len(x), hidden):
-            raise ValueError(f"h0 must have shape (B, H) = ({len(x)}, {hidden}): got {tuple(h0.shape)}")
+        check_shape("h0", h0, "B H", (len(x), hidden))
+        check_like("h0", h0, "the weights", self.W_hh)
         return h0
+
+
+def _check_weights(
+    W_hh: Tensor, W_xh: Tensor, W_hy: Tensor, h0: Tensor, b_h: Tensor | None, b_y: Tensor | None
+) -> None:
+    """Refuse weights that are not those of one network."""
+    check_square("W_hh", W_hh)
+    H = len(W_hh)
+    check_shape("W_hh", W_hh, "H H", (H, H))
+    check_shape("W_xh", W_xh, "H D", (H, None))
+    check_shape("W_hy", W_hy, "O H", (None, H))
+    check_shape("h0", h0, "H", (H,))
+    given = {"W_xh": W_xh, "W_hy": W_hy, "h0": h0}
+    for name, bias, axis, size in (("b_h", b_h, "H", H), ("b_y", b_y, "O", len(W_hy))):
+        if bias is not None:
+            check_shape(name, bias, axis, (size,))
+            given[name] = bias
+    for name, weight in given.items():
+        check_like(name, weight, "W_hh", W_hh)
 
 
 def state_space_to_linear_rnn(model: LinearGaussian) -> LinearRNN:
@@ -163,6 +187,7 @@ def kalman_as_rnn(model: LinearGaussian) -> LinearRNN:
 
 def _constant(model: LinearGaussian, name: str, dimensions: int) -> Tensor:
     """A field of the model that is the same for all series and steps."""
+    check_model(model)
     tensor = getattr(model, name)
     if tensor.ndim != dimensions:
         raise ValueError(

@@ -1,5 +1,6 @@
 """What a filter reads: which entries were observed, and what is refused among them."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,8 +8,9 @@ from torch import Tensor
 
 from helpers.arguments import check_floating, check_like, entry, observed_entries, refuse_where
 from helpers.series import IrregularBatch, check_series
-from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.model import LinearGaussian, check_model
 from helpers.statespace.gaussian.step import apply
+from helpers.statespace.matrices import lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ def check_observations(
     ValueError
         Naming the argument whose kind or shape is wrong, or the observed entry that is not finite.
     """
+    check_model(model)
     y, mask, lengths = check_series("y", y, mask, lengths)
     check_floating("y", y)
     check_like("y", y, "the model", model.transition)
@@ -53,6 +56,7 @@ def check_observations(
             f"and step: got {tuple(y.shape)}"
         )
     _check_counts(model, y)
+    _warn_of_vague_start(model)
     mask = observed_entries("y", y, mask, lengths)
     refuse_where(
         mask & ~y.isfinite(),
@@ -94,6 +98,36 @@ def without_intercept(model: LinearGaussian, data: Observations) -> Observations
     if model.observation_intercept is None:
         return data
     return replace(data, y=torch.where(data.mask, data.y - model.observation_intercept, 0.0))
+
+
+@torch.no_grad()
+def _warn_of_vague_start(model: LinearGaussian) -> None:
+    """Warn where the first state is so uncertain that what readings leave of it is lost in rounding.
+
+    A filter subtracts from P_0 what they told. Of one state with one sensor that leaves its digits.
+    """
+    if max(model.state_size, model.observation_size) == 1:
+        return
+    start, moved, read = (
+        part.diagonal(dim1=-2, dim2=-1).reshape(-1, part.shape[-1]).amax(0)
+        for part in (
+            model.known_initial_covariance,
+            model.transition_covariance,
+            model.observation_covariance,
+        )
+    )
+    weight = model.observation.square().reshape(-1, *model.observation.shape[-2:]).amax(0)  # (D, H)
+    noise = (read + weight @ moved).unsqueeze(-1)
+    moving = model.transition.square().reshape(-1, model.state_size, model.state_size).amax(0)
+    told = torch.maximum(weight, weight @ moving)  # by a reading of the first state, or of the second
+    vague = (told * start * lost(start.dtype) > noise) & (noise > 0)
+    for state in vague.any(0).nonzero().flatten().tolist()[:1]:
+        warnings.warn(
+            f"initial_covariance[{state}, {state}] = {start[state].item():.3g} is so far above the noises "
+            f"that {start.dtype} keeps less than a quarter of the digits of what the data leave of it: "
+            "a flat prior (diffuse) keeps them all",
+            stacklevel=4,
+        )
 
 
 def _check_counts(model: LinearGaussian, y: Tensor) -> None:

@@ -19,8 +19,7 @@ have fixed all of δ that they ever fix; the step which does so has that of all 
 Source: de Jong (1991), The diffuse Kalman filter, Annals of Statistics 19(2).
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +27,9 @@ from torch.nn.functional import pad
 
 from helpers.observation import LOG_TWO_PI
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.matrices import symmetric
+from helpers.statespace.matrices import symmetric, whiten
+
+FAR = 1e4  # times what is left of e' S⁻¹ e that may be explained by where the series started
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +43,27 @@ class DiffusePosterior:
         Of the directions that are known.
     unknown : Tensor (T, M, k, k)
         Projector on the directions of which nothing is known.
+    start : Tensor (M, k, N)
+        The mean while nothing is known.
     """
 
     mean: Tensor
     covariance: Tensor
     unknown: Tensor
+    start: Tensor
 
     def at_the_end(self) -> "DiffusePosterior":
         """What is known after the last step, as a sequence of one step."""
-        return DiffusePosterior(self.mean[-1:], self.covariance[-1:], self.unknown[-1:])
+        return DiffusePosterior(self.mean[-1:], self.covariance[-1:], self.unknown[-1:], self.start)
 
     def one_step_earlier(self) -> "DiffusePosterior":
         """What was known before each step: nothing before step 0."""
         identity = torch.eye(self.unknown.shape[-1], dtype=self.mean.dtype, device=self.mean.device)
         return DiffusePosterior(
-            torch.cat([torch.zeros_like(self.mean[:1]), self.mean[:-1]]),
+            torch.cat([self.start.unsqueeze(0), self.mean[:-1]]),
             torch.cat([torch.zeros_like(self.covariance[:1]), self.covariance[:-1]]),
             torch.cat([identity.expand_as(self.unknown[:1]), self.unknown[:-1]]),
+            self.start,
         )
 
 
@@ -66,10 +71,31 @@ def diffuse_directions(model: LinearGaussian) -> Tensor:
     """J_0, shape (H, k): one column for each diffuse component, as long as the model's noise is large."""
     if model.diffuse is None:
         return model.transition.new_zeros(model.state_size, 0)
-    noises = (model.transition_covariance, model.observation_covariance)
-    size = max(noise.detach().diagonal(dim1=-2, dim2=-1).amax().item() for noise in noises)
-    directions = torch.diag(model.diffuse.to(model.transition.dtype))[:, model.diffuse]
-    return directions * (math.sqrt(size) if size > 0 else 1.0)
+    return torch.diag(_noise_of_states(model))[:, model.diffuse]
+
+
+@torch.no_grad()
+def _noise_of_states(model: LinearGaussian) -> Tensor:
+    """What each component of h_0 must have for a deviation to be told from noise by the best sensor (H,).
+
+    With more, the digits of a precise sensor would be lost beside a flat prior's part in S; with less, S may
+    be singular. Only the order of magnitude matters.
+    """
+    read, moved = (
+        _largest(part.diagonal(dim1=-2, dim2=-1))
+        for part in (model.observation_covariance, model.transition_covariance)
+    )
+    weight = _largest(model.observation.square(), axes=2)  # (D, H)
+    noise = (read + weight @ moved).unsqueeze(-1)
+    told = torch.where((weight > 0) & (noise > 0), noise / weight, torch.inf).amin(0)
+    size = torch.maximum(read.max(), moved.max())
+    told = torch.where(told.isfinite(), told, size if size > 0 else 1.0)
+    return told.clamp(min=torch.finfo(told.dtype).tiny).sqrt()
+
+
+def _largest(stack: Tensor, axes: int = 1) -> Tensor:
+    """The largest of each entry over series and steps."""
+    return stack.reshape(-1, *stack.shape[stack.ndim - axes :]).amax(0)
 
 
 def initial_covariance(model: LinearGaussian) -> Tensor:
@@ -93,7 +119,9 @@ def pad_for_directions(model: LinearGaussian, rows: Tensor) -> Tensor:
     return pad(rows.unsqueeze(0), (0, 0) * 3 + (0, unknown))
 
 
-def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple[Tensor, DiffusePosterior]:
+def marginalise(
+    model: LinearGaussian, steps: Tensor, whitened: Tensor, start: Tensor | None = None
+) -> tuple[Tensor, DiffusePosterior]:
     """Average the likelihood over δ, and say what is known of δ after each step.
 
     ::
@@ -109,6 +137,8 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
         Log-likelihood of each step given δ = 0.
     whitened : Tensor (T, M, D, N + k)
         S^(-1/2) e, followed by S^(-1/2) E.
+    start : Tensor (M, k, N), optional
+        δ of the given mean, if the filter began elsewhere (see `start_nearer`).
 
     Returns
     -------
@@ -119,33 +149,110 @@ def marginalise(model: LinearGaussian, steps: Tensor, whitened: Tensor) -> tuple
     own, carried = whitened[..., :series], whitened[..., series:]
     precision = symmetric((carried.mT @ carried).cumsum(0))
     evidence = -(carried.mT @ own).cumsum(0)
-    unknown = _unknown(precision.detach())
-    root = torch.linalg.cholesky(precision + unknown)
-    covariance = torch.cholesky_inverse(root) - unknown
-    mean = covariance @ evidence
-    log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+    mean, covariance, unknown, log_determinant = _solve(precision, evidence)
     known = carried.shape[-1] - unknown.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).round()
-    size = directions.square().sum(0).log().mean() if directions.shape[1] else 0.0
-    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + known * (LOG_TWO_PI + size))
+    size = _log_size(directions, unknown.detach())
+    gained = 0.5 * ((evidence * mean).sum(-2) - log_determinant + known * LOG_TWO_PI + size)
     so_far = torch.where(known == known[-1:], steps.cumsum(0) + gained, 0.0)
     steps = so_far.diff(dim=0, prepend=torch.zeros_like(so_far[:1]))
-    return steps, DiffusePosterior(mean, covariance, unknown)
+    start = torch.zeros_like(mean[0]) if start is None else start
+    return steps, DiffusePosterior(mean + unknown @ start, covariance, unknown, start)
 
 
-def _unknown(precision: Tensor) -> Tensor:
-    """Projector on the directions in which a precision (..., k, k), at most 1, vanishes but for rounding.
+def _log_size(directions: Tensor, unknown: Tensor) -> Tensor:
+    """Twice the logarithm of the volume of J_0 beside that of its unknown directions, (T, M, 1).
 
-    Whether it vanishes is judged with each component measured in its own standard deviations, so that a
-    sensor which says little says it beside one that says much.
+    Those span N, and the volume of J_0 over that of J_0 N is what the known directions have in the space of
+    states in which all that J_0 N reaches counts as one point.
+    """
+    squares = directions.square().sum(0).unsqueeze(-1)  # (k, 1): J_0 has orthogonal columns
+    return squares.log().sum() - _log_volume(squares, unknown)
+
+
+def _log_volume(squares: Tensor, projector: Tensor) -> Tensor:
+    """log |Vᵀ diag(squares) V| for an orthonormal V of which V Vᵀ is the projector, (T, M, 1)."""
+    log_volume = projector.new_zeros(*projector.shape[:-2], 1)
+    some = (projector != 0).flatten(-2).any(-1)
+    inside = projector[some]
+    squares = squares.expand_as(projector[..., :1])[some]
+    identity = torch.eye(projector.shape[-1], dtype=projector.dtype, device=projector.device)
+    matrix = identity - inside + inside @ (squares * inside)
+    log_volume[some] = torch.linalg.slogdet(matrix).logabsdet.unsqueeze(-1)
+    return log_volume
+
+
+def _solve(precision: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and covariance of δ where it is known, the projector on where it is not, and log |M|.
+
+    Computed with each component measured in its own standard deviations, M = D C D, whose precisions may be
+    far apart. With V the null directions of C, |M| in the others is |D|² |C| |Vᵀ D⁻² V|.
+    """
+    scale, vanishing, unknown = _unknown(precision.detach())
+    root = torch.linalg.cholesky(scale * precision * scale.mT + vanishing)
+    covariance = scale * (torch.cholesky_inverse(root) - vanishing) * scale.mT
+    known = torch.eye(scale.shape[-2], dtype=scale.dtype, device=scale.device) - unknown
+    covariance = known @ covariance @ known
+    log_determinant = 2 * (root.diagonal(dim1=-2, dim2=-1) / scale.squeeze(-1)).log().sum(-1, keepdim=True)
+    log_determinant = log_determinant + _log_volume(scale.square(), vanishing)
+    return covariance @ evidence, covariance, unknown, log_determinant
+
+
+@torch.no_grad()
+def start_nearer(
+    model: LinearGaussian, innovation: Tensor, covariance: Tensor, series: int
+) -> tuple[LinearGaussian, Tensor] | None:
+    """The model from where the data say that it started, if the given mean is far from there; else None.
+
+    A flat prior has no mean: `initial_mean` is only where it is counted from. From far away the digits of the
+    data would be lost beside the distance.
+
+    Parameters
+    ----------
+    innovation, covariance : Tensor (T, M, D, N + k) and (T, M, D, D)
+        Means as columns, and S.
+    series : int
+        B.
+
+    Returns
+    -------
+    model, start : LinearGaussian and Tensor (M, k, N)
+        And δ of the given mean, from there.
+    """
+    directions = diffuse_directions(model)
+    count = innovation.shape[-1] - directions.shape[1]
+    whitened = whiten(covariance, innovation)[0]
+    own, carried = whitened[..., :count], whitened[..., count:]
+    total = own.square().sum((0, -2))  # (M, N)
+    if not (total > FAR * len(whitened)).any():
+        return None
+    evidence = -(carried.mT @ own).sum(0)
+    shift, *_ = _solve(symmetric((carried.mT @ carried).sum(0)), evidence)  # (M, k, N)
+    explained = (evidence * shift).sum(-2)
+    if not (explained > FAR * ((total - explained).clamp(min=0.0) + len(whitened))).any():
+        return None
+    rows = shift.permute(0, 2, 1).reshape(series, -1)
+    return replace(model, initial_mean=model.initial_mean + rows @ directions.T), -shift
+
+
+def _unknown(precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """In which directions a precision M (..., k, k), at most 1, vanishes but for rounding.
+
+    That is judged with each component measured in its own standard deviations, so that a sensor which says
+    little says it beside one that says much.
+
+    Returns
+    -------
+    scale, vanishing, unknown : Tensor (..., k, 1), (..., k, k) and (..., k, k)
+        Standard deviations D⁻¹, and projectors on the null directions of D⁻¹ M D⁻¹ and of M.
     """
     eps = torch.finfo(precision.dtype).eps
     size = precision.diagonal(dim1=-2, dim2=-1)
-    scale = torch.where(size > (16 * eps) ** 2, size, 1.0).rsqrt()
-    values, vectors = torch.linalg.eigh(scale.unsqueeze(-1) * precision * scale.unsqueeze(-2))
+    scale = torch.where(size > (16 * eps) ** 2, size, 1.0).rsqrt().unsqueeze(-1)
+    values, vectors = torch.linalg.eigh(scale * precision * scale.mT)
     vanishes = (values < eps**0.75).unsqueeze(-2)  # ascending: these come first
-    along = torch.where(vanishes, scale.unsqueeze(-1) * vectors, 0.0)
+    along = torch.where(vanishes, scale * vectors, 0.0)
     null = torch.linalg.qr(along / along.norm(dim=-2, keepdim=True).clamp(min=eps)).Q * vanishes
-    return null @ null.mT
+    return scale, (vectors * vanishes) @ vectors.mT, null @ null.mT
 
 
 def include_diffuse(

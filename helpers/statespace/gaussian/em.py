@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn.functional import pad
 from helpers.arguments import refuse_where
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, input_effect, without_intercept
-from helpers.statespace.gaussian.diffuse import DiffusePosterior, marginalise
+from helpers.statespace.gaussian.diffuse import DiffusePosterior, marginalise, start_nearer
 from helpers.statespace.gaussian.likelihood import Score
 from helpers.statespace.gaussian.means import affine_loop, as_columns, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
@@ -137,14 +138,19 @@ def expect(model: LinearGaussian, data: Observations) -> Expected:
     """One E-step: filter, then follow the score backwards."""
     data = without_intercept(model, data)
     covariances = shared_covariances(model, data.mask)
-    _, mean, innovation = filter_means(
-        model,
-        covariances.observation,
-        covariances.gain,
-        data.y,
-        input_effect(model, data.inputs),
-        affine_loop,
+    effect = input_effect(model, data.inputs)
+    means_of = partial(
+        filter_means,
+        observation=covariances.observation,
+        gain=covariances.gain,
+        y=data.y,
+        effect=effect,
+        recursion=affine_loop,
     )
+    _, mean, innovation = means_of(model)
+    if model.diffuse is not None:
+        nearer = start_nearer(model, innovation, covariances.innovation, len(data.y))
+        _, mean, innovation = (None, mean, innovation) if nearer is None else means_of(nearer[0])
     series = len(data.y) if covariances.shared else 1
     whitened, log_determinant = whiten(covariances.innovation, innovation)
     seen = as_columns(data.mask, covariances.shared)

@@ -1,6 +1,7 @@
 """The Kalman filter: predict, update, predict, update."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,12 +20,13 @@ from helpers.statespace.gaussian.diffuse import (
     initial_means,
     marginalise,
     pad_for_directions,
+    start_nearer,
 )
+from helpers.statespace.gaussian.digits import check_digits
 from helpers.statespace.gaussian.means import Moments, as_columns, as_rows, by_series
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.sharing import filter_in_halves
 from helpers.statespace.gaussian.step import (
-    check_innovations,
     log_density,
     observed_pairs,
     observed_rows,
@@ -96,6 +98,10 @@ def kalman_filter(
     Covariances do not depend on the data: unless told otherwise, they are computed once for all series that
     share them, up to where they stop changing (see `filter_in_halves`).
 
+    Where readings tell nearly all of a variance, what is left of it is a difference: of several states or
+    sensors, a prior 10ⁿ times above the noise costs n digits. A flat prior (`LinearGaussian.diffuse`) costs
+    none; from where a quarter of the digits would be left, a warning says so.
+
     Differentiable in y, inputs and every tensor of the model.
 
     Parameters
@@ -134,8 +140,12 @@ def filter_observations(
 ) -> Filtered:
     """`kalman_filter` of data that have been checked."""
     data = without_intercept(model, data)
-    moments = _filter_whole(model, data) if plain else filter_in_halves(model, data, parallel)
-    return _summarise(model, data, moments)
+    run = _filter_whole if plain else partial(filter_in_halves, parallel=parallel)
+    moments, start = run(model, data), None
+    if model.diffuse is not None:
+        nearer = start_nearer(model, moments.innovation, moments.innovation_covariance, len(data.y))
+        moments, start = (moments, None) if nearer is None else (run(nearer[0], data), nearer[1])
+    return _summarise(model, data, moments, start)
 
 
 def filter_step_by_step(
@@ -185,7 +195,9 @@ def _filter_whole(model: LinearGaussian, data: Observations) -> Moments:
         initial_covariance(model).expand(series, -1, -1),
     )
     means, covariances = zip(*(_stack(pairs) for pairs in beliefs), strict=True)
-    check_innovations(covariances[2], torch.arange(series))
+    A, _, C, _ = matrices_over_time(model, steps)
+    C = observed_rows(C, data.mask.transpose(0, 1))
+    check_digits(A, C, covariances[0], covariances[2], torch.arange(series))
     return Moments(*means, symmetric(covariances[0]), symmetric(covariances[1]), covariances[2])
 
 
@@ -195,7 +207,7 @@ def _stack(steps: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.stack(vectors).permute(0, 2, 3, 1), torch.stack(matrices)
 
 
-def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> Filtered:
+def _summarise(model: LinearGaussian, data: Observations, moments: Moments, start: Tensor | None) -> Filtered:
     """Moments by series, each step's log-likelihood, and what a flat prior adds."""
     series, shared = len(data.y), moments.innovation_covariance.shape[1] == 1
     seen = as_columns(data.mask, shared)  # (T, M, D, N)
@@ -205,7 +217,7 @@ def _summarise(model: LinearGaussian, data: Observations, moments: Moments) -> F
     whitened, log_determinant = whiten(innovation[1], innovation[0])
     steps, diffuse = log_density(whitened[..., : seen.shape[-1]], log_determinant, seen), None
     if model.diffuse is not None:
-        steps, diffuse = marginalise(model, steps, whitened)
+        steps, diffuse = marginalise(model, steps, whitened, start)
         filtered = include_diffuse(*filtered, diffuse)
         predicted = include_diffuse(*predicted, diffuse.one_step_earlier())
         innovation = include_diffuse(*innovation, diffuse.one_step_earlier())

@@ -31,6 +31,8 @@ def free_entries(
     ValueError
         As `fit` does of `learn` and `fixed`.
     """
+    if isinstance(learn, str) or not isinstance(learn, Collection | None):
+        raise ValueError(f"learn must be a collection of names of fields: got {learn!r}")
     learn = LEARNED_BY_DEFAULT if learn is None else tuple(learn)
     for name in learn:
         if name not in LEARNABLE:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_floating, kind
+from helpers.arguments import check_finite, check_floating, kind
 from helpers.series import IrregularBatch
 from helpers.statespace.ascent import Fitted, ascend
 from helpers.statespace.gaussian.data import Observations, check_observations
@@ -58,18 +58,24 @@ def maximise_likelihood(
 
     Source: Nocedal and Wright (2006), Numerical optimization, algorithms 7.5 and 3.5.
     """
-    if not isinstance(start, Mapping):
-        raise ValueError(f"start must be a dict of tensors: got {kind(start)}")
-    if not start:
-        raise ValueError("start must name at least one parameter: got none")
-    for name, parameter in start.items():
-        check_floating(f"start[{name!r}]", parameter)
-        if not parameter.isfinite().all():
-            raise ValueError(f"start must be finite: {name} is {parameter.tolist()}")
+    _check_start(build, start)
     data = as_ordinary(check_some_observed(build(_variables(start)), y, mask, inputs, lengths))
     fitted = _climb(build, start, data, iterations, tolerance, progress)
     components = _learned_components(build(_variables(fitted.parameters)))
     return replace(fitted, collapsed=collapsed_variances(fitted.model, components, data))
+
+
+def _check_start(build: Build, start: Mapping[str, Tensor]) -> None:
+    """Refuse anything but a function and a dict of finite floating-point tensors."""
+    if not callable(build):
+        raise ValueError(f"build must be a function of a dict of tensors: got {kind(build)}")
+    if not isinstance(start, Mapping):
+        raise ValueError(f"start must be a dict of tensors by name: got {kind(start)}")
+    if not start:
+        raise ValueError("start must name at least one parameter: got none")
+    for name, parameter in start.items():
+        check_floating(f"start[{name!r}]", parameter)
+        check_finite(f"start[{name!r}]", parameter)
 
 
 def fit_by_gradient(

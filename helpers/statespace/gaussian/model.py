@@ -7,7 +7,13 @@ from torch import Tensor
 
 from helpers.arguments import check_finite, check_floating, check_like, kind
 from helpers.statespace.gaussian.discretise import discretise
-from helpers.statespace.matrices import check_covariance, check_shape, check_square, place
+from helpers.statespace.matrices import (
+    check_covariance,
+    check_precision,
+    check_shape,
+    check_square,
+    place,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +194,7 @@ class LinearGaussian:
         others = {"initial_mean": self.initial_mean, "initial_covariance": self.initial_covariance}
         if self.observation_intercept is not None:
             others["observation_intercept"] = self.observation_intercept
+        check_precision("transition", self.transition)
         for name, tensor in {**self._sequences, **others}.items():
             check_floating(name, tensor)
             check_like(name, tensor, "transition", self.transition)
@@ -196,7 +203,7 @@ class LinearGaussian:
             raise ValueError(f"diffuse must be bool: got {dtype}")
 
     def _check_shapes(self) -> None:
-        check_square("transition", self.transition)
+        check_square("transition", self.transition, least=1)
         check_square("transition_covariance", self.transition_covariance)
         check_square("observation_covariance", self.observation_covariance)
         check_square("initial_covariance", self.initial_covariance)
@@ -253,6 +260,12 @@ class LinearGaussian:
             return self.initial_covariance
         unknown = self.diffuse.unsqueeze(-1) | self.diffuse
         return torch.where(unknown, 0.0, self.initial_covariance)
+
+
+def check_model(model: LinearGaussian) -> None:
+    """Refuse anything but a linear-Gaussian model."""
+    if not isinstance(model, LinearGaussian):
+        raise ValueError(f"model must be a LinearGaussian: got {kind(model)}")
 
 
 def over_time(matrix: Tensor, steps: int) -> Tensor:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from helpers.arguments import check_whole_number, refuse_where
+from helpers.arguments import check_entries, check_generator, check_whole_number, refuse_where
 from helpers.series import IrregularBatch, check_series
 from helpers.statespace.gaussian.data import check_inputs, check_observations, input_effect
 from helpers.statespace.gaussian.filter import Filtered, kalman_filter
-from helpers.statespace.gaussian.model import LinearGaussian
+from helpers.statespace.gaussian.model import LinearGaussian, check_model
 from helpers.statespace.gaussian.smoother import rts_smoother
 from helpers.statespace.gaussian.step import apply
 
@@ -47,15 +47,20 @@ def simulate(
     ------
     ValueError
         If the model has a flat prior, from which nothing can be drawn, or other numbers of steps or series,
-        or if it has inputs and none are given, or the reverse.
+        if it has inputs and none are given, or the reverse, or if states grow beyond the largest number.
     """
+    check_model(model)
+    check_generator("generator", generator)
     if model.diffuse is not None and bool(model.diffuse.any()):
         raise ValueError(
             "a model with diffuse components cannot be simulated: nothing can be drawn from a flat prior"
         )
     _check_counts(model, steps, batch)
     check_inputs(model, inputs, (batch, steps))
-    return _draw(model, steps, batch, inputs, generator)
+    drawn = _draw(model, steps, batch, inputs, generator)
+    for name, tensor in {"transition": drawn.states, "observation": drawn.observations}.items():
+        check_entries(f"what {name} leads to", tensor, tensor.isfinite(), f"fit into {tensor.dtype}")
+    return drawn
 
 
 @torch.no_grad()
@@ -94,9 +99,10 @@ def sample_posterior(
 
     Source: Durbin and Koopman (2002), A simple and efficient simulation smoother, Biometrika 89(3).
     """
+    check_whole_number("count", count)
+    check_generator("generator", generator)
     y, mask, lengths = check_series("y", y, mask, lengths)
     check_observations(model, y, mask, inputs, lengths)
-    check_whole_number("count", count)
     centred = replace(
         model,
         initial_mean=torch.zeros_like(model.initial_mean),
@@ -112,6 +118,7 @@ def sample_posterior(
     filtered = kalman_filter(repeated, difference, mask, inputs=inputs, lengths=lengths)
     _check_determined(filtered, len(y))
     paths = drawn.states + rts_smoother(repeated, filtered).mean
+    check_entries("what transition and y lead to", paths, paths.isfinite(), f"fit into {paths.dtype}")
     return paths.unflatten(0, (count, len(y)))
 
 
@@ -155,9 +162,9 @@ def _repeat_series(model: LinearGaussian, count: int) -> LinearGaussian:
 
 def _check_counts(model: LinearGaussian, steps: int, batch: int) -> None:
     for what, given, own in (("steps", steps, model.steps), ("batch", batch, model.series)):
-        if given < 1 or own not in (None, given):
-            expected = "at least 1" if own is None else f"{own}, as the model's matrices say"
-            raise ValueError(f"{what} must be {expected}: got {given}")
+        check_whole_number(what, given)
+        if own not in (None, given):
+            raise ValueError(f"{what} must be {own}, as the model's matrices say: got {given}")
 
 
 def _check_determined(filtered: Filtered, series: int) -> None:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from helpers.statespace.gaussian.data import Observations, input_effect
 from helpers.statespace.gaussian.diffuse import initial_covariance
+from helpers.statespace.gaussian.digits import check_digits
 from helpers.statespace.gaussian.fused import fused_steps, is_fusible
 from helpers.statespace.gaussian.means import Moments, affine_loop, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.recursion import Advance, Parts, recurse
 from helpers.statespace.gaussian.scan import affine_scan, scan_covariances
 from helpers.statespace.gaussian.step import (
-    check_innovations,
     observed_pairs,
     observed_rows,
     predict_covariance,
@@ -90,7 +90,7 @@ def shared_covariances(model: LinearGaussian, mask: Tensor, parallel: bool = Fal
     else:
         recursion = _loop(model, initial, (A, Q, C, R), seen)
     filtered, predicted, gain, innovation = recursion
-    check_innovations(innovation, first_of_group)
+    check_digits(A, C, predicted, innovation, first_of_group)
     stacks = C, symmetric(predicted), symmetric(filtered), gain, innovation
     return Covariances(A, *(_spread(stack, group) for stack in stacks))
 

@@ -1,4 +1,7 @@
-"""One step of the Kalman filter: the equations, which every path of the filter imports."""
+"""One step of the Kalman filter: the equations, which every path of the filter imports.
+
+They take what they are given. For a caller, `one_step.py` checks arguments first, and S afterwards.
+"""
 
 import torch
 from torch import Tensor
@@ -29,6 +32,12 @@ def predict(
     -------
     mean, covariance : Tensor (..., H) and (..., H, H)
         m⁻ and P⁻.
+
+    Raises
+    ------
+    ValueError
+        As `helpers.statespace.predict`: naming the argument whose shape or dtype is wrong, that is not finite
+        or no covariance.
     """
     return apply(A, mean) + input_effect, predict_covariance(covariance, A, Q)
 
@@ -58,11 +67,12 @@ def update(
     Raises
     ------
     ValueError
-        If S is not positive definite by more than rounding, with its smallest eigenvalue.
+        As `helpers.statespace.update`: naming the argument whose shape or dtype is wrong, that is not finite
+        or no covariance; or if S is not positive definite by more than rounding, with its smallest
+        eigenvalue.
     """
     innovation = y - apply(C, mean)
     covariance, gain, innovation_covariance = update_covariance(covariance, C, R)
-    check_innovation(innovation_covariance)
     return mean + apply(gain, innovation), covariance, innovation, innovation_covariance
 
 

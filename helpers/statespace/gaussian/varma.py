@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.arguments import check_whole_number
+from helpers.arguments import check_broadcastable, check_entries, check_finite, check_like, check_whole_number
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.stationary import stationary_covariance
-from helpers.statespace.matrices import check_square, cholesky_factor
+from helpers.statespace.matrices import check_shape, check_square, cholesky_factor
 
 
 def varma_to_state_space(
@@ -58,6 +58,7 @@ def varma_to_state_space(
     A = shift + pad(autoregressive, (0, 0, 0, 0, 0, r - p)).reshape(r * D, D) @ now.mT
     G = torch.cat([now[:D], pad(moving_average, (0, 0, 0, 0, 0, r - 1 - q)).reshape(-1, D)])
     Q = G @ noise_covariance @ G.mT
+    check_finite("G Σ Gᵀ of moving_average and noise_covariance", Q.detach())
     return LinearGaussian(
         transition=A,
         observation=now.mT,
@@ -90,26 +91,35 @@ def impulse_response(A: Tensor, B: Tensor, horizon: int) -> Tensor:
     Raises
     ------
     ValueError
-        If the shapes clash, or `horizon` is not a whole number of at least 0.
+        If the shapes or dtypes clash, `horizon` is not a whole number of at least 0, or the response grows
+        beyond the largest number.
     """
     check_square("A", A)
-    if B.ndim < 2 or B.shape[-2] != A.shape[-1]:
-        raise ValueError(f"B must have shape (..., {A.shape[-1]}, U) to follow A: got {tuple(B.shape)}")
+    check_finite("A", A)
+    check_like("B", B, "A", A)
+    check_shape("B", B, {"H": A.shape[-1], "U": None}, "to follow A")
+    check_finite("B", B)
+    check_broadcastable("B", B.shape[:-2], "A", A.shape[:-2])
     check_whole_number("horizon", horizon, least=0)
     response, power = B.unsqueeze(-3), A.unsqueeze(-3)
     response = response.expand(*torch.broadcast_shapes(A.shape[:-2], B.shape[:-2]), *response.shape[-3:])
     while response.shape[-3] <= horizon:
         response, power = torch.cat([response, power @ response], -3), power @ power
-    return response[..., : horizon + 1, :, :]
+    response = response[..., : horizon + 1, :, :]
+    check_entries("the response to A and B", response, response.isfinite(), f"fit into {A.dtype}")
+    return response
 
 
 def _check_coefficients(autoregressive: Tensor, moving_average: Tensor, noise_covariance: Tensor) -> None:
     cholesky_factor(noise_covariance, "noise_covariance")
+    if noise_covariance.ndim != 2:
+        raise ValueError(f"noise_covariance must have shape (D, D): got {tuple(noise_covariance.shape)}")
     D = len(noise_covariance)
     for name, order, tensor in (
         ("autoregressive", "p", autoregressive),
         ("moving_average", "q", moving_average),
     ):
+        check_like(name, tensor, "noise_covariance", noise_covariance)
         if tensor.ndim != 3 or tensor.shape[1:] != (D, D):
             raise ValueError(
                 f"{name} must have shape ({order}, D, D) with D = {D}: got {tuple(tensor.shape)}"

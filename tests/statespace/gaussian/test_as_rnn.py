@@ -214,7 +214,7 @@ def test_models_without_a_steady_filter_are_refused(system, message):
 def test_wrong_arguments_are_refused():
     rnn = LinearRNN(EYE, EYE, EYE, EYE[0])
     x = torch.zeros(2, 3, 2, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"x must have shape \(B, T, 2\): got \(2, 3, 1\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(B, T, D\) = \(B, T, 2\): got \(2, 3, 1\)"):
         rnn(x[..., :1])
     with pytest.raises(
         ValueError, match="x must have the dtype of the weights: got torch.float32 and torch.float64"

@@ -73,7 +73,7 @@ def test_misuse_is_refused(generator):
     flat = replace(random_model(), diffuse=torch.tensor([True, False, False]))
     with pytest.raises(ValueError, match="cannot be simulated: nothing can be drawn from a flat prior"):
         simulate(flat, 3, generator=torch.Generator())
-    with pytest.raises(ValueError, match="steps must be at least 1: got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1: got 0"):
         simulate(random_model(), 0, generator=torch.Generator())
     with pytest.raises(ValueError, match="batch must be 3, as the model's matrices say: got 2"):
         simulate(random_model("series", series=3, steps=4), 4, 2, generator=torch.Generator())

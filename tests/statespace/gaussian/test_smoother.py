@@ -120,6 +120,7 @@ def test_smoothing_never_adds_uncertainty():
 
 def test_float32_covariances_stay_positive_definite():
     model = moving_model(torch.float32)
-    smoothed = rts_smoother(model, kalman_filter(model, torch.zeros(1, 200, 1)))
+    with pytest.warns(UserWarning, match="a flat prior"):
+        smoothed = rts_smoother(model, kalman_filter(model, torch.zeros(1, 200, 1)))
     smallest = torch.linalg.eigvalsh(smoothed.covariance.double())[..., 0]
     assert (smallest > 0).all(), smallest.min()

@@ -156,7 +156,7 @@ def test_device_and_dtype_follow(device):
         (lambda: impulse_response(PHI[0, :1], PHI[0], 3), r"A must be square: got shape \(1, 2\)"),
         (
             lambda: impulse_response(PHI[0], PHI[0, :1], 3),
-            r"B must have shape \(..., 2, U\) to follow A: got \(1, 2\)",
+            r"B must have shape \(…, H, U\) = \(…, 2, U\) to follow A: got \(1, 2\)",
         ),
         (
             lambda: impulse_response(PHI[0], PHI[0], -1),
