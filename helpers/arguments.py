@@ -104,6 +104,13 @@ def check_floating_dtype(name: str, dtype: torch.dtype) -> None:
         raise ValueError(f"{name} must be a floating-point dtype: got {dtype!r}")
 
 
+def check_fits(name: str, number: float, dtype: torch.dtype) -> None:
+    """Refuse a finite number so large or small that the dtype has infinity or zero for it."""
+    limits = torch.finfo(dtype)
+    if number and not limits.smallest_normal * limits.eps <= abs(number) <= limits.max:
+        raise ValueError(f"{name} must be a number that {dtype} can hold: got {number!r}")
+
+
 # One tensor.
 
 

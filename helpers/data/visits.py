@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import (
+    check_fits,
     check_floating_dtype,
     check_generator,
     check_not_negative_number,
@@ -150,10 +151,8 @@ def _compact(candidates: Tensor, intensities: Tensor, accepted: Tensor, horizon:
 
 def _check_range(horizon: float, name: str, bound: float, dtype: torch.dtype) -> None:
     """Refuse what the dtype cannot hold, and more candidates than any memory can; `name` is the bound's."""
-    largest = torch.finfo(dtype).max
-    for own, number in {"horizon": horizon, name: bound}.items():
-        if number > largest:
-            raise ValueError(f"{own} must be a number that {dtype} can hold: got {number!r}")
+    check_fits("horizon", horizon, dtype)
+    check_fits(name, bound, dtype)
     if not horizon * bound < MAX_CANDIDATES:
         raise ValueError(
             f"horizon and {name} must let fewer than 2³¹ visits be expected: got {horizon!r} and {bound!r}"
