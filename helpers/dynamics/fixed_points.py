@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_positive_number, check_whole_number
-from helpers.dynamics.systems import System, check_states, check_system
+from helpers.dynamics.systems import System, check_states, check_system, length
 from helpers.dynamics.units import Units, units_of
 
 FIXED, SLOW, NOT_CONVERGED = "fixed point", "slow point", "not converged"
@@ -114,11 +114,11 @@ def fixed_points(
     eigenvalues = eigenvalues_by_growth(system, system.jacobian(states[fixed]))
     return FixedPoints(
         states=states[fixed],
-        residuals=norm(values[fixed]),
+        residuals=length(values[fixed]),
         eigenvalues=eigenvalues,
         stability=_stability_labels(system.growth(eigenvalues), units.least_growth(eigenvalues)),
         slow_states=states[slow],
-        slow_speeds=norm(values[slow]),
+        slow_speeds=length(values[slow]),
         outcomes=_outcomes(is_fixed, is_slow),
     )
 
@@ -126,7 +126,7 @@ def fixed_points(
 def _distinct(states: Tensor, values: Tensor, chosen: Tensor, within: float) -> Tensor:
     """Indices of the chosen states, one of each cluster, the one of least defect; sorted by variable."""
     indices = chosen.nonzero().squeeze(-1)
-    indices = indices[norm(values[indices]).argsort(stable=True)]
+    indices = indices[length(values[indices]).argsort(stable=True)]
     candidates = states[indices]
     distances = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
     same = distances <= within * (1 + candidates.abs().amax(-1))[:, None]

@@ -101,6 +101,22 @@ def test_recurrences_that_round_off_parts_are_the_same_point(period, delay, offs
     assert (false_neighbours(x, delay, 4)[1:] == 0).all()
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-9, 1e160, 1e300])
+def test_no_unit_of_the_series_changes_what_is_chosen(unit):
+    t = torch.arange(300, dtype=torch.float64)
+    x = torch.sin(0.31 * t) + 0.5 * torch.sin(0.73 * t)
+    one, other = (delay_embedding(x * u, longest_delay=20, largest_dimension=4) for u in (1.0, unit))
+    assert (other.delay, other.dimension) == (one.delay, one.dimension)
+    torch.testing.assert_close(other.false_neighbours, one.false_neighbours, rtol=0, atol=2 / len(x))
+    torch.testing.assert_close(other.mutual_information, one.mutual_information)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_information_that_is_not_finite_has_no_minimum(bad):
+    with pytest.raises(ValueError, match=rf"information must be finite: information\[1\] = {bad}"):
+        first_minimum(torch.tensor([3.0, bad, 1.0, 2.0]))
+
+
 def test_information_of_short_series_is_not_chances():
     """45 points of an autoregression with φ = 0.8 know 0.51 nats of the next, white noise none."""
     noise = torch.randn(200, 145, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
