@@ -24,6 +24,8 @@ class Call:
         Which arguments must be symmetric and positive semi-definite.
     also : tuple of str
         Further names by which an error may speak of an argument.
+    unread : tuple of str
+        Arguments some numbers of which are never read, so that NaN may stand there.
     """
 
     function: Callable
@@ -31,6 +33,7 @@ class Call:
     oracle: Callable[[dict, object], str | None] | None = None
     covariances: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 class Draw:
