@@ -1,6 +1,7 @@
 """Where a map or a flow stands still: fixed points found from many starts, and the merely slow told apart."""
 
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from helpers.dynamics.units import Units, units_of
 FIXED, SLOW, NOT_CONVERGED = "fixed point", "slow point", "not converged"
 STABLE, UNSTABLE, SADDLE, MARGINAL = "stable", "unstable", "saddle", "marginal"
 
-STEPS_PER_POLL = 5
-"""Steps between two looks at which samples have come to rest: a look costs as much as half a step."""
+FIRST_LOOKS, STEPS_PER_LOOK = (8, 2, 4), 8
+"""Steps before each of the first looks at which samples have come to rest, and before each of the others.
+
+Most settle within ten; a look costs as much as half a step.
+"""
 
 MAX_DAMPING = 1e12
 """A sample that takes no step with less damping than this lies at a minimum of ‖F‖, up to round-off."""
@@ -152,8 +156,7 @@ def _minimise_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """From each start (B, D), descend to a nearby zero of F, or else minimum of ‖F‖.
 
-    Returns where each sample is after at most `max_steps` (rounded up to a multiple of five), and whether
-    that is a zero or else a minimum, (B,).
+    Returns where each sample is after at most `max_steps`, and whether that is a zero, or a minimum, (B,).
     """
     states, damping = starts.clone(), torch.ones_like(starts[:, 0])
     is_fixed, at_rest = (
@@ -161,19 +164,19 @@ def _minimise_norm(
         torch.zeros_like(damping, dtype=torch.bool),
     )
     moving = torch.arange(len(starts), device=starts.device)
-    for _ in range(0, max_steps, STEPS_PER_POLL):
-        now, values, damping[moving] = _descend(units, states[moving], damping[moving])
+    looks, left = chain(FIRST_LOOKS, repeat(STEPS_PER_LOOK)), max_steps
+    while left and len(moving):
+        left -= (steps := min(left, next(looks)))
+        now, values, damping[moving] = _descend(units, states[moving], damping[moving], steps)
         states[moving] = now
         is_fixed[moving] = units.is_zero(now, values, tolerance)
         at_rest[moving] = (damping[moving] > MAX_DAMPING) & values.isfinite().all(-1)
         moving = (~is_fixed & (damping <= MAX_DAMPING)).nonzero().squeeze(-1)
-        if not len(moving):
-            break
     return states, is_fixed, at_rest & ~is_fixed
 
 
-def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Take five damped steps towards a zero of F, and adapt each sample's damping μ (B,).
+def _descend(units: Units, states: Tensor, damping: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Take damped steps towards a zero of F, and adapt each sample's damping μ (B,).
 
     Returns the states, F there, and μ.
 
@@ -184,7 +187,7 @@ def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Ten
     """
     values = units.defect(states)
     square = torch.linalg.vecdot(values, values)
-    for _ in range(STEPS_PER_POLL):
+    for _ in range(steps):
         step, promise = _damped_newton_step(values, units.defect_jacobian(states), damping * square.sqrt())
         candidates = states + step
         candidate_values = units.defect(candidates)
