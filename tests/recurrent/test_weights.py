@@ -73,9 +73,7 @@ def test_a_weight_that_is_not_finite_cannot_be_constrained(constrain, bad):
 def test_half_precision_is_refused():
     weight = torch.zeros(3, 3, dtype=torch.float16)
     for fill in (orthogonal_, spectral_radius_, spectral_norm_):
-        with pytest.raises(
-            ValueError, match="weight must be a float32 or float64 tensor: got a"
-        ):
+        with pytest.raises(ValueError, match="weight must be a float32 or float64 tensor: got a"):
             fill(weight, 1.0)
     with pytest.raises(ValueError, match="W_hh must be a float32 or float64 tensor"):
         keep_orthogonal(VanillaRNN(2, 3, dtype=torch.bfloat16))
