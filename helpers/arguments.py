@@ -5,7 +5,8 @@ says what came instead and how to convert it. A check that a single room needs s
 built from these.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import isfinite, isnan
 from numbers import Integral, Real
 
@@ -27,6 +28,14 @@ def kind(thing: object) -> str:
 def plain(thing: object) -> object:
     """A shape as a tuple; anything else as it is."""
     return tuple(thing) if isinstance(thing, torch.Size) else thing
+
+
+def as_list(name: str, things: Iterable, expected: str) -> list:
+    """All the things, in a list; refuse what holds none."""
+    try:
+        return list(things)
+    except TypeError:  # not iterable, as a tensor without axes
+        raise ValueError(f"{name} must be {expected}: got {kind(things)}") from None
 
 
 # Numbers and names.
@@ -76,6 +85,12 @@ def check_one_of(name: str, value: object, choices: Collection[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}: got {value!r}")
 
 
+def check_path(name: str, path: str | os.PathLike) -> None:
+    """Refuse anything but a path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{name} must be a path: got {kind(path)}")
+
+
 def check_generator(name: str, generator: torch.Generator) -> None:
     """Refuse anything but a `torch.Generator`, None too: randomness is explicit."""
     if not isinstance(generator, torch.Generator):
@@ -85,13 +100,23 @@ def check_generator(name: str, generator: torch.Generator) -> None:
 def is_finite_number(value: object) -> bool:
     """Whether this is one real number, a tensor without axes among them, neither NaN nor infinite."""
     value = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
 
 
 def check_floating_dtype(name: str, dtype: torch.dtype) -> None:
     """Refuse anything but a floating-point dtype."""
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"{name} must be a floating-point dtype: got {dtype!r}")
+
+
+def check_fits(name: str, number: float, dtype: torch.dtype) -> None:
+    """Refuse a finite number so large or small that the dtype has infinity or zero for it."""
+    limits = torch.finfo(dtype)
+    if number and not limits.smallest_normal * limits.eps <= abs(number) <= limits.max:
+        raise ValueError(f"{name} must be a number that {dtype} can hold: got {number!r}")
 
 
 # One tensor.
@@ -111,6 +136,27 @@ def check_floating(name: str, tensor: Tensor) -> None:
     check_tensor(name, tensor, "be a floating-point tensor")
     if not tensor.is_floating_point():
         raise ValueError(f"{name} must be a floating-point tensor: got {kind(tensor)}")
+
+
+def check_real(name: str, tensor: Tensor) -> None:
+    """Refuse complex numbers and bools: of real numbers, whole ones too, any dtype will do."""
+    check_tensor(name, tensor)
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise ValueError(f"{name} must hold real numbers: got {kind(tensor)}")
+
+
+def check_single_or_double(name: str, tensor: Tensor) -> None:
+    """Refuse anything but float32 and float64, in which alone torch decomposes matrices."""
+    check_floating(name, tensor)
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{name} must be a float32 or float64 tensor: got {kind(tensor)}")
+
+
+def check_bool(name: str, tensor: Tensor) -> None:
+    """Refuse anything but a bool tensor."""
+    check_tensor(name, tensor, "be a bool tensor")
+    if tensor.dtype != torch.bool:
+        raise ValueError(f"{name} must be bool: got {tensor.dtype}")
 
 
 def check_shape(name: str, tensor: Tensor, axes: str, sizes: Sequence[int | None]) -> None:
@@ -201,9 +247,7 @@ def check_broadcastable(name: str, shape: torch.Size, other: str, other_shape: t
 
 def check_mask(mask: Tensor, name: str, values: Tensor) -> None:
     """Refuse anything but a bool mask of the shape and on the device of the values."""
-    check_tensor("mask", mask, "be a bool tensor")
-    if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be bool: got {mask.dtype}")
+    check_bool("mask", mask)
     if mask.shape != values.shape:
         raise ValueError(f"mask must have the shape {tuple(values.shape)} of {name}: got {tuple(mask.shape)}")
     check_same("mask", "device", mask.device, name, values.device)

@@ -17,8 +17,10 @@ from torch import Tensor
 from helpers.arguments import (
     check_entries,
     check_finite,
+    check_finite_number,
     check_floating,
     check_generator,
+    check_real,
     check_tensor,
     is_finite_number,
     kind,
@@ -276,9 +278,11 @@ def _check_values(name: str, values: Tensor) -> None:
 
 def _check_parameter(name: str, parameter: float | Tensor) -> None:
     if isinstance(parameter, Real):
-        parameter = torch.tensor(parameter, dtype=torch.float64)
-    check_tensor(name, parameter, "be one number or a tensor")
-    check_finite(name, parameter)
+        check_finite_number(name, parameter)
+    else:
+        check_tensor(name, parameter, "be one number or a tensor")
+        check_real(name, parameter)
+        check_finite(name, parameter)
 
 
 def _check_parameters_fit(mechanism: object, values: Tensor) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import (
+    check_fits,
     check_floating_dtype,
     check_generator,
     check_not_negative_number,
@@ -93,12 +94,13 @@ def visit_times(
     Research Logistics Quarterly 26:403-413.
     """
     check_generator("generator", generator)
-    check_floating_dtype("dtype", dtype or torch.get_default_dtype())
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    check_floating_dtype("dtype", dtype)
     check_positive_number("horizon", horizon)
     check_whole_number("batch", batch)
     function, bound = _as_function(intensity, bound)
-    _check_range(horizon, bound, dtype or torch.get_default_dtype())
-    candidates, real = _candidates(horizon, bound, batch, generator, dtype or torch.get_default_dtype())
+    _check_range(horizon, "bound" if callable(intensity) else "intensity", bound, dtype)
+    candidates, real = _candidates(horizon, bound, batch, generator, dtype)
     intensities = function(candidates.clone())  # (B, K)
     _check_intensities(intensities, candidates, real, bound)
     draws = torch.rand(
@@ -147,16 +149,13 @@ def _compact(candidates: Tensor, intensities: Tensor, accepted: Tensor, horizon:
     return Visits(times, mask, lengths, torch.where(mask, intensities.gather(1, order), 0.0))
 
 
-def _check_range(horizon: float, bound: float, dtype: torch.dtype) -> None:
-    """Refuse what the dtype cannot hold, and more candidates than any memory can."""
-    largest = torch.finfo(dtype).max
-    for name, number in {"horizon": horizon, "bound": bound}.items():
-        if number > largest:
-            raise ValueError(f"{name} must be a number that {dtype} can hold: got {number!r}")
+def _check_range(horizon: float, name: str, bound: float, dtype: torch.dtype) -> None:
+    """Refuse what the dtype cannot hold, and more candidates than any memory can; `name` is the bound's."""
+    check_fits("horizon", horizon, dtype)
+    check_fits(name, bound, dtype)
     if not horizon * bound < MAX_CANDIDATES:
         raise ValueError(
-            f"horizon and the bound of the intensity must let fewer than 2³¹ visits be expected: "
-            f"got {horizon!r} and {bound!r}"
+            f"horizon and {name} must let fewer than 2³¹ visits be expected: got {horizon!r} and {bound!r}"
         )
 
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_floating, check_whole_number, refuse_where
+from helpers.arguments import (
+    check_finite,
+    check_floating,
+    check_single_or_double,
+    check_whole_number,
+    refuse_where,
+)
 
 MAX_DISTANCE_RATIO, MAX_SIZE_RATIO = 15.0, 2.0
 """Kennel's two thresholds: a neighbour is false that leaves this far, or so far for the attractor's size."""
@@ -140,6 +146,7 @@ def first_minimum(information: Tensor) -> int:
     check_floating("information", information)
     if information.ndim != 1:
         raise ValueError(f"information must have shape (L + 1,): got shape {tuple(information.shape)}")
+    check_finite("information", information)
     falls, rises = information[1:-1] < information[:-2], information[1:-1] <= information[2:]
     minima = (falls & rises).nonzero().squeeze(-1)
     if not len(minima):
@@ -169,6 +176,7 @@ def false_neighbours(x: Tensor, delay: int, largest_dimension: int) -> Tensor:
     if x.shape[1] < least:
         needed = f"at least (largest_dimension + 2) · delay + 2 = {least} steps"
         raise ValueError(f"x must have {needed}, so that every point has a neighbour: got {x.shape[1]}")
+    x = _in_a_unit_of_its_own(x)
     longest = delay_vectors(x, delay, largest_dimension + 1).flip(-1)  # oldest first: (B, N, M + 1)
     size, least = x.std(), _round_off(x)
     return torch.stack(
@@ -177,6 +185,12 @@ def false_neighbours(x: Tensor, delay: int, largest_dimension: int) -> Tensor:
             for dimension in range(1, largest_dimension + 1)
         ]
     )
+
+
+def _in_a_unit_of_its_own(x: Tensor) -> Tensor:
+    """x by the power of two below its largest value, which rounds nothing and whose square is a float."""
+    largest = x.abs().amax()
+    return x / largest.where(largest > 0, 1.0).log2().floor().exp2()
 
 
 def _false_share(vectors: Tensor, dimension: int, delay: int, size: Tensor, least: Tensor) -> Tensor:
@@ -242,7 +256,7 @@ def _information(labels: Tensor, lag: int, bins: int, like: Tensor) -> Tensor:
 
 def _check_series(x: Tensor) -> Tensor:
     """Series as (B, T); refuse any other shape, and anything not finite."""
-    check_floating("x", x)
+    check_single_or_double("x", x)
     if x.ndim not in (1, 2) or 0 in x.shape:
         raise ValueError(f"x must have shape (T,) or (B, T), and not be empty: got shape {tuple(x.shape)}")
     batched = x.reshape(-1, x.shape[-1])

@@ -1,19 +1,23 @@
 """Where a map or a flow stands still: fixed points found from many starts, and the merely slow told apart."""
 
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor
 
 from helpers.arguments import check_positive_number, check_whole_number
-from helpers.dynamics.systems import System, check_states, check_system
+from helpers.dynamics.systems import System, check_states, check_system, length
 from helpers.dynamics.units import Units, units_of
 
 FIXED, SLOW, NOT_CONVERGED = "fixed point", "slow point", "not converged"
 STABLE, UNSTABLE, SADDLE, MARGINAL = "stable", "unstable", "saddle", "marginal"
 
-STEPS_PER_POLL = 8
-"""Steps between two looks at which samples have come to rest."""
+FIRST_LOOKS, STEPS_PER_LOOK = (8, 2, 4), 8
+"""Steps before each of the first looks at which samples have come to rest, and before each of the others.
+
+Most settle within ten; a look costs as much as half a step.
+"""
 
 MAX_DAMPING = 1e12
 """A sample that takes no step with less damping than this lies at a minimum of ‖F‖, up to round-off."""
@@ -114,11 +118,11 @@ def fixed_points(
     eigenvalues = eigenvalues_by_growth(system, system.jacobian(states[fixed]))
     return FixedPoints(
         states=states[fixed],
-        residuals=norm(values[fixed]),
+        residuals=length(values[fixed]),
         eigenvalues=eigenvalues,
         stability=_stability_labels(system.growth(eigenvalues), units.least_growth(eigenvalues)),
         slow_states=states[slow],
-        slow_speeds=norm(values[slow]),
+        slow_speeds=length(values[slow]),
         outcomes=_outcomes(is_fixed, is_slow),
     )
 
@@ -126,7 +130,7 @@ def fixed_points(
 def _distinct(states: Tensor, values: Tensor, chosen: Tensor, within: float) -> Tensor:
     """Indices of the chosen states, one of each cluster, the one of least defect; sorted by variable."""
     indices = chosen.nonzero().squeeze(-1)
-    indices = indices[norm(values[indices]).argsort(stable=True)]
+    indices = indices[length(values[indices]).argsort(stable=True)]
     candidates = states[indices]
     distances = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
     same = distances <= within * (1 + candidates.abs().amax(-1))[:, None]
@@ -152,8 +156,7 @@ def _minimise_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """From each start (B, D), descend to a nearby zero of F, or else minimum of ‖F‖.
 
-    Returns where each sample is after at most `max_steps` (rounded up to a multiple of eight), and whether
-    that is a zero or else a minimum, (B,).
+    Returns where each sample is after at most `max_steps`, and whether that is a zero, or a minimum, (B,).
     """
     states, damping = starts.clone(), torch.ones_like(starts[:, 0])
     is_fixed, at_rest = (
@@ -161,19 +164,19 @@ def _minimise_norm(
         torch.zeros_like(damping, dtype=torch.bool),
     )
     moving = torch.arange(len(starts), device=starts.device)
-    for _ in range(0, max_steps, STEPS_PER_POLL):
-        now, values, damping[moving] = _descend(units, states[moving], damping[moving])
+    looks, left = chain(FIRST_LOOKS, repeat(STEPS_PER_LOOK)), max_steps
+    while left and len(moving):
+        left -= (steps := min(left, next(looks)))
+        now, values, damping[moving] = _descend(units, states[moving], damping[moving], steps)
         states[moving] = now
         is_fixed[moving] = units.is_zero(now, values, tolerance)
         at_rest[moving] = (damping[moving] > MAX_DAMPING) & values.isfinite().all(-1)
         moving = (~is_fixed & (damping <= MAX_DAMPING)).nonzero().squeeze(-1)
-        if not len(moving):
-            break
     return states, is_fixed, at_rest & ~is_fixed
 
 
-def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Take eight damped steps towards a zero of F, and adapt each sample's damping μ (B,).
+def _descend(units: Units, states: Tensor, damping: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Take damped steps towards a zero of F, and adapt each sample's damping μ (B,).
 
     Returns the states, F there, and μ.
 
@@ -183,18 +186,18 @@ def _descend(units: Units, states: Tensor, damping: Tensor) -> tuple[Tensor, Ten
         ρ = (‖F(h)‖² - ‖F(h + d)‖²) / (‖F‖² - ‖F + J d‖²),   μ ← μ/4 where ρ > ¾, 4μ where ρ < ¼
     """
     values = units.defect(states)
-    for _ in range(STEPS_PER_POLL):
-        matrices = units.defect_jacobian(states)
-        step = _damped_newton_step(values, matrices, damping)
-        candidate_values = units.defect(states + step)
-        linear = values + (matrices @ step[..., None]).squeeze(-1)
-        before, after, expected = norm(values), norm(candidate_values), norm(linear)
-        gain = (1 - (after / before).square()) / (1 - (expected / before).square())
-        better = after < before  # False for NaN
-        states = torch.where(better[:, None], states + step, states)
-        values = torch.where(better[:, None], candidate_values, values)
-        weaker, stronger = better & (gain > 0.75), ~(better & (gain >= 0.25))
-        damping = torch.where(weaker, damping / 4, torch.where(stronger, damping * 4, damping))
+    square = torch.linalg.vecdot(values, values)
+    for _ in range(steps):
+        step, promise = _damped_newton_step(values, units.defect_jacobian(states), damping * square.sqrt())
+        candidates = states + step
+        candidate_values = units.defect(candidates)
+        candidate_square = torch.linalg.vecdot(candidate_values, candidate_values)
+        rho = (square - candidate_square) / promise
+        lower = candidate_square < square  # False for NaN
+        states = torch.where(lower[:, None], candidates, states)
+        values = torch.where(lower[:, None], candidate_values, values)
+        square = torch.where(lower, candidate_square, square)
+        damping = torch.where(rho > 0.75, damping / 4, torch.where(rho >= 0.25, damping, 4 * damping))
     return states, values, damping
 
 
@@ -203,12 +206,20 @@ def norm(values: Tensor) -> Tensor:
     return torch.linalg.vector_norm(values, dim=-1)
 
 
-def _damped_newton_step(values: Tensor, matrices: Tensor, damping: Tensor) -> Tensor:
-    """d of (JᵀJ + μ ‖F‖ 1) d = -Jᵀ F, (B, D)."""
+def _damped_newton_step(values: Tensor, matrices: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+    """d (B, D) of (JᵀJ + ridge 1) d = -Jᵀ F, and the fall of ‖F + J d‖² (B,) that it promises.
+
+    ::
+
+        ‖F‖² - ‖F + J d‖² = d · (ridge d - Jᵀ F)
+    """
     transposed = matrices.mT
-    ridge = (damping * norm(values))[:, None, None] * torch.eye(values.shape[-1]).to(values)
-    factor, _ = torch.linalg.cholesky_ex(transposed @ matrices + ridge)
-    return torch.cholesky_solve(-transposed @ values[..., None], factor).squeeze(-1)
+    squares = transposed @ matrices
+    squares.diagonal(dim1=-2, dim2=-1).add_(ridge[:, None])
+    downhill = -transposed @ values[..., None]
+    step = torch.cholesky_solve(downhill, torch.linalg.cholesky_ex(squares).L)
+    step, downhill = step.squeeze(-1), downhill.squeeze(-1)
+    return step, torch.linalg.vecdot(step, torch.addcmul(downhill, ridge[:, None], step))
 
 
 def eigenvalues_by_growth(system: System, jacobian: Tensor) -> Tensor:

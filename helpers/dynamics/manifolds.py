@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_floating, check_positive_number, check_whole_number
+from helpers.arguments import check_finite, check_positive_number, check_single_or_double, check_whole_number
 from helpers.dynamics.systems import Flow, check_system
 
 
@@ -81,7 +81,7 @@ def _check_arguments(system: Flow, saddle: Tensor, length: float, points: int, o
         hint = f"; of a vector field f(t, y) make one by Flow({type(system).__name__}(…))"
         hint = hint if callable(system) else ""
         raise ValueError(f"system must be a Flow: got {type(system).__name__}{hint}")
-    check_floating("saddle", saddle)
+    check_single_or_double("saddle", saddle)
     if saddle.ndim != 1:
         raise ValueError(f"saddle must have shape (D,): got {tuple(saddle.shape)}")
     check_finite("saddle", saddle)

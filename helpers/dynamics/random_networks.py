@@ -10,7 +10,17 @@ from helpers.arguments import check_not_negative_number, check_positive_number, 
 MAX_NEWTON_STEPS = 64
 """More than are taken even at g = 1 without input, where each step only halves the variance."""
 SMALLEST_STEP = 1e-13
-"""Of the variance, at which Newton's method has converged."""
+"""Of the variance, in units of where it began, at which Newton's method has converged."""
+STEEP = 4.0
+"""Steepness from which on tanh bends within a part of the Gaussian only."""
+
+Z = torch.linspace(-8.0, 8.0, 201, dtype=torch.float64)
+NORMAL = torch.softmax(-Z.square() / 2, 0)
+"""Nodes and weights of a mean over N(0, 1)."""
+U = torch.linspace(-20.0, 20.0, 401, dtype=torch.float64)
+SECH_SQUARED = torch.cosh(U) ** -2
+SLOPES = 0.1 / math.sqrt(math.tau) * SECH_SQUARED
+"""Nodes of a mean of 1 - tanh² u, and this times the spacing and the height of N(0, 1)."""
 
 
 def circular_law_exponents(gain: float, units: int, count: int) -> Tensor:
@@ -83,39 +93,46 @@ def mean_field_exponent(gain: float, input_amplitude: float) -> float:
     """
     check_positive_number("gain", gain)
     check_not_negative_number("input_amplitude", input_amplitude)
-    _, squares, fourths = _self_consistent_variance(gain, input_amplitude)
-    return math.log(gain) + math.log(1 - 2 * squares + fourths) / 2
+    return math.log(gain) + _log_mean_slope(gain, input_amplitude) / 2
 
 
-def _self_consistent_variance(gain: float, input_amplitude: float) -> tuple[float, float, float]:
-    """Return q of `mean_field_exponent`, ⟨tanh²⟩ and ⟨tanh⁴⟩ there, by Newton's method.
+def _log_mean_slope(gain: float, input_amplitude: float) -> float:
+    """ln⟨(1 - tanh²(√q z))²⟩ at the q of `mean_field_exponent`, by Newton's method.
+
+    It starts above the root, from where its steps only descend; q is counted in units of g² or a², the
+    larger, which need not be a float itself.
+    """
+    unit = max(gain, input_amplitude)
+    of_network, of_input = (gain / unit) ** 2, (input_amplitude / unit) ** 2
+    variance = of_network + of_input
+    for _ in range(MAX_NEWTON_STEPS):
+        squares, rise, log_slope = _gaussian_means(unit, math.sqrt(variance))
+        excess = of_network * squares + of_input - variance
+        step = excess / (of_network * rise / variance - 1 if variance else -1)
+        if step <= SMALLEST_STEP:
+            break
+        variance = max(0.0, variance - step)
+    return log_slope
+
+
+def _gaussian_means(unit: float, root: float) -> tuple[float, float, float]:
+    """⟨tanh²(√q z)⟩, its derivative by ln q, and ln⟨(1 - tanh²(√q z))²⟩, √q = unit · root, z ~ N(0, 1).
 
     ::
 
         d⟨tanh²(√q z)⟩/dq = ⟨(tanh²)''⟩ / 2 = 1 - 4 ⟨tanh²⟩ + 3 ⟨tanh⁴⟩
 
-    It starts above the root, from where its steps only descend.
+    By the trapezoidal rule, which converges faster than any power of the spacing: in z, or where tanh is
+    steep in u = √q z, for there 1 - tanh² u decides where the integrand ends. Exact to rounding.
     """
-    variance = gain**2 + input_amplitude**2
-    nodes, weights = _gaussian_quadrature(steepness=math.sqrt(variance))
-    for _ in range(MAX_NEWTON_STEPS):
-        powers = torch.tanh(math.sqrt(variance) * nodes).square()
-        squares, fourths = float(weights @ powers), float(weights @ powers.square())
-        excess = gain**2 * squares + input_amplitude**2 - variance
-        slope = gain**2 * (1 - 4 * squares + 3 * fourths) - 1
-        step = excess / slope
-        if step <= SMALLEST_STEP:
-            break
-        variance = max(0.0, variance - step)
-    return variance, squares, fourths
-
-
-def _gaussian_quadrature(steepness: float) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of a mean over N(0, 1), exact to rounding for functions of tanh(steepness · z).
-
-    The trapezoidal rule, which converges faster than any power of the spacing.
-    """
-    intervals = 200 * max(1, math.ceil(steepness / 4))
-    nodes = torch.linspace(-8.0, 8.0, intervals + 1, dtype=torch.float64)
-    weights = torch.exp(-nodes.square() / 2)
-    return nodes, weights / weights.sum()
+    steepness = unit * root
+    if steepness < STEEP:
+        powers = torch.tanh(steepness * Z).square()
+        squares, fourths = float(NORMAL @ powers), float(NORMAL @ powers.square())
+        rise = steepness**2 * (1 - 4 * squares + 3 * fourths)
+        return squares, rise, math.log(1 - 2 * squares + fourths)
+    along = (U / steepness).square()
+    weights = SLOPES * torch.exp(-along / 2)
+    first, bend, second = float(weights.sum()), float(weights @ along), float(weights @ SECH_SQUARED)
+    rise = (first - bend) / steepness / 2  # these three are means times √q
+    return 1 - first / steepness, rise, math.log(second) - math.log(unit) - math.log(root)

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_finite, check_floating, check_positive_number, check_returns_like
+from helpers.arguments import (
+    check_finite,
+    check_floating,
+    check_positive_number,
+    check_returns_like,
+    check_single_or_double,
+)
 
 PROBE_TIMES = (0.7548776662466927, 13.324717957244746, 4321.5698402909)
 """Times of no common period at which a field is compared with itself at 0."""
@@ -143,7 +149,13 @@ def jacobian(function: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
     """∂function/∂state (B, D_out, D) of a function that takes each row of `state` (B, D) by itself.
 
     One backward pass for all D_out entries and all rows at once.
+
+    Raises
+    ------
+    ValueError
+        If `state` is no floating-point tensor.
     """
+    check_floating("state", state)
     value, pullback = torch.func.vjp(function, state)
     entries = identity_like(value)
 
@@ -196,7 +208,14 @@ def semigroup_defect(step: Callable[[Tensor, float], Tensor], states: Tensor, dt
         check_returns_like("step", after, "its state", states)
     in_two = step(halfway, dt)
     check_returns_like("step", in_two, "its state", states)
-    return torch.linalg.vector_norm(at_once - in_two, dim=-1)
+    return length(at_once - in_two)
+
+
+def length(vectors: Tensor) -> Tensor:
+    """Euclidean norm (B,) of the rows of (B, D), right even where its square is no float."""
+    unit = vectors.abs().amax(-1, keepdim=True).nan_to_num(1.0, 1.0)
+    unit = unit.where(unit > 0, 1.0)
+    return torch.linalg.vector_norm(vectors / unit, dim=-1) * unit.squeeze(-1)
 
 
 def check_system(system: System, states: Tensor, *inputs: Tensor, name: str = "system") -> None:
@@ -224,8 +243,8 @@ def _check_autonomous(field: Callable[[float | Tensor, Tensor], Tensor], states:
 
 
 def check_states(name: str, states: Tensor) -> None:
-    """Refuse anything but finite floating-point states (B, D)."""
-    check_floating(name, states)
+    """Refuse anything but finite states (B, D) in float32 or float64."""
+    check_single_or_double(name, states)
     if states.ndim != 2:
         raise ValueError(f"{name} must have shape (B, D): got shape {tuple(states.shape)}")
     if 0 in states.shape:

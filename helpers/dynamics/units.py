@@ -41,9 +41,9 @@ class Units:
         return self.system.defect_jacobian(scaled * self.states) * self.states / self.defects[:, None]
 
     def is_zero(self, scaled: Tensor, values: Tensor, tolerance: float) -> Tensor:
-        """Where each |F_i| ≤ tolerance · (1 + Σ_j |J_ij| |x_j|), as a mask (B,)."""
+        """Where each |F_i| ≤ tolerance · (1 + Σ_j |J_ij| |x_j|) is finite, as a mask (B,)."""
         terms = (self.defect_jacobian(scaled).abs() @ scaled.abs()[..., None]).squeeze(-1)
-        return (values.abs() <= tolerance * (1 + terms)).all(-1)
+        return ((values.abs() <= tolerance * (1 + terms)) & values.isfinite()).all(-1)
 
     def least_growth(self, eigenvalues: Tensor) -> Tensor:
         """The growth (B, 1) that round-off makes of none: √ε of the slowest rate, or 10 ε of the fastest."""

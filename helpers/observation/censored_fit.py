@@ -1,5 +1,6 @@
 """The most likely Gaussian behind values of which some are only known to lie below a limit."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ from helpers.arguments import check_finite, check_finite_number, check_floating,
 
 TOLERANCE = 1e-10
 MAX_STEPS = 100
+FARTHEST = 100.0
+"""Standard deviations above the values beyond which a limit says nothing more: Φ is 1 there."""
+FAR_BELOW = -36.0
+"""Where five terms of the fraction are exact to 1e-13."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class CensoredFit:
 def fit_censored_gaussian(detected: Tensor, below: int, limit: float) -> CensoredFit:
     """Find the maximum-likelihood mean of a Gaussian whose standard deviation is unknown too.
 
-    With γ = 1/σ and η = (μ - L)/σ the log likelihood is concave, so that damped Newton steps reach its one
+    With γ = 1/σ and ξ = μ/σ the log likelihood is concave, so that damped Newton steps reach its one
     maximum from anywhere::
 
-        n ln γ - ½ Σᵢ (γ (xᵢ - L) - η)² + m ln Φ(-η)
+        n ln γ - ½ Σᵢ (γ xᵢ - ξ)² + m ln Φ(γ L - ξ)
 
     Parameters
     ----------
@@ -54,33 +59,67 @@ def fit_censored_gaussian(detected: Tensor, below: int, limit: float) -> Censore
     Econometrica 46, 1211-1215.
     """
     _check_arguments(detected, below, limit)
-    excess = detected - limit
-    count, total, squares = len(excess), float(excess.sum()), float(excess @ excess)
-    gamma = 1 / float(excess.std())
-    eta = gamma * total / count
+    origin, unit, (L, total, squares) = _in_units_of_the_spread(detected, below, limit)
+    count = len(detected)
+    gamma, xi = 1.0, 0.0
     for _ in range(MAX_STEPS):
-        gradient, information = _score(eta, gamma, count, total, squares, below)
+        gradient, information = _score(xi, gamma, count, total, squares, below, L)
         step = _solve(information, gradient)
-        decrement = math.sqrt((gradient[0] * step[0] + gradient[1] * step[1]) / count)
-        eta, gamma = eta + step[0] / (1 + decrement), gamma + step[1] / (1 + decrement)
+        decrement = math.sqrt(max(0.0, gradient[0] * step[0] + gradient[1] * step[1]) / count)
+        xi, gamma = xi + step[0] / (1 + decrement), gamma + step[1] / (1 + decrement)
         if decrement < TOLERANCE:
             break
-    slope = 1 / gamma, -eta / gamma**2  # of the mean, in (η, γ)
+    slope = 1 / gamma, -xi / gamma**2  # of the mean, in (ξ, γ)
     spread = _solve(information, slope)
-    return CensoredFit(limit + eta / gamma, math.sqrt(slope[0] * spread[0] + slope[1] * spread[1]))
+    standard_error = unit * math.sqrt(slope[0] * spread[0] + slope[1] * spread[1])
+    return CensoredFit(origin + unit * (xi / gamma), standard_error)
+
+
+def _in_units_of_the_spread(
+    detected: Tensor, below: int, limit: float
+) -> tuple[float, float, tuple[float, float, float]]:
+    """An origin, a unit like σ, and in these L, Σ xᵢ and Σ xᵢ².
+
+    The unit is the root mean square distance from the origin, the middle, that all values had if those below
+    the limit lay at it.
+    """
+    count = len(detected)
+    values = detected.detach().double()
+    low, high = (float(end) for end in values.aminmax())
+    origin = low / 2 + high / 2
+    L = float(limit) - origin if below else 0.0
+    largest = max(high - origin, -L)
+    if not 0 < largest < math.inf:
+        raise ValueError(
+            f"detected must hold different values, that part by less than overflows: "
+            f"they reach from {low} to {high}, the limit is {limit}"
+        )
+    x, L = (values - origin) / largest, L / largest
+    total, squares = float(x.sum()), float(x @ x)
+    spread = math.sqrt((squares + below * min(0.0, L) ** 2) / (count + below))
+    return origin, largest * spread, (min(L / spread, FARTHEST), total / spread, squares / spread**2)
 
 
 def _score(
-    eta: float, gamma: float, count: int, total: float, squares: float, below: int
+    xi: float, gamma: float, count: int, total: float, squares: float, below: int, limit: float
 ) -> tuple[tuple[float, float], tuple[float, float, float]]:
-    """Gradient of the log likelihood in (η, γ), and its negative Hessian: ηη, ηγ and γγ."""
-    hazard = math.exp(-(eta**2) / 2) / (math.sqrt(math.pi / 2) * math.erfc(eta / math.sqrt(2)))
+    """Gradient of the log likelihood in (ξ, γ), and its negative Hessian: ξξ, ξγ and γγ."""
+    z = gamma * limit - xi
+    ratio = _inverse_mills_ratio(z)
+    slope, bend = below * ratio, below * ratio * (ratio + z)  # of m ln Φ(z), and how fast it falls
     gradient = (
-        gamma * total - count * eta - below * hazard,
-        count / gamma - gamma * squares + eta * total,
+        gamma * total - count * xi - slope,
+        count / gamma - gamma * squares + xi * total + limit * slope,
     )
-    information = count + below * hazard * (hazard - eta), -total, count / gamma**2 + squares
+    information = count + bend, -total - limit * bend, count / gamma**2 + squares + limit**2 * bend
     return gradient, information
+
+
+def _inverse_mills_ratio(z: float) -> float:
+    """n(z) / Φ(z), n being the normal density; far below, where both underflow, as Laplace's fraction."""
+    if z > FAR_BELOW:
+        return math.exp(-(z**2) / 2) / (math.sqrt(math.pi / 2) * math.erfc(-z / math.sqrt(2)))
+    return functools.reduce(lambda fraction, k: k / fraction - z, (5, 4, 3, 2, 1), -z)
 
 
 def _solve(matrix: tuple[float, float, float], right: tuple[float, float]) -> tuple[float, float]:
@@ -95,7 +134,5 @@ def _check_arguments(detected: Tensor, below: int, limit: float) -> None:
     if detected.ndim != 1 or len(detected) < 2:
         raise ValueError(f"detected must have shape (n,), n at least 2: got {tuple(detected.shape)}")
     check_finite("detected", detected)
-    if (detected == detected[0]).all():
-        raise ValueError(f"detected must hold different values: all are {detected[0].item()}")
     check_whole_number("below", below, least=0)
     check_finite_number("limit", limit)

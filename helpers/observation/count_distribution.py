@@ -135,7 +135,7 @@ def _log_rho(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
     """log ρ of `half_deviance`, for k ≥ 1; a sum of logarithms where μ is so small that k / μ² overflows."""
     is_above = count > mean
     low, high = torch.where(is_above, mean, count), torch.where(is_above, count, mean)
-    is_near = ~is_above | ((high - low) / low / low < torch.finfo(mean.dtype).max ** 0.75)
+    is_near = ~is_above | ((high - low) / low / low < torch.finfo(mean.dtype).max ** 0.95)
     near = torch.log1p(_over_one_plus((high - low) / torch.where(is_near, low, 1), dispersion * high))
     far = count.log() - torch.where(is_near, 1, mean).log()
     far = far + torch.log1p(dispersion * mean) - torch.log1p(dispersion * count)

@@ -119,7 +119,7 @@ class NegativeBinomial(_Counts):
     ------
     ValueError
         If a parameter is not a floating-point tensor, dtypes, devices or shapes disagree, μ is not positive
-        and finite, α is negative or not finite, or αμ overflows.
+        and finite, α is negative or not finite, or α²μ overflows, which the gradient divides by.
 
     Source: Hilbe (2011), Negative Binomial Regression, 2nd edition, Cambridge University Press (NB2 model).
     """
@@ -131,7 +131,7 @@ class NegativeBinomial(_Counts):
         check_parameters({"mean": self.mean, "dispersion": self.dispersion})
         check_positive("mean", self.mean)
         check_not_negative("dispersion", self.dispersion)
-        check_finite("dispersion · mean", self.dispersion * self.mean)
+        check_finite("dispersion² · mean", self.dispersion * (self.dispersion * self.mean))
 
     def _check_count(self, value: Tensor) -> Tensor:
         """Return counts in the dtype of the mean, none so large that α k overflows."""

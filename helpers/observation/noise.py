@@ -16,8 +16,8 @@ from helpers.arguments import (
     check_generator,
     check_like,
     check_probability,
+    check_real,
     check_same,
-    check_tensor,
     kind,
 )
 
@@ -39,7 +39,9 @@ class Interval:
 
     def contains(self, value: Tensor) -> Tensor:
         """True where lower ≤ value ≤ upper; the mean of this over many values is the coverage."""
-        check_tensor("value", value)
+        check_real("value", value)
+        check_same("value", "device", value.device, "lower", self.lower.device)
+        check_broadcastable("value", value.shape, "lower", self.lower.shape)
         return (self.lower <= value) & (value <= self.upper)
 
 

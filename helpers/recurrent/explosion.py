@@ -10,6 +10,9 @@ from torch.nn.utils import clip_grads_with_norm_
 from helpers.arguments import check_positive_number, kind
 from helpers.recurrent.recurrence import check_sequence
 
+SMALLEST_NORM = 1e-150
+"""Of which the square keeps all its digits."""
+
 
 @dataclass(frozen=True)
 class Clipped:
@@ -25,7 +28,7 @@ class Clipped:
         Part of ‖g‖² that each parameter has, by name; they sum to 1 (all 0 where ‖g‖ = 0). Empty if the norm
         is not finite.
     non_finite : tuple of str
-        Parameters whose gradient holds an infinity or NaN.
+        Parameters whose gradient holds an infinity or NaN, or is so long that no float64 holds its norm.
     """
 
     norm: float
@@ -46,13 +49,13 @@ def clip(model: nn.Module, max_norm: float) -> Clipped:
 
         g ← g · min(1, max_norm / ‖g‖)
 
-    by PyTorch's own `clip_grads_with_norm_`, which adds 1e-6 to ‖g‖ in the quotient. A gradient that holds
-    an infinity or NaN has no direction to keep: it is left as it is, and reported.
+    by PyTorch's own `clip_grads_with_norm_`, which adds 1e-6 to ‖g‖ in the quotient. A gradient whose norm is
+    infinite or NaN has no direction to keep: it is left as it is, and reported.
 
     Parameters
     ----------
     model : nn.Module
-        Its `.grad` are changed in place. Norms are taken in float64, so that one of 1e30 is still finite.
+        Its `.grad` are changed in place. Norms are right in float64 even where their squares are no floats.
     max_norm : float
 
     Raises
@@ -69,18 +72,36 @@ def clip(model: nn.Module, max_norm: float) -> Clipped:
     trained = {name: weight for name, weight in model.named_parameters() if weight.grad is not None}
     if not trained:
         raise ValueError("model has no gradient to clip: call backward() first")
-    norms = torch.stack(
-        [torch.linalg.vector_norm(weight.grad, dtype=torch.float64) for weight in trained.values()]
-    )
-    norm = torch.linalg.vector_norm(norms)
-    by_name = dict(zip(trained, norms.tolist(), strict=True))
-    non_finite = tuple(name for name, value in by_name.items() if not math.isfinite(value))
-    if non_finite:
-        return Clipped(norm.item(), 1.0, {}, non_finite)
-    clip_grads_with_norm_(trained.values(), max_norm, norm)
-    squared = norm.item() ** 2
-    shares = {name: value**2 / squared if squared else 0.0 for name, value in by_name.items()}
-    return Clipped(norm.item(), min(1.0, max_norm / (norm.item() + 1e-6)), shares, ())
+    by_name = _norms({name: weight.grad for name, weight in trained.items()})
+    norm = math.hypot(*by_name.values())
+    if not math.isfinite(norm):
+        return Clipped(
+            norm, 1.0, {}, tuple(name for name, value in by_name.items() if not math.isfinite(value))
+        )
+    factor = min(1.0, max_norm / (norm + 1e-6))
+    if factor < 1.0:
+        clip_grads_with_norm_(trained.values(), max_norm, torch.tensor(norm, dtype=torch.float64))
+    shares = {name: (value / norm) ** 2 if norm else 0.0 for name, value in by_name.items()}
+    return Clipped(norm, factor, shares, ())
+
+
+def _norms(gradients: dict[str, Tensor]) -> dict[str, float]:
+    """‖·‖ in float64, by one poll; again, in the unit of its largest entry, where its square was no float."""
+    norms = torch.stack([torch.linalg.vector_norm(g, dtype=torch.float64) for g in gradients.values()])
+    by_name = dict(zip(gradients, norms.tolist(), strict=True))
+    for name, value in by_name.items():
+        if not SMALLEST_NORM < value < math.inf:
+            by_name[name] = float(euclidean_norm(gradients[name].double().flatten()))
+    return by_name
+
+
+def euclidean_norm(vectors: Tensor) -> Tensor:
+    """‖·‖ along the last axis (..., N), right even where its square is no float."""
+    if not vectors.shape[-1]:
+        return vectors.sum(-1)
+    largest = vectors.abs().amax(-1, keepdim=True)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    return torch.linalg.vector_norm(vectors / scale, dim=-1) * scale.squeeze(-1)
 
 
 def first_non_finite(states: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from torch.nn.utils import parametrize
 
 from helpers.arguments import check_tensor, check_whole_number, kind
+from helpers.recurrent.explosion import euclidean_norm
 from helpers.recurrent.recurrence import Recurrence, initial_state, iterate, observed_steps
 from helpers.series import IrregularBatch
 
@@ -32,11 +33,10 @@ class GradientProfile:
     @property
     def norms(self) -> Tensor:
         """‖∂L/∂h_k‖ at `[:, k]`, (B, T + 1); right even where its square is no float."""
-        largest = self.gradients.abs().amax(-1, keepdim=True)
-        scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-        return torch.linalg.vector_norm(self.gradients / scale, dim=-1) * scale.squeeze(-1)
+        return euclidean_norm(self.gradients)
 
 
+@torch.inference_mode(False)
 def gradient_profile(
     model: Recurrence,
     x: Tensor | IrregularBatch,

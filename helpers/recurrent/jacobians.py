@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from helpers.arguments import check_finite
 from helpers.recurrent.explosion import refuse_non_finite
 from helpers.recurrent.graded import log_singular_values, size_ratios, sort_by_size
-from helpers.recurrent.recurrence import Recurrence, Transition, initial_state, scan
+from helpers.recurrent.recurrence import Recurrence, Transition, initial_state, observed_steps, scan
+from helpers.series import IrregularBatch
 
 ENTRIES_AT_ONCE = 2**22
 """Most entries of Jacobians that are held in memory together: 32 MiB in float64."""
@@ -50,8 +52,16 @@ class JacobianProduct:
         return self.orthogonal @ (self.log_scale.exp().unsqueeze(-1) * self.rows)
 
 
+@torch.inference_mode(False)
 def jacobian_product(
-    model: Recurrence, x: Tensor, k: int, T: int | None = None, *, h0: Tensor | None = None
+    model: Recurrence,
+    x: Tensor | IrregularBatch,
+    k: int,
+    T: int | None = None,
+    *,
+    h0: Tensor | None = None,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
 ) -> JacobianProduct:
     """Multiply the Jacobians of all steps from h_k to h_T, and decompose the product.
 
@@ -71,16 +81,18 @@ def jacobian_product(
     ----------
     model : Recurrence
         Anything with `project`, `step` and `state_size`.
-    x : Tensor (B, T or more, D)
-        What `model.project` takes.
+    x : Tensor (B, T or more, D) or IrregularBatch
+        What `model.project` takes; a batch brings its own mask and lengths.
     k, T : int
         0 ≤ k ≤ T ≤ steps of x; `T` is the last step where left out. For k = T the product is the identity.
     h0 : Tensor (B, S), optional
+    mask, lengths : optional
+        As for `VanillaRNN.forward`. A step that holds the state multiplies by the identity.
 
     Raises
     ------
     ValueError
-        If k or T is out of range or shapes clash.
+        If k or T is out of range, shapes clash, or x or h0 is not finite.
     FloatingPointError
         If a state is not finite, naming the earliest, or a Jacobian is not.
 
@@ -88,6 +100,7 @@ def jacobian_product(
     Numerical Analysis 3:39-49, for the product; Demmel and Veselić (1992), Jacobi's method is more accurate
     than QR, SIAM Journal on Matrix Analysis and Applications 13:1204-1245, for the singular values.
     """
+    x, active = observed_steps(x, mask, lengths)
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
         steps = projected.shape[1]
@@ -95,48 +108,67 @@ def jacobian_product(
         if not (isinstance(k, Integral) and isinstance(T, Integral) and 0 <= k <= T <= steps):
             expected = f"whole numbers with 0 <= k <= T <= {steps}, the steps of x"
             raise ValueError(f"k and T must be {expected}: got {k!r} and {T!r}")
-        before = _states_before(model, projected[:, :T], h0)
-        product = _graded_product(model.step, before[:, k:T], projected[:, k:T])
+        check_finite("x", x[:, :T])
+        before = _states_before(model, projected[:, :T], h0, active)
+        now = slice(k, T)
+        held = None if active is None else ~active[:, now]
+        product = _graded_product(model.step, before[:, now], projected[:, now], held)
     logs = log_singular_values(*product[1:])
     return JacobianProduct(*(tensor.to(projected.dtype) for tensor in (*product, logs)))
 
 
-def step_jacobians(model: Recurrence, x: Tensor, *, h0: Tensor | None = None) -> Tensor:
+@torch.inference_mode(False)
+def step_jacobians(
+    model: Recurrence,
+    x: Tensor | IrregularBatch,
+    *,
+    h0: Tensor | None = None,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor:
     """Return J_t = ∂h_t/∂h_{t-1} of every step, for all steps at once.
 
     Parameters
     ----------
     model : Recurrence
         Anything with `project`, `step` and `state_size`.
-    x : Tensor (B, T, D)
+    x : Tensor (B, T, D) or IrregularBatch
+        A batch brings its own mask and lengths.
     h0 : Tensor (B, S), optional
+    mask, lengths : optional
+        As for `VanillaRNN.forward`.
 
     Returns
     -------
     Tensor (B, T, S, S)
-        `[b, t-1, i, j]` is ∂h_t[i]/∂h_{t-1}[j] of series b; without gradient.
+        `[b, t-1, i, j]` is ∂h_t[i]/∂h_{t-1}[j] of series b, the identity where the state is held; without
+        gradient.
 
     Raises
     ------
     ValueError
-        If shapes clash.
+        If shapes clash, or x or h0 is not finite.
     FloatingPointError
         If a state is not finite, naming the earliest.
     """
+    x, active = observed_steps(x, mask, lengths)
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
-        return _jacobians(model.step, _states_before(model, projected, h0), projected)
+        check_finite("x", x)
+        before = _states_before(model, projected, h0, active)
+        return _jacobians(model.step, before, projected, None if active is None else ~active)
 
 
-def _states_before(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
+def _states_before(model: Recurrence, projected: Tensor, h0: Tensor | None, active: Tensor | None) -> Tensor:
     """The state before each step, (B, T, S)."""
     first = initial_state(model, projected, h0)
-    states = scan(model.step, first, projected)
+    check_finite("h0", first)
+    states = scan(model.step, first, projected, None if active is None else active[:, : projected.shape[1]])
     refuse_non_finite(states)
     return torch.cat([first.unsqueeze(1), states], dim=1)[:, : projected.shape[1]]
 
 
-def _jacobians(step: Transition, before: Tensor, projected: Tensor) -> Tensor:
+def _jacobians(step: Transition, before: Tensor, projected: Tensor, held: Tensor | None) -> Tensor:
     """∂step/∂h at every step, (B, T, S, S): once the states are known, no step waits for another."""
     series, steps, size = before.shape
     with torch.enable_grad():
@@ -144,10 +176,13 @@ def _jacobians(step: Transition, before: Tensor, projected: Tensor) -> Tensor:
         after = step(h, projected.flatten(0, 1))
     units = torch.eye(size, dtype=h.dtype, device=h.device).unsqueeze(1).expand(size, *h.shape)
     (rows,) = torch.autograd.grad(after, h, units, is_grads_batched=True)  # (S, B·T, S)
-    return rows.movedim(0, 1).unflatten(0, (series, steps))
+    jacobians = rows.movedim(0, 1).unflatten(0, (series, steps))
+    return jacobians if held is None else torch.where(held[..., None, None], units[:, 0], jacobians)
 
 
-def _graded_product(step: Transition, before: Tensor, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _graded_product(
+    step: Transition, before: Tensor, projected: Tensor, held: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Q, s and U of the product of all steps' Jacobians, in float64."""
     series, steps, size = before.shape
     eye = torch.eye(size, dtype=torch.float64, device=before.device).expand(series, size, size)
@@ -155,7 +190,8 @@ def _graded_product(step: Transition, before: Tensor, projected: Tensor) -> tupl
     chunk = max(1, ENTRIES_AT_ONCE // max(1, series * size**2))
     for start in range(0, steps, chunk):
         now = slice(start, start + chunk)
-        jacobians = _jacobians(step, before[:, now], projected[:, now]).double()
+        holds = None if held is None else held[:, now]
+        jacobians = _jacobians(step, before[:, now], projected[:, now], holds).double()
         for block in jacobians.split(STEPS_BETWEEN_SORTS, dim=1):
             product = _multiply(block, *product)
     if not product[-1].isfinite().all():

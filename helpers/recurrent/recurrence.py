@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from helpers.arguments import check_like, check_shape, check_tensor, observed_entries, valid_steps
+from helpers.arguments import check_bool, check_like, check_shape, check_tensor, observed_entries, valid_steps
 from helpers.series import IrregularBatch, check_series
 
 Transition = Callable[[Tensor, Tensor], Tensor]
@@ -52,7 +52,7 @@ def scan(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = N
     h0 : Tensor (B, S)
     inputs : Tensor (B, T, P)
     active : Tensor (B, T), bool, optional
-        Where False, the state is held.
+        Where False, the state is held, whatever the input; but gradients ask for a finite input there too.
 
     Returns
     -------
@@ -74,6 +74,7 @@ def iterate(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None 
     check_shape("h0", h0, "B S", (None, None))
     check_state(h0, inputs, h0.shape[1])
     if active is not None:
+        check_bool("active", active)
         check_shape("active", active, "B T", inputs.shape[:2])
     hold = [None] * inputs.shape[1] if active is None else (~active).unsqueeze(-1).unbind(1)
     h = h0
@@ -100,7 +101,7 @@ def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Te
     if h0 is None:
         return projected.new_zeros(len(projected), model.state_size)
     check_state(h0, projected, model.state_size)
-    return h0
+    return _open_to_gradients(h0)
 
 
 def observed_steps(
@@ -112,6 +113,7 @@ def observed_steps(
     features there is nothing to observe, and each step of a series moves.
     """
     x, mask, lengths = check_series("x", x, mask, lengths)
+    x = _open_to_gradients(x)
     if mask is None and lengths is None:
         return x, None
     check_sequence("x", x, "D")
@@ -119,6 +121,11 @@ def observed_steps(
     if x.shape[-1] == 0:
         return x, None if lengths is None else valid_steps(lengths, x.shape[1])
     return torch.where(observed, x, 0.0), observed.any(-1)
+
+
+def _open_to_gradients(tensor: Tensor) -> Tensor:
+    """A copy of what was made in inference mode, through which no gradient can flow; else the tensor."""
+    return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor
 
 
 def check_sequence(name: str, sequence: Tensor, features: str | int) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from helpers.arguments import check_whole_number, kind
+from helpers.recurrent.explosion import euclidean_norm
 from helpers.recurrent.recurrence import Recurrence, check_sequence, observed_steps, unroll
 from helpers.series import IrregularBatch, check_series
 
@@ -53,6 +54,7 @@ class TruncationCurve:
     peak_bytes: tuple[int, ...]
 
 
+@torch.inference_mode(False)
 def truncated_bptt(
     model: Recurrence,
     x: Tensor | IrregularBatch,
@@ -111,6 +113,7 @@ def truncated_bptt(
     return TruncatedPass(torch.stack(losses).sum(), state)
 
 
+@torch.inference_mode(False)
 def truncated_loss(
     model: Recurrence,
     x: Tensor | IrregularBatch,
@@ -129,6 +132,7 @@ def truncated_loss(
     return torch.stack([value for value, _ in _windows(model, x, loss, K, h0, mask, lengths)]).sum()
 
 
+@torch.inference_mode(False)
 def truncation_curve(
     model: Recurrence,
     x: Tensor | IrregularBatch,
@@ -163,17 +167,28 @@ def truncation_curve(
         raise ValueError(f"K must be a sequence of at least one length: got {K!r}")
     arguments = (h0, mask, lengths)
     full, _ = _gradient(model, x, loss, x.shape[1], *arguments)
-    norm = torch.linalg.vector_norm(full)
+    norm = euclidean_norm(full)
     if not (norm > 0 and norm.isfinite()):
-        raise ValueError(f"the full gradient must be finite and not zero to compare with: its norm is {norm}")
+        raise ValueError(
+            "x, h0 and loss must give the model's weights a full gradient that is finite and not zero, to "
+            f"compare with: its norm is {norm}"
+        )
     gradients, peaks = zip(*(_gradient(model, x, loss, length, *arguments) for length in K), strict=True)
     truncated = torch.stack(gradients)
     return TruncationCurve(
         K=tuple(K),
-        relative_error=torch.linalg.vector_norm(truncated - full, dim=1) / norm,
-        cosine=torch.cosine_similarity(truncated, full, dim=1),
+        relative_error=euclidean_norm(truncated - full) / norm,
+        cosine=_cosine(truncated, full),
         peak_bytes=peaks,
     )
+
+
+def _cosine(vectors: Tensor, reference: Tensor) -> Tensor:
+    """Of the angle between each of the vectors (N, P) and the reference (P,); 0 for a vector of zeros."""
+    units = [
+        v / torch.where((size := euclidean_norm(v)) > 0, size, 1.0)[..., None] for v in (vectors, reference)
+    ]
+    return units[0] @ units[1]
 
 
 class _SavedBytes:

@@ -240,7 +240,7 @@ class _Logistic(nn.Module):
 def _time_constants(tau: float | Tensor, dt: float, like: Tensor) -> Tensor:
     """Check τ and Δt, and return τ of each unit, (H,)."""
     check_positive_number("dt", dt)
-    if not isinstance(tau, Real):
+    if isinstance(tau, bool) or not isinstance(tau, Real):
         check_tensor("tau", tau, "be one number or a tensor")
     tau = torch.as_tensor(tau, dtype=like.dtype, device=like.device)
     units = len(like)

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import init
 from torch.nn.utils import parametrizations, parametrize
 
-from helpers.arguments import check_floating, check_positive_number
+from helpers.arguments import check_finite, check_fits, check_positive_number, check_single_or_double
 from helpers.statespace import spectral_radius
 
 
@@ -34,7 +34,7 @@ def orthogonal_(weight: Tensor, gain: float = 1.0, *, generator: Generator | Non
     Raises
     ------
     ValueError
-        If the matrix is not square or the gain not positive.
+        If the matrix is not square, or the gain not positive or no number of its dtype.
 
     Source: Saxe, McClelland and Ganguli (2014), Exact solutions to the nonlinear dynamics of learning in deep
     linear neural networks, ICLR.
@@ -61,7 +61,7 @@ def spectral_radius_(weight: Tensor, radius: float, *, generator: Generator | No
     Raises
     ------
     ValueError
-        If the matrix is not square or the radius not positive.
+        If the matrix is not square or the radius not positive or no number of its dtype.
 
     Source: Jaeger (2001), The "echo state" approach to analysing and training recurrent neural networks,
     GMD report 148.
@@ -89,7 +89,7 @@ def spectral_norm_(weight: Tensor, norm: float, *, generator: Generator | None =
     Raises
     ------
     ValueError
-        If the matrix is not square or the norm not positive.
+        If the matrix is not square or the norm not positive or no number of its dtype.
     """
     _check_start(weight, "norm", norm)
     weight.normal_(generator=generator)
@@ -116,7 +116,7 @@ def keep_orthogonal(model: nn.Module, name: str = "W_hh") -> None:
     Raises
     ------
     ValueError
-        If the model has no such square weight.
+        If the model has no such square weight, or it is not finite.
 
     Source: Lezcano-Casado and Martínez-Rubio (2019), Cheap orthogonal constraints in neural networks, ICML.
     """
@@ -143,7 +143,7 @@ def bound_spectral_norm(model: nn.Module, bound: float, name: str = "W_hh") -> N
     Raises
     ------
     ValueError
-        If the model has no such square weight or the bound is not positive.
+        If the model has no such square weight, it is not finite, or the bound is not positive.
     """
     _register(model, name, _UpperBound(_spectral_norm, bound))
 
@@ -169,7 +169,7 @@ def bound_spectral_radius(model: nn.Module, bound: float, name: str = "W_hh") ->
     Raises
     ------
     ValueError
-        If the model has no such square weight or the bound is not positive.
+        If the model has no such square weight, it is not finite, or the bound is not positive.
     """
     _register(model, name, _UpperBound(spectral_radius, bound))
 
@@ -200,14 +200,17 @@ def _register(model: nn.Module, name: str, parametrization: nn.Module) -> None:
 
 
 def _check_start(weight: Tensor, name: str, value: float) -> None:
-    check_floating("weight", weight)
+    check_single_or_double("weight", weight)
     if weight.ndim != 2 or weight.shape[0] != weight.shape[1] or not len(weight):
         raise ValueError(f"weight must be a square matrix: got shape {tuple(weight.shape)}")
     check_positive_number(name, value)
+    check_fits(name, value, weight.dtype)
 
 
 def _check_square_weight(model: nn.Module, name: str) -> None:
-    weight = getattr(model, name, None)
+    weight = getattr(model, name, None) if isinstance(name, str) else None
     if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
         found = tuple(weight.shape) if isinstance(weight, Tensor) else weight
         raise ValueError(f"name must be that of a square weight of the model: {name!r} is {found}")
+    check_single_or_double(name, weight)
+    check_finite(name, weight)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_shape, kind
+from helpers.arguments import as_list, check_shape, kind
 from helpers.series.batch import IrregularBatch
 
 
@@ -47,8 +47,9 @@ def collate(series: Sequence[IrregularBatch]) -> IrregularBatch:
     Raises
     ------
     ValueError
-        If there are none, or if they differ in features, dtype or device.
+        If `series` is no sequence, or empty, or if they differ in features, dtype or device.
     """
+    series = as_list("series", series, "a sequence of batches")
     _check_alike(series)
     lengths = torch.cat([piece.lengths for piece in series])  # (B,)
     steps = max(lengths.tolist(), default=0)
@@ -72,7 +73,7 @@ def _repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
     return torch.where(last >= 0, repeated, 0.0)
 
 
-def _check_alike(series: Sequence[IrregularBatch]) -> None:
+def _check_alike(series: list[IrregularBatch]) -> None:
     for number, piece in enumerate(series):
         if not isinstance(piece, IrregularBatch):
             raise ValueError(f"series must hold batches: series[{number}] is {kind(piece)}; see one_series")

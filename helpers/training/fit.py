@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from helpers.arguments import check_generator, check_positive_number, check_whole_number, kind
+from helpers.arguments import check_generator, check_path, check_positive_number, check_whole_number, kind
 from helpers.progress import ProgressBar
 from helpers.training import checkpoint as checkpoints
 from helpers.training.global_state import flush_denormals, fork_random_streams, restore_modes
@@ -126,8 +126,8 @@ def _check_kinds(
             raise ValueError(f"{name} must be an iterable or a function of a generator: got {kind(source)}")
     if not (optimiser is None or isinstance(optimiser, torch.optim.Optimizer)):
         raise ValueError(f"optimiser must be a torch.optim.Optimizer: got {kind(optimiser)}")
-    if not (checkpoint is None or isinstance(checkpoint, str | os.PathLike)):
-        raise ValueError(f"checkpoint must be a path: got {kind(checkpoint)}")
+    if checkpoint is not None:
+        check_path("checkpoint", checkpoint)
     if generator is not None:
         check_generator("generator", generator)
 

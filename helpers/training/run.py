@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from helpers.arguments import kind
 from helpers.training.history import Epoch, Update, best_epoch
 
 Batches = Iterable[Any] | Callable[[torch.Generator], Iterable[Any]]
@@ -107,6 +108,8 @@ def _check_scalar(loss: Tensor, place: str) -> None:
         raise ValueError(f"loss must return a scalar tensor: got a {type(loss).__name__} in {place}")
     if loss.ndim != 0:
         raise ValueError(f"loss must return a scalar tensor: got shape {tuple(loss.shape)} in {place}")
+    if not loss.is_floating_point():
+        raise ValueError(f"loss must return a floating-point number: got {kind(loss)} in {place}")
 
 
 def _check_update(model: nn.Module, update: Update, before: Update | None, place: str) -> None:

@@ -185,11 +185,18 @@ BAD_CALLS = [
         lambda g: mnar(torch.zeros(3), DropOut(0, 1), generator=g),
         "values must have shape (B, T) or (B, T, D): got (3,)",
     ),
-    (lambda g: DetectionLimit(math.nan), "limit must be finite: limit = nan"),
-    (lambda g: Logistic(math.inf, 1.0), "midpoint must be finite: midpoint = inf"),
-    (lambda g: Logistic(0.0, math.nan), "slope must be finite: slope = nan"),
-    (lambda g: DropOut(math.nan, 1.0), "threshold must be finite: threshold = nan"),
-    (lambda g: DropOut(0.0, math.inf), "slope must be finite: slope = inf"),
+    (lambda g: DetectionLimit(math.nan), "limit must be a finite number: got nan"),
+    (lambda g: Logistic(math.inf, 1.0), "midpoint must be a finite number: got inf"),
+    (lambda g: Logistic(0.0, math.nan), "slope must be a finite number: got nan"),
+    (lambda g: DropOut(math.nan, 1.0), "threshold must be a finite number: got nan"),
+    (lambda g: DropOut(0.0, math.inf), "slope must be a finite number: got inf"),
+    (lambda g: Logistic(True, 1.0), "midpoint must be a finite number: got True"),
+    (lambda g: DropOut(torch.tensor([0.0, math.nan]), 1.0), "threshold must be finite: threshold[1] = nan"),
+    (lambda g: Logistic(0.0, torch.ones(3).bool()), "slope must hold real numbers: got a torch.bool tensor"),
+    (
+        lambda g: DetectionLimit([1.0]),
+        "limit must be one number or a tensor: got list; torch.as_tensor(limit) makes it a tensor",
+    ),
     (lambda g: DropOut(0.0, 1.0, hazard=-0.1), "hazard must lie between 0 and 1: got -0.1"),
 ]
 

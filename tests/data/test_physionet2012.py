@@ -108,6 +108,19 @@ def test_descriptors_and_outcomes_keep_what_is_missing_apart(root):
     assert (data.length_of_stay.tolist(), data.survival.tolist()) == ([5, 9, -1], [-1, 4, 30])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param({"root": 3}, "root must be a path: got int", id="root"),
+        pytest.param({"root": ["data"]}, "root must be a path: got list", id="roots"),
+        pytest.param({"download": "no"}, "download must be True or False: got 'no'", id="download"),
+    ],
+)
+def test_what_is_no_path_and_no_choice_is_refused_by_name(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        physionet2012("a", **arguments)
+
+
 def test_several_sets_follow_each_other_as_asked(root):
     write_set(root, "b", {21: stay(21, "00:30,HR,50\n")}, OUTCOMES + "21,1,1,1,-1,0\n")
     data = physionet2012(("b", "a"), root=root)

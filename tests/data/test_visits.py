@@ -178,7 +178,7 @@ def test_refuses_an_intensity_of_another_shape():
 IMPOSSIBLE = [
     (
         {"intensity": 1e30},
-        r"horizon and the bound of the intensity must let fewer than 2³¹ visits be expected",
+        r"horizon and intensity must let fewer than 2³¹ visits be expected",
     ),
     (
         {"horizon": 1e300, "intensity": 1e-300},
@@ -186,8 +186,13 @@ IMPOSSIBLE = [
     ),
     (
         {"horizon": 1e-40, "intensity": 1e41},
+        r"intensity must be a number that torch.float32 can hold: got 1e\+41",
+    ),
+    (
+        {"horizon": 1e-40, "intensity": torch.ones_like, "bound": 1e41},
         r"bound must be a number that torch.float32 can hold: got 1e\+41",
     ),
+    ({"dtype": 0}, "dtype must be a floating-point dtype: got 0"),
     ({"dtype": torch.int64}, "dtype must be a floating-point dtype: got torch.int64"),
     ({"dtype": "float"}, "dtype must be a floating-point dtype: got 'float'"),
     ({"generator": None}, "generator must be a torch.Generator: got NoneType"),

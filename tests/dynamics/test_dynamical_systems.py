@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helpers.dynamics import Flow, Map, semigroup_defect
+from helpers.dynamics import Flow, Map, jacobian, semigroup_defect
 from helpers.systems import Lorenz, ToggleSwitch
 
 
@@ -74,6 +74,26 @@ def test_eulers_semigroup_defect_is_the_square_of_the_step():
     """On y' = -y: (1 - 2Δt) y - (1 - Δt)² y = -Δt² y."""
     defect = semigroup_defect(lambda y, dt: y - dt * y, STATES, 0.1)
     torch.testing.assert_close(defect, 0.01 * STATES.norm(dim=-1), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e200, 1e300])
+def test_a_defect_whose_square_is_no_float_is_right(unit):
+    states = unit * torch.tensor([[1.0, 2.0], [0.5, -3.0]], dtype=torch.float64)
+    defect = semigroup_defect(lambda y, dt: y - dt * y, states, 0.1)
+    torch.testing.assert_close(defect / unit, 0.01 * (states / unit).norm(dim=-1))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        pytest.param([[1.0]], "state must be a floating-point tensor: got list; torch.as_tensor", id="list"),
+        pytest.param(None, "state must be a floating-point tensor: got NoneType", id="none"),
+        pytest.param(torch.ones(2, 2).long(), "state must be a floating-point tensor: got a", id="integers"),
+    ],
+)
+def test_a_jacobian_is_of_a_floating_point_state(state, message):
+    with pytest.raises(ValueError, match=message):
+        jacobian(torch.sin, state)
 
 
 @pytest.mark.parametrize("order", [1, 4])

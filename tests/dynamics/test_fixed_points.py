@@ -288,3 +288,17 @@ def test_the_order_of_starts_does_not_matter():
 def test_misuse(system, given, options, message):
     with pytest.raises(ValueError, match=message):
         fixed_points(system, given, **options)
+
+
+def test_a_field_that_overflows_is_at_rest_nowhere():
+    """From starts of size 1e150 y³ is infinite, and so is what it would be measured by."""
+    starts = 1e150 * torch.linspace(-2.0, 2.0, 9, dtype=torch.float64)[:, None]
+    found = fixed_points(Flow(lambda t, y: y - y**3), starts[starts != 0][:, None])
+    assert not len(found.states) and not len(found.slow_states)
+    assert set(found.outcomes) == {"not converged"}
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_a_residual_whose_square_is_no_float_is_right(unit):
+    found = fixed_points(Flow(lambda t, y: unit * (1 + y**2)), torch.tensor([[0.3]], dtype=torch.float64))
+    assert found.slow_speeds.tolist() == [pytest.approx(unit)]

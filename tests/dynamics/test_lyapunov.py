@@ -104,6 +104,48 @@ def test_dead_directions_have_exponent_minus_infinity():
     assert exponents.tolist() == [pytest.approx(-math.log(2)), -math.inf]
 
 
+def turned(second, dtype):
+    """A linear map with singular values 1 and `second`, in no particular directions."""
+    c, s = math.cos(0.7), math.sin(0.7)
+    turn = torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
+    return (turn @ torch.diag(torch.tensor([1.0, second], dtype=torch.float64)) @ turn.T).to(dtype)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "second"),
+    [
+        pytest.param(turned(1e-5, torch.float32), math.log(1e-5), id="float32"),
+        pytest.param(turned(1e-12, torch.float64), math.log(1e-12), id="float64"),
+        pytest.param(torch.diag(torch.tensor([1.0, 1e-20])), math.log(1e-20), id="graded, float32"),
+        pytest.param(turned(1e-20, torch.float64), -math.inf, id="below round-off, float64"),
+        pytest.param(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), -math.inf, id="singular, float32"),
+        pytest.param(torch.tensor([[0.5, 0.5], [0.5, 0.5]]).double(), -math.inf, id="rank one, float64"),
+    ],
+)
+def test_a_direction_that_shrinks_much_in_one_step(matrix, second):
+    start = torch.ones(1, 2, dtype=matrix.dtype)
+    found = lyapunov_spectrum(Map(lambda h: h @ matrix.T), start, 100, transient=5).exponents[0]
+    assert found.tolist() == [pytest.approx(0.0, abs=2e-6), pytest.approx(second, rel=2e-3)]
+
+
+@pytest.mark.parametrize("second", [1e-9, 1e-12, 1e-20])
+def test_what_the_round_off_of_float32_hides_is_refused(second):
+    matrix = turned(second, torch.float32)
+    with pytest.raises(ValueError, match="start must be float64: round-off of torch.float32 hides how expon"):
+        lyapunov_spectrum(Map(lambda h: h @ matrix.T), torch.ones(1, 2), 100)
+
+
+def test_the_dead_units_of_a_network_are_directions_that_die_out():
+    """Of three units one is never active: J has rank two, which round-off would make three."""
+    W = torch.tensor([[0.6, 0.3, 0.1], [-0.2, 0.7, 0.3], [0.4, -0.1, 0.5]], dtype=torch.float64)
+    bias = torch.tensor([1.0, 1.0, -9.0], dtype=torch.float64)
+    start = torch.full((1, 3), 0.3, dtype=torch.float64)
+    found = lyapunov_spectrum(Map(lambda h: torch.relu(h @ W.T + bias)), start, 200, transient=20).exponents
+    sizes = torch.linalg.eigvals(W[:2, :2]).abs().log()
+    assert found[0, :2].tolist() == pytest.approx(sizes.tolist(), abs=0.02)
+    assert found[0, 2] == -math.inf
+
+
 def test_few_blocks_have_no_standard_error():
     result = lyapunov_spectrum(network(random(3, 3)), random(1, 3), 10)
     assert result.standard_error.isnan().all()

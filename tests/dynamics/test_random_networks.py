@@ -49,6 +49,29 @@ def test_mean_field_reproduces_its_own_variance_under_another_quadrature(strengt
     assert mean_field_exponent(strength, amplitude) == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.parametrize(("strength", "amplitude"), [(2.0, 3.4), (3.9, 1.0), (4.1, 0.9), (0.3, 30.0)])
+def test_both_quadratures_agree_with_another_where_tanh_becomes_steep(strength, amplitude):
+    test_mean_field_reproduces_its_own_variance_under_another_quadrature(strength, amplitude)
+
+
+@pytest.mark.parametrize(
+    ("strength", "amplitude"), [(1e4, 0.0), (1e9, 1e8), (1e300, 1e299), (1.7e308, 1.7e308)]
+)
+def test_a_very_steep_network_becomes_a_step(strength, amplitude):
+    """tanh² is 1 but for |u| ~ 1: q = g² + a², and ⟨(1 - tanh²)²⟩ = (4/3) / √(2π q)."""
+    q = math.log(strength) + math.log1p((amplitude / strength) ** 2) / 2  # ln √q
+    expected = math.log(strength) + (math.log(4 / 3 / math.sqrt(math.tau)) - q) / 2
+    assert mean_field_exponent(strength, amplitude) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("amplitude", [1e-300, 1e-5, 1e5, 1e200])
+def test_a_weak_network_is_shut_by_its_input_alone(amplitude):
+    """g → 0: q = a², and where tanh is steep ⟨(1 - tanh²)²⟩ = (4/3) / √(2π) / a."""
+    slope = math.log(4 / 3 / math.sqrt(math.tau)) - math.log(amplitude) if amplitude > 1 else 0.0
+    expected = math.log(1e-9) + slope / 2
+    assert mean_field_exponent(1e-9, amplitude) == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_larger_network_agrees_with_mean_field_theory():
     generator = torch.Generator().manual_seed(0)
     units, steps, strength, amplitude = 300, 300, 2.0, 0.5

@@ -25,7 +25,7 @@ class Call:
     also : tuple of str
         Further names by which an error may speak of an argument.
     unread : tuple of str
-        Arguments with entries that are not read, at which NaN changes nothing.
+        Arguments some numbers of which are never read, so that NaN may stand there.
     random : bool
         Whether it draws, so that float32 may draw otherwise (an eigenvector's sign).
     """

@@ -1,10 +1,16 @@
 """Noise models: one way to call each function, and the right answer where it is known."""
 
+import math
+
 import mpmath
+import numpy as np
+import scipy.optimize
+import scipy.stats
 import torch
 from fuzz_draw import Call, Draw
 from fuzz_oracles import (
     censored_log_density,
+    differs,
     entries_complaint,
     first_complaint,
     gaussian_log_density,
@@ -50,7 +56,12 @@ def heteroscedastic_gaussian(draw: Draw) -> Call:
     def function(mean, log_variance, value):
         return observation.HeteroscedasticGaussian(mean, log_variance).log_prob(value)
 
-    return Call(function, {"mean": draw.normal(3), "log_variance": draw.normal(3), "value": draw.normal(3)})
+    def density(value, mean, log_variance):
+        return gaussian_log_density(value, mean, mpmath.exp(log_variance / 2))
+
+    oracle = _entries("log_prob", density, ("value", "mean", "log_variance"))
+    arguments = {"mean": draw.normal(3), "log_variance": draw.normal(3), "value": draw.normal(3)}
+    return Call(function, arguments, oracle)
 
 
 def censored_gaussian(draw: Draw) -> Call:
@@ -119,9 +130,23 @@ def count_tails(draw: Draw) -> Call:
         inside = poisson.interval(level).contains(value)
         return poisson.cdf(value), binomial.cdf(value), poisson.quantile(probability), inside
 
+    def oracle(given, answer):
+        mean, dispersion, value = (given[name].numpy() for name in ("mean", "dispersion", "value"))
+        poisson = scipy.stats.poisson(mean)
+        binomial = scipy.stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean))
+        assert mean.max() < 1e4 and dispersion.min() > 1e-3 and mean.shape == dispersion.shape
+        level, allowed = given["level"], np.asarray(1e-8)
+        low, high = poisson.ppf((1 - level) / 2), poisson.ppf((1 + level) / 2)
+        return first_complaint(
+            differs("Poisson's cdf", answer[0], poisson.cdf(value), allowed),
+            differs("negative binomial's cdf", answer[1], binomial.cdf(value), allowed),
+            differs("quantile", answer[2], poisson.ppf(given["probability"])),
+            differs("contains", answer[3], (low <= value) & (value <= high)),
+        )
+
     arguments = {"mean": draw.uniform(0.5, 20, 3), "dispersion": draw.uniform(0.1, 1, 3)}
-    value = torch.tensor([0.0, 3.0, 9.0]).double()
-    return Call(function, {**arguments, "value": value, "probability": draw.uniform(0.1, 0.9), "level": 0.9})
+    arguments["value"] = torch.tensor([0.0, 3.0, 9.0]).double()
+    return Call(function, {**arguments, "probability": draw.uniform(0.1, 0.9), "level": 0.9}, oracle)
 
 
 def fit_censored_gaussian(draw: Draw) -> Call:
@@ -131,7 +156,37 @@ def fit_censored_gaussian(draw: Draw) -> Call:
         fitted = observation.fit_censored_gaussian(**given)
         return fitted.mean, fitted.standard_error
 
-    return Call(function, arguments)
+    def oracle(given, answer):
+        """The profile likelihood of the mean is greatest at it, and falls by ½ a standard error away."""
+        x, m, L = given["detected"].double().numpy(), given["below"], float(given["limit"])
+        origin = np.median(x)
+        largest = np.abs(x - origin).max()
+        unit = max(np.std((x - origin) / largest) * largest, (origin - L) if m else 0.0)
+        x, L, mean, error = (
+            (x - origin) / unit,
+            (L - origin) / unit,
+            (answer[0] - origin) / unit,
+            answer[1] / unit,
+        )
+
+        def profile(mean):
+            def negative(log_sigma):
+                law = scipy.stats.norm(mean, math.exp(log_sigma))
+                return -law.logpdf(x).sum() - m * law.logcdf(L)
+
+            return min(
+                scipy.optimize.minimize_scalar(
+                    negative, bounds=b, method="bounded", options={"xatol": 1e-9}
+                ).fun
+                for b in ((-25, 0), (-3, 6))
+            )
+
+        best, *beside = (profile(mean + shift * error) for shift in (0.0, 0.01, -0.01))
+        curvature = (sum(beside) - 2 * best) / 0.01**2
+        right = min(beside) > best and abs(curvature - 1) < 0.05 and abs(beside[0] - beside[1]) < 1e-5
+        return None if right else f"likelihood {best:.9g} at the mean, {beside} beside it"
+
+    return Call(function, arguments, oracle)
 
 
 BUILDERS = {

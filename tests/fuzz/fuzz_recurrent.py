@@ -1,5 +1,6 @@
 """Recurrent cells, and training: one way to call each function, and the right answer where it is known."""
 
+import itertools
 import math
 
 import numpy as np
@@ -47,8 +48,7 @@ def cell(draw: Draw) -> Call:
     def oracle(given, answer):
         x, h = torch.where(given["mask"], given["x"], 0.0), given["h0"]
         assert given["x"][given["mask"]].isfinite().all()
-        seen = given["mask"].any(-1) & (torch.arange(x.shape[1]) < given["lengths"][:, None])
-        states, alpha = [], getattr(model, "alpha", None)
+        seen, states, alpha = _moves(given), [], getattr(model, "alpha", None)
         for t in range(x.shape[1]):
             moved = torch.tanh(x[:, t] @ model.W_xh.T + model.b + h @ model.W_hh.T)
             moved = moved if alpha is None else h + 0.5 * (moved - h)
@@ -63,69 +63,145 @@ def cell_sizes(draw: Draw) -> Call:
     def function(input_size, hidden_size, activation, tau, dt):
         plain = recurrent.VanillaRNN(input_size, hidden_size, activation)
         leaky = recurrent.LeakyRNN(input_size, hidden_size, activation, tau=tau, dt=dt)
-        return plain.W_hh.shape, leaky.W_hh.shape
+        return plain.W_xh.shape, leaky.W_hh.shape, leaky.alpha
 
-    return Call(function, {"input_size": 2, "hidden_size": 3, "activation": "tanh", "tau": 2.0, "dt": 1.0})
+    def oracle(given, answer):
+        sizes = given["input_size"], given["hidden_size"]
+        return first_complaint(
+            None if answer[0] == sizes[::-1] and answer[1] == 2 * sizes[1:] else "other sizes",
+            differs("alpha", answer[2], np.full(sizes[1], given["dt"] / given["tau"]), 1e-6),
+        )
+
+    arguments = {"input_size": 2, "hidden_size": 3, "activation": "tanh", "tau": 2.0, "dt": 1.0}
+    return Call(function, arguments, oracle)
 
 
 def recurrent_gradients(draw: Draw) -> Call:
     arguments = _cell(draw)
     model = _network(draw, arguments)
 
-    def function(x, h0, mask, lengths, K):
-        def loss(states, steps=None):
-            return states.square().sum()
+    def loss(states, steps=None):
+        return states.square().sum()
 
+    def function(x, h0, mask, lengths, K):
         given = {"h0": h0, "mask": mask, "lengths": lengths}
         profile = recurrent.gradient_profile(model, x, loss, **given)
         truncated = recurrent.truncated_loss(model, x, loss, K, **given)
-        passed = recurrent.truncated_bptt(model, x, loss, K, **given)
         model.zero_grad()
-        return profile.gradients, truncated, passed.state
+        passed = recurrent.truncated_bptt(model, x, loss, K, **given)
+        gradient = None if model.W_hh.grad is None else model.W_hh.grad.clone()
+        model.zero_grad()
+        return profile.gradients, truncated.detach(), passed.state, gradient
 
-    return Call(function, {**arguments, "K": draw.whole(1, 5)}, also=("loss",))
+    def oracle(given, answer):
+        x, h = torch.where(given["mask"], given["x"], 0.0), given["h0"].double()
+        assert given["x"][given["mask"]].isfinite().all() and given["x"].dtype == h.dtype
+        with torch.enable_grad():
+            states = [h.requires_grad_()]
+            for t, seen in enumerate(_moves(given).unbind(1)):
+                after = model.step(states[-1], model.project(x)[:, t])
+                states.append(torch.where(seen[:, None], after, states[-1]))
+            value = loss(torch.stack(states[1:], 1))
+            right = torch.stack(
+                torch.autograd.grad(value, states, allow_unused=True, materialize_grads=True), 1
+            )
+            (full,) = torch.autograd.grad(
+                loss(model(x, given["h0"].detach(), mask=given["mask"], lengths=given["lengths"])), model.W_hh
+            )
+        whole = given["K"] >= x.shape[1] and answer[3] is not None
+        return first_complaint(
+            differs("gradients", answer[0], right),
+            differs("loss", answer[1], value),
+            differs("last state", answer[2], states[-1]),
+            differs("gradient of one window", answer[3], full) if whole else None,
+        )
+
+    return Call(function, {**arguments, "K": draw.whole(1, 5)}, oracle, also=("loss",))
+
+
+def _moves(given: dict) -> torch.Tensor:
+    """The steps (B, T) at which a state moves."""
+    return given["mask"].any(-1) & (torch.arange(given["x"].shape[1]) < given["lengths"][:, None])
 
 
 def jacobians(draw: Draw) -> Call:
-    arguments = {name: value for name, value in _cell(draw).items() if name in ("x", "h0")}
+    arguments = _cell(draw)
     model = _network(draw, arguments)
 
-    def function(x, h0, k):
-        each = recurrent.step_jacobians(model, x, h0=h0)
-        return each, recurrent.jacobian_product(model, x, k, h0=h0).log_singular_values
+    def function(x, h0, mask, lengths, k):
+        held = {"h0": h0, "mask": mask, "lengths": lengths}
+        each = recurrent.step_jacobians(model, x, **held)
+        return each, recurrent.jacobian_product(model, x, k, **held).matrix
 
     def oracle(given, answer):
-        h, expected = given["h0"], []
-        for t in range(given["x"].shape[1]):
-            p = model.project(given["x"])[:, t]
-            expected.append(
-                torch.func.vmap(torch.func.jacrev(lambda h, p: model.step(h[None], p[None])[0]))(h, p)
-            )
-            h = model.step(h, p)
-        return differs("jacobians", answer[0], torch.stack(expected, 1), 1e-9)
+        x, h, expected = torch.where(given["mask"], given["x"], 0.0), given["h0"], []
+        product = torch.eye(h.shape[1], dtype=h.dtype).expand(len(h), -1, -1)
+        assert given["k"] == 0 and given["x"][given["mask"]].isfinite().all()
+        for t, seen in enumerate(_moves(given).unbind(1)):
+            p = model.project(x)[:, t]
+            moved = torch.func.vmap(torch.func.jacrev(lambda h, p: model.step(h[None], p[None])[0]))(h, p)
+            expected.append(torch.where(seen[:, None, None], moved, torch.eye(h.shape[1]).to(h)))
+            product = expected[-1] @ product
+            h = torch.where(seen[:, None], model.step(h, p), h)
+        return first_complaint(
+            differs("jacobians", answer[0], torch.stack(expected, 1)),
+            differs("product", answer[1], product),
+        )
 
-    return Call(function, {**arguments, "k": 0}, oracle)
+    return Call(function, {**arguments, "k": 0}, oracle, also=("states",))
 
 
 def truncation_curve(draw: Draw) -> Call:
     arguments = {name: value for name, value in _cell(draw).items() if name in ("x", "h0")}
     model = _network(draw, arguments)
 
-    def function(x, h0, K):
-        return recurrent.truncation_curve(
-            model, x, lambda states, steps: states.square().sum(), K, h0=h0
-        ).cosine
+    def loss(states, steps):
+        return states.square().sum()
 
-    return Call(function, {**arguments, "K": [1, 2]}, also=("loss",))
+    def function(x, h0, K):
+        curve = recurrent.truncation_curve(model, x, loss, K, h0=h0)
+        return curve.cosine, curve.relative_error
+
+    def oracle(given, answer):
+        def gradient(K):
+            """Each window by itself, laid from the end, its first state held constant."""
+            h, total = given["h0"], 0.0
+            edges = [*range(given["x"].shape[1], 0, -K), 0][::-1]
+            with torch.enable_grad():
+                for begin, end in itertools.pairwise(edges):
+                    states = model(given["x"][:, begin:end], h)
+                    parts = torch.autograd.grad(loss(states, None), list(model.parameters()))
+                    total = total + torch.cat([part.flatten() for part in parts])
+                    h = states[:, -1].detach()
+            return total
+
+        full = gradient(given["x"].shape[1])
+        cut = [gradient(K) for K in given["K"]]
+        assert full.dtype == torch.float64 and 1e-100 < full.norm() < 1e100
+        allowed = np.asarray(1e-6)
+        return first_complaint(
+            differs("cosine", answer[0], [torch.cosine_similarity(g, full, dim=0) for g in cut], allowed),
+            differs("relative error", answer[1], [(g - full).norm() / full.norm() for g in cut], allowed),
+        )
+
+    return Call(function, {**arguments, "K": [1, 2]}, oracle, also=("loss",))
 
 
 def scan(draw: Draw) -> Call:
     def function(h0, inputs, active):
         return recurrent.scan(lambda h, p: torch.tanh(h + p), h0, inputs, active)
 
-    return Call(
-        function, {"h0": draw.normal(2, 3), "inputs": draw.normal(2, 4, 3), "active": draw.mask(2, 4)}
-    )
+    def oracle(given, answer):
+        h, right, inputs = given["h0"], [], given["inputs"]
+        active = torch.ones(inputs.shape[:2]).bool() if given["active"] is None else given["active"]
+        assert inputs[active].isfinite().all()
+        for t in range(inputs.shape[1]):
+            h = torch.where(active[:, t, None], torch.tanh(h + inputs[:, t]), h)
+            right.append(h)
+        return differs("states", answer, torch.stack(right, 1))
+
+    arguments = {"h0": draw.normal(2, 3), "inputs": draw.normal(2, 4, 3), "active": draw.mask(2, 4)}
+    return Call(function, arguments, oracle, unread=("inputs",))
 
 
 def paths(draw: Draw) -> Call:
@@ -171,8 +247,14 @@ def clip(draw: Draw) -> Call:
 
     def oracle(given, answer):
         assert given["gradient"].isfinite().all()
-        norm = math.hypot(*given["gradient"].flatten().tolist())
-        return differs("norm", answer[0], norm, 1e-9)
+        gradient = given["gradient"].double()
+        norm = math.hypot(*gradient.flatten().tolist())
+        factor = min(1.0, given["max_norm"] / (norm + 1e-6))
+        return first_complaint(
+            differs("norm", answer[0], norm, np.asarray(1e-9 * norm)),
+            differs("factor", answer[1], factor, np.asarray(1e-9 * factor)),
+            differs("gradient", answer[2], factor * gradient, np.asarray(1e-9 * factor * norm + 1e-321)),
+        )
 
     arguments = {"max_norm": draw.uniform(0.1, 3.0), "gradient": gradient}
     return Call(function, arguments, oracle, also=("model",))
@@ -181,15 +263,7 @@ def clip(draw: Draw) -> Call:
 def weight_constraints(draw: Draw) -> Call:
     weight = draw.normal(3, 3)
 
-    def function(weight, gain, radius, norm, bound):
-        model = recurrent.VanillaRNN(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        recurrent.bound_spectral_radius(model, bound)
-        other = recurrent.VanillaRNN(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        recurrent.bound_spectral_norm(other, bound)
-        orthogonal = recurrent.VanillaRNN(
-            2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-        )
-        recurrent.keep_orthogonal(orthogonal)
+    def function(weight, gain, radius, norm):
         generators = [torch.Generator().manual_seed(1) for _ in range(3)]
         return (
             recurrent.orthogonal_(weight.clone(), gain, generator=generators[0]),
@@ -211,7 +285,37 @@ def weight_constraints(draw: Draw) -> Call:
         "radius": draw.uniform(0.5, 2.0),
         "norm": draw.uniform(0.5, 2.0),
     }
-    return Call(function, {**arguments, "bound": 0.9}, oracle)
+    return Call(function, arguments, oracle, unread=("weight",))
+
+
+def weight_bounds(draw: Draw) -> Call:
+    def constrained(weight, constrain, *bound):
+        model = nn.Module()
+        trained = isinstance(weight, torch.Tensor) and weight.is_floating_point()
+        model.W_hh = nn.Parameter(weight.detach().clone()) if trained else weight
+        constrain(model, *bound)
+        return model.W_hh.detach()
+
+    def function(W_hh, bound):
+        return (
+            constrained(W_hh, recurrent.bound_spectral_radius, bound),
+            constrained(W_hh, recurrent.bound_spectral_norm, bound),
+            constrained(W_hh, recurrent.keep_orthogonal),
+        )
+
+    def oracle(given, answer):
+        W, bound = given["W_hh"].double().numpy(), given["bound"]
+        unit = np.abs(W).max()
+        radius, norm = np.abs(np.linalg.eigvals(W / unit)).max(), np.linalg.norm(W / unit, 2)
+        Q = answer[2].double().numpy()
+        return first_complaint(
+            differs("by radius", answer[0], W / unit * min(unit, bound / radius), 1e-5),
+            differs("by norm", answer[1], W / unit * min(unit, bound / norm), 1e-5),
+            differs("orthogonal", Q.T @ Q, np.eye(len(Q)), 1e-5),
+        )
+
+    arguments = {"W_hh": draw.normal(3, 3), "bound": draw.uniform(0.5, 2.0)}
+    return Call(function, arguments, oracle, also=("name",))
 
 
 def train(draw: Draw) -> Call:
@@ -227,12 +331,38 @@ def train(draw: Draw) -> Call:
             return (model(batch[0]) - batch[1]).square().mean()
 
         validation = [(x, y)] if patience is not None else None
-        return training.fit(model, loss, [(x, y)], epochs=epochs, validation=validation, **how).train_losses
+        history = training.fit(model, loss, [(x, y)], epochs=epochs, validation=validation, **how)
+        return history.train_losses, history.gradient_norms, model.weight.detach()
+
+    def oracle(given, answer):
+        """Adam, written out; its steps do not look at the validation that only repeats the batch."""
+        x, y, theta = given["x"].numpy(), given["y"].numpy(), np.array([0.1, 0.1, 0.0])
+        assert x.shape[1] == 2 and x.dtype == y.dtype == np.float64 and y.shape == (len(x), 1)
+        first, second, losses, norms = np.zeros(3), np.zeros(3), [], []
+        inputs = np.concatenate([x, np.ones((len(x), 1))], 1)
+        for step in range(1, given["epochs"] + 1):
+            residual = inputs @ theta - y[:, 0]
+            gradient = 2 * inputs.T @ residual / len(x)
+            losses.append((residual**2).mean())
+            norms.append(np.linalg.norm(gradient))
+            if given["clip"] is not None:
+                gradient = gradient * min(1.0, given["clip"] / (norms[-1] + 1e-6))
+            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+            size = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+            theta = theta - given["learning_rate"] * first / (1 - 0.9**step) / size
+        assert given["patience"] is None or sorted(losses, reverse=True) == losses
+        assert np.isfinite(theta).all() and given["patience"] is None
+        return first_complaint(
+            differs("losses", answer[0], losses, 1e-6),
+            differs("gradient norms", answer[1], norms, 1e-6),
+            differs("weight", answer[2][0], theta[:2], 1e-6),
+        )
 
     arguments = {"x": x, "y": y, "epochs": draw.whole(1, 3), "learning_rate": 0.01}
     return Call(
         function,
         {**arguments, "patience": draw.choice([None, 2]), "clip": draw.choice([None, 1.0])},
+        oracle,
         also=("loss", "batches"),
     )
 
@@ -248,6 +378,6 @@ BUILDERS = {
     "first_non_finite refuse_non_finite": finiteness,
     "clip": clip,
     "orthogonal_ spectral_radius_ spectral_norm_": weight_constraints,
-    "bound_spectral_radius bound_spectral_norm keep_orthogonal": weight_constraints,
+    "bound_spectral_radius bound_spectral_norm keep_orthogonal": weight_bounds,
     "training.fit": train,
 }

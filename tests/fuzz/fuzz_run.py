@@ -237,12 +237,12 @@ def _judge(call: Call, draw: Draw, kind: str, argument: str) -> tuple[str, str]:
         return "silent", "answered"
     if warned:
         return "answered", "with a warning that names an argument"
-    if (kind, argument) == ("NaN", "t") or (kind == "NaN entry" and argument in call.unread):
+    if (kind, argument) == ("NaN", "t"):
         return "answered", ""
-    return _answered(call, kind, arguments, answer)
+    return _answered(call, kind, argument, arguments, answer)
 
 
-def _answered(call: Call, kind: str, arguments: dict, answer) -> tuple[str, str]:
+def _answered(call: Call, kind: str, argument: str, arguments: dict, answer) -> tuple[str, str]:
     if kind == "pickle and deepcopy of the answer":
         try:
             again = (pickle.loads(pickle.dumps(answer)), copy.deepcopy(answer))
@@ -266,6 +266,7 @@ def _answered(call: Call, kind: str, arguments: dict, answer) -> tuple[str, str]
     if (
         kind in ("NaN entry", "NaN")
         and "mask" not in arguments
+        and argument not in call.unread
         and all(tensor.isfinite().all() for tensor in _tensors(answer))
     ):
         return "silent", "finite numbers from NaN"
@@ -284,7 +285,7 @@ def _answer(call: Call, arguments: dict, inference: bool) -> tuple[object, bool]
 
 def _opinion(call: Call, arguments: dict, answer) -> str | None:
     """The oracle's complaint, `right`, or None where it has no opinion."""
-    masked = MASKED if "mask" in arguments else ("states",)
+    masked = (*(MASKED if "mask" in arguments else ("states",)), *call.unread)
     if call.oracle is None or not _all_finite({n: v for n, v in arguments.items() if n not in masked}):
         return None
     try:

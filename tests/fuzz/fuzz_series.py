@@ -1,6 +1,7 @@
 """Series and data: one way to call each function, and the right answer where it is known."""
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ def irregular_batch(draw: Draw) -> Call:
 
     def oracle(given, answer):
         times, values = given["times"], given["values"]
-        deltas, last = torch.zeros_like(values), torch.zeros_like(values)
+        deltas = torch.zeros(values.shape, dtype=times.dtype)
+        last = torch.zeros_like(values)
         for b, d in itertools.product(range(len(times)), range(values.shape[2])):
             seen, latest = given["mean"][d], times[b, :1]
             for k in range(times.shape[1]):
@@ -91,7 +93,11 @@ def standardiser(draw: Draw) -> Call:
         values, mask = given["values"], given["mask"]
         assert values.dtype == torch.float64
         seen = [values[..., d][mask[..., d]].numpy() for d in range(values.shape[-1])]
-        mean, deviation = (torch.tensor([f(x) for x in seen]).double() for f in (np.mean, np.std))
+        units = [np.abs(x).max() for x in seen]  # np.std overflows where squares do
+        mean, deviation = (
+            torch.tensor([f(x / unit) * unit for x, unit in zip(seen, units, strict=True)]).double()
+            for f in (np.mean, np.std)
+        )
         expected = torch.where(mask, (values - mean) / deviation, 0.0)
         again = torch.where(mask, values, mean)
         return first_complaint(
@@ -125,7 +131,11 @@ def missing_at_random(draw: Draw) -> Call:
         exponent = -given["slope"] * (given["driver"] - given["midpoint"])
         expected = 1 / (1 + exponent.clamp(max=700).exp())
         hidden = given["values"] < given["limit"]
+        stays = given["values"] - given["threshold"]
+        leaves = given["hazard"] / (1 + (-given["slope"] * stays).clamp(max=700).exp())
         return first_complaint(
+            differs("mcar's probability", answer[0], torch.full_like(answer[0], 1 - given["rate"]), 1e-12),
+            differs("drop-out's probability", answer[3], (1 - leaves).cumprod(1), 1e-12),
             differs("mar's probability", answer[1], expected.expand_as(answer[1]), 1e-12),
             differs("mnar's hidden", answer[2], hidden),
         )
@@ -140,9 +150,21 @@ def visit_times(draw: Draw) -> Call:
 
     def function(horizon, intensity, batch):
         generator = torch.Generator().manual_seed(seed)
-        return data.visit_times(horizon, intensity, batch=batch, generator=generator).times
+        visits = data.visit_times(horizon, intensity, batch=batch, generator=generator)
+        return visits.times, visits.lengths
 
-    return Call(function, {"horizon": draw.uniform(0.1, 5), "intensity": draw.uniform(0.1, 3), "batch": 2})
+    def oracle(given, answer):
+        expected = given["horizon"] * given["intensity"] * given["batch"]
+        plausible = abs(float(answer[1].sum()) - expected) <= 6 * math.sqrt(expected) + 6
+        inside = ((answer[0] >= 0) & (answer[0] <= np.float32(given["horizon"]))).all()
+        rises = all(
+            (times[:length].diff() > 0).all()
+            for times, length in zip(answer[0], answer[1].tolist(), strict=True)
+        )
+        return None if plausible and inside and rises else "no Poisson process"
+
+    arguments = {"horizon": draw.uniform(0.1, 5), "intensity": draw.uniform(0.1, 3), "batch": 2}
+    return Call(function, arguments, oracle)
 
 
 BUILDERS = {

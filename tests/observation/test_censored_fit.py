@@ -58,6 +58,32 @@ def test_without_censoring_it_is_the_ordinary_mean():
     assert found.standard_error == pytest.approx(float(values.std(correction=0)) / math.sqrt(len(values)))
 
 
+@pytest.mark.parametrize("unit", [1e-310, 1e-150, 1e-9, 1e9, 1e150, 1e300])
+@pytest.mark.parametrize("below", [0, 7])
+def test_no_unit_of_the_values_changes_the_fit(unit, below):
+    values = torch.tensor([0.9, 1.4, 2.2, 3.0], dtype=torch.float64)
+    one, other = (fit_censored_gaussian(values * u, below, LIMIT * u) for u in (1.0, unit))
+    assert other.mean / unit == pytest.approx(one.mean, rel=1e-9)
+    assert other.standard_error / unit == pytest.approx(one.standard_error, rel=1e-9)
+
+
+def test_a_limit_far_above_all_values_says_nothing():
+    values = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    alone = fit_censored_gaussian(values, 0, LIMIT)
+    beside = fit_censored_gaussian(values, 3, 1e300)
+    assert (beside.mean, beside.standard_error) == pytest.approx((alone.mean, alone.standard_error))
+
+
+def test_a_limit_far_below_all_values_sees_them_as_one():
+    """Two values at x and two at or below L: σ = c (x - L) and μ follow from the distance alone."""
+    near, far = (
+        fit_censored_gaussian(torch.tensor([1.0, 1.0 + 1e-9], dtype=torch.float64), 2, limit)
+        for limit in (-1e3, -1e250)
+    )
+    assert near.mean / -1e3 == pytest.approx(far.mean / -1e250, rel=1e-2)
+    assert near.standard_error / 1e3 == pytest.approx(far.standard_error / 1e250, rel=1e-2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -66,7 +92,14 @@ def test_without_censoring_it_is_the_ordinary_mean():
         ),
         pytest.param((torch.ones(1), 0, LIMIT), r"shape \(n,\), n at least 2: got \(1,\)", id="one value"),
         pytest.param((torch.ones(2, 2), 0, LIMIT), r"n at least 2: got \(2, 2\)", id="matrix"),
-        pytest.param((torch.ones(3), 0, LIMIT), r"must hold different values: all are 1\.0", id="equal"),
+        pytest.param(
+            (torch.ones(3), 0, LIMIT), r"must hold different values.* from 1\.0 to 1\.0", id="equal"
+        ),
+        pytest.param(
+            (torch.tensor([1.4e308, 1.5e308], dtype=torch.float64), 1, -1.5e308),
+            "detected must hold different values, that part by less than overflows",
+            id="too far apart",
+        ),
         pytest.param((torch.tensor([1, torch.nan]), 0, LIMIT), r"finite: detected\[1\] = nan", id="nan"),
         pytest.param((torch.arange(3.0), -1, LIMIT), "below must be a whole number", id="negative count"),
         pytest.param((torch.arange(3.0), 1, math.inf), "limit must be a finite number: got inf", id="limit"),

@@ -165,6 +165,23 @@ def test_log_prob_and_gradients_are_right_to_the_ends_of_the_float_range(dtype, 
                 assert abs(result - truth) <= tolerance * scale + 100 * torch.finfo(dtype).tiny, (name, case)
 
 
+def test_counts_far_above_a_large_mean_keep_their_digits():
+    """k / μ² is a float here, and log ρ = 1 / (αμ) a small difference of large logarithms."""
+    assert_log_probability_exact(
+        double(1e300, 1e296, 1e280), double(1.5e6, 3e7, 1e3), double(1.35, 0.02, 40.0)
+    )
+
+
+@pytest.mark.parametrize("count", [0.0, 1.0, 7.0])
+def test_the_slope_of_a_wild_dispersion_is_right_or_refused(count):
+    """∂ log p / ∂μ = (k - μ) / (μ (1 + αμ)), on whose way α (1 + αμ) is divided by."""
+    mean, dispersion = double(4.5e19).requires_grad_(), double(1.2e120)
+    (slope,) = torch.autograd.grad(NegativeBinomial(mean, dispersion).log_prob(double(count)).sum(), mean)
+    assert slope.item() == pytest.approx((count - 4.5e19) / 4.5e19 / (1 + 1.2e120 * 4.5e19), rel=1e-9)
+    with pytest.raises(ValueError, match=r"dispersion² · mean must be finite: .*\[0\] = inf"):
+        NegativeBinomial(mean, 1e30 * dispersion)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("logits", [-100.0, -90.0, -50.0], ids=lambda logit: f"softplus({logit:.0f})")
 def test_a_rate_that_a_network_drives_to_zero_keeps_its_gradient(logits, dtype):
@@ -400,7 +417,7 @@ BAD_PARAMETERS = [
     ),
     (
         lambda: NegativeBinomial(torch.tensor([1.0, 1e38]), torch.tensor(40.0)),
-        r"dispersion · mean must be finite: dispersion · mean\[1\] = inf",
+        r"dispersion² · mean must be finite: dispersion² · mean\[1\] = inf",
     ),
     (
         lambda: NegativeBinomial(torch.ones(2), torch.tensor(40.0)).log_prob(torch.tensor([1.0, 1e38])),

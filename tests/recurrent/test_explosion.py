@@ -49,6 +49,26 @@ def test_a_gradient_that_exploded_short_of_infinity_keeps_its_direction(device):
         torch.testing.assert_close(weight.grad, other.grad)
 
 
+@pytest.mark.parametrize("size", [1e-310, 1e-300, 1e-200, 1e200, 1e300])
+def test_a_norm_whose_square_is_no_float64_is_right(size):
+    model = VanillaRNN(2, 2, dtype=torch.float64)
+    for weight, entry in zip(model.parameters(), (3.0, 4.0, 12.0), strict=True):
+        weight.grad = torch.zeros_like(weight)
+        weight.grad.view(-1)[0] = size * entry
+    report = clip(model, 1.0)
+    assert report.norm / size == pytest.approx(13.0)
+    assert report.shares == pytest.approx({"W_xh": 9 / 169, "W_hh": 16 / 169, "b": 144 / 169})
+    assert model.b.grad[0].item() == pytest.approx(12 * size * report.factor)
+
+
+def test_a_norm_beyond_float64_is_reported_and_nothing_done():
+    model = VanillaRNN(1, 2, bias=False, dtype=torch.float64)
+    model.W_xh.grad, model.W_hh.grad = torch.ones_like(model.W_xh), torch.full_like(model.W_hh, 1.7e308)
+    report = clip(model, 1.0)
+    assert report.norm == torch.inf and report.non_finite == ("W_hh",) and not report.clipped
+    assert (model.W_hh.grad == 1.7e308).all()
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_gradient_without_direction_is_left_alone_and_reported(bad, device):
     model = with_gradients(device)

@@ -16,6 +16,7 @@ from helpers.recurrent import (
     spectral_radius_,
     step_jacobians,
 )
+from helpers.series import IrregularBatch
 
 LONG = 10_000
 
@@ -176,6 +177,62 @@ def test_states_that_explode_after_the_product_do_no_harm():
     h0 = torch.ones(1, 1, dtype=torch.float64)
     product = jacobian_product(linear_network([[1e200]]), no_input(3), 0, 1, h0=h0)
     assert product.singular_values.item() == pytest.approx(1e200)
+
+
+def irregular(series=3, steps=6):
+    """Series of several lengths, with steps at which nothing was seen and NaN in the place of it."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([steps, 3, 0])
+    valid = torch.arange(steps) < lengths[:, None]
+    mask = (torch.rand(series, steps, 2, generator=generator) < 0.6) & valid[..., None]
+    values = torch.where(mask, random_input(series, steps), torch.nan)
+    times = torch.arange(steps, dtype=torch.float64).expand(series, steps)
+    return IrregularBatch(times, values, mask, lengths)
+
+
+@pytest.mark.parametrize("kind", ["IrregularBatch", "mask and lengths"])
+def test_a_step_that_holds_the_state_has_the_identity(kind):
+    model, batch = LeakyRNN(2, 4, tau=2.0, dt=1.0, dtype=torch.float64), irregular()
+    given, how = batch, {}
+    if kind != "IrregularBatch":
+        given, how = batch.values, {"mask": batch.mask, "lengths": batch.lengths}
+    h0 = torch.full((3, 4), 0.3, dtype=torch.float64)
+    full = torch.autograd.functional.jacobian(lambda h: model(batch, h)[:, -1], h0)
+    whole = torch.stack([full[b, :, b] for b in range(3)])
+    steps = step_jacobians(model, given, h0=h0, **how)
+    held = ~batch.mask.any(-1)
+    assert 0 < held.sum() < held.numel()
+    torch.testing.assert_close(steps[held], torch.eye(4).double().expand(int(held.sum()), 4, 4))
+    in_turn = torch.eye(4, dtype=torch.float64)
+    for jacobian in steps.unbind(1):
+        in_turn = jacobian @ in_turn
+    torch.testing.assert_close(in_turn, whole)
+    torch.testing.assert_close(jacobian_product(model, given, 0, h0=h0, **how).matrix, whole)
+
+
+def test_inference_mode_changes_nothing():
+    model, x = VanillaRNN(2, 4, dtype=torch.float64), random_input(2, 5)
+    keep_orthogonal(model)
+    expected = step_jacobians(model, x), jacobian_product(model, x, 1).log_singular_values
+    with torch.inference_mode():
+        x = x.clone()
+        h0 = torch.zeros(2, 4, dtype=torch.float64)
+        found = step_jacobians(model, x, h0=h0), jacobian_product(model, x, 1, h0=h0).log_singular_values
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_an_argument_that_is_not_finite_is_named(bad):
+    x, h0 = random_input(2, 3), torch.zeros(2, 4, dtype=torch.float64)
+    spoilt_x, spoilt_h0 = x.clone(), h0.clone()
+    spoilt_x[1, 2, 0], spoilt_h0[0, 3] = bad, bad
+    model = VanillaRNN(2, 4, dtype=torch.float64)
+    for tool in (step_jacobians, lambda *arguments, **named: jacobian_product(*arguments, 0, **named)):
+        with pytest.raises(ValueError, match=rf"x must be finite: x\[1, 2, 0\] = {bad}"):
+            tool(model, spoilt_x, h0=h0)
+        with pytest.raises(ValueError, match=rf"h0 must be finite: h0\[0, 3\] = {bad}"):
+            tool(model, x, h0=spoilt_h0)
 
 
 @pytest.mark.parametrize("k, T", [(-1, 3), (3, 2), (0, 6)])

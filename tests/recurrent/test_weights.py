@@ -37,6 +37,48 @@ def test_initial_values_have_the_stated_size(device, generator):
     assert norm(spectral_norm_(weight, 1.3, generator=generator)) == pytest.approx(1.3, rel=1e-12)
 
 
+def test_what_stood_in_memory_does_not_matter(generator):
+    weight = torch.full((5, 5), torch.nan, dtype=torch.float64)
+    for fill in (orthogonal_, spectral_radius_, spectral_norm_):
+        assert fill(weight.clone(), 1.0, generator=torch.Generator().manual_seed(0)).isfinite().all()
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300, 1e40])
+@pytest.mark.parametrize("fill", [orthogonal_, spectral_radius_, spectral_norm_])
+def test_a_size_that_float32_cannot_hold_is_refused(fill, size):
+    with pytest.raises(ValueError, match="(gain|radius|norm) must be a number that torch.float32 can hold"):
+        fill(torch.zeros(3, 3), size)
+    wide = fill(torch.zeros(3, 3, dtype=torch.float64), size)
+    assert norm(wide / size) >= 1 - 1e-9
+
+
+@pytest.mark.parametrize(
+    "constrain",
+    [
+        pytest.param(keep_orthogonal, id="orthogonal"),
+        pytest.param(lambda model: bound_spectral_norm(model, 0.9), id="norm"),
+        pytest.param(lambda model: bound_spectral_radius(model, 0.9), id="radius"),
+    ],
+)
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_weight_that_is_not_finite_cannot_be_constrained(constrain, bad):
+    model = VanillaRNN(2, 3)
+    with torch.no_grad():
+        model.W_hh[2, 1] = bad
+    with pytest.raises(ValueError, match=rf"W_hh must be finite: W_hh\[2, 1\] = {bad}"):
+        constrain(model)
+    assert type(model) is VanillaRNN
+
+
+def test_half_precision_is_refused():
+    weight = torch.zeros(3, 3, dtype=torch.float16)
+    for fill in (orthogonal_, spectral_radius_, spectral_norm_):
+        with pytest.raises(ValueError, match="weight must be a float32 or float64 tensor: got a"):
+            fill(weight, 1.0)
+    with pytest.raises(ValueError, match="W_hh must be a float32 or float64 tensor"):
+        keep_orthogonal(VanillaRNN(2, 3, dtype=torch.bfloat16))
+
+
 def test_initial_values_come_from_the_generator_and_fill_a_parameter():
     for fill in (orthogonal_, lambda w, generator: spectral_radius_(w, 1.0, generator=generator)):
         first, again = (VanillaRNN(1, 6).W_hh for _ in range(2))

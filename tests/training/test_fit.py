@@ -284,6 +284,10 @@ BAD_ARGUMENTS = [
     ({"batches": lambda generator: iter(())}, "batches held no batch in epoch 1"),
     ({"loss": lambda m, b: m(b[0])}, r"a scalar tensor: got shape \(1, 1\) in epoch 1, batch 1"),
     ({"loss": lambda m, b: 1.0}, "a scalar tensor: got a float in epoch 1, batch 1"),
+    (
+        {"loss": lambda m, b: m(b[0]).sum() + 0j},
+        "loss must return a floating-point number: got a torch.complex64 tensor in epoch 1, batch 1",
+    ),
     ({"loss": lambda m, b: torch.ones(())}, "no gradient reaches them in epoch 1, batch 1"),
     ({"loss": lambda m, b: torch.ones((), requires_grad=True) * 2}, "no gradient reaches them"),
     ({"checkpoint": "no/such/folder/run.pt"}, "checkpoint must lie in a folder that exists: got no"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_path
 from helpers.data.physionet2012.files import load_set, locate
 from helpers.data.physionet2012.stays import DESCRIPTORS, VARIABLES, Stays, join
 from helpers.series import IrregularBatch
@@ -97,8 +98,9 @@ def physionet2012(
     Raises
     ------
     ValueError
-        If `sets` is empty, repeats or names another set; if a downloaded file is not the original; or if
-        a file is not as the challenge describes it, naming the file and the line.
+        If `sets` is empty, repeats or names another set; if `root` is no path or `download` no bool; if a
+        downloaded file is not the original; or if a file is not as the challenge describes it, naming the
+        file and the line.
     FileNotFoundError
         If `root` lacks a file, or if a file is nowhere and `download` is False.
     ConnectionError
@@ -108,6 +110,10 @@ def physionet2012(
     PhysioNet/Computing in Cardiology Challenge 2012, Computing in Cardiology 39:245-248.
     """
     sets = _check_sets(sets)
+    if root is not None:
+        check_path("root", root)
+    if not isinstance(download, bool):
+        raise ValueError(f"download must be True or False: got {download!r}")
     files = [
         [locate(name, root, download) for name in (f"set-{s}.tar.gz", f"Outcomes-{s}.txt")] for s in sets
     ]
