@@ -59,7 +59,7 @@ class State:
 def initial_state(t: Tensor, t_next: Tensor, y: Tensor, slope: Tensor | None) -> State:
     """The state before the first step."""
     ones = torch.ones_like(t)
-    return State(t, t_next, y, slope, accepted=ones.bool(), error_ratio=ones, memory=ones)
+    return State(t, t_next, y, slope, accepted=ones.bool(), error_ratio=ones, memory=0 * ones)
 
 
 @dataclass(frozen=True, eq=False)
