@@ -225,11 +225,14 @@ def _first_step_size(control: PIController, field: Field, y: Tensor, slope: Tens
 
     def norm(values: Tensor) -> Tensor:
         ratios = rms(values / scale)
-        return ratios if control.per_sample else joint_ratio(ratios, ratios.isfinite())
+        if control.per_sample:
+            return ratios
+        return joint_ratio(ratios, ratios.isfinite()).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
     size, speed = norm(y), norm(slope)
     says_nothing = (size < SMALLEST_NORM) | (speed < SMALLEST_NORM)
-    guess = torch.minimum(torch.where(says_nothing, DEFAULT_FIRST_STEP, 0.01 * size / speed), span)
+    guess = torch.where(says_nothing, DEFAULT_FIRST_STEP, 0.01 * size / speed)
+    guess = torch.minimum(guess.nan_to_num(nan=DEFAULT_FIRST_STEP), span)  # ∞ / ∞ says nothing either
     h = torch.copysign(guess, time_left)
     probe = field((t + h).to(y.dtype), y + unsqueeze_like(h, y).to(y.dtype) * slope)
     steepest = torch.maximum(speed, norm(probe - slope) / guess)
