@@ -54,7 +54,10 @@ def solve(draw: Draw) -> Call:
         return odes.solve(field, y0, t, **how)
 
     return Call(
-        function, arguments, lambda given, answer: dop853_complaint(given, answer, field), also=("f",)
+        function,
+        arguments,
+        lambda given, answer: dop853_complaint(given, answer, field),
+        also=("f", "y"),  # a field may refuse its y
     )
 
 
