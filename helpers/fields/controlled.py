@@ -6,10 +6,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from helpers.arguments import check_finite, check_floating, check_like, check_same, kind, refuse_where
+from helpers.arguments import (
+    check_finite,
+    check_floating,
+    check_like,
+    check_same,
+    check_tensor,
+    kind,
+    refuse_where,
+)
 from helpers.dynamics import jacobian
-
-Time = float | Tensor
+from helpers.fields.arguments import Time, time_like
+from helpers.series import IrregularBatch
 
 
 class ControlledField(nn.Module):
@@ -72,6 +80,7 @@ class ControlledField(nn.Module):
 
     def _inputs(self, t: Time, y: Tensor) -> Tensor:
         """u(t) in the dtype of y."""
+        check_floating("y", y)
         u = self.u(t)
         if not isinstance(u, Tensor):
             raise ValueError(f"u must return a tensor: got {kind(u)}")
@@ -81,15 +90,19 @@ class ControlledField(nn.Module):
 class Samples(nn.Module):
     """When an input was sampled, and what it was: buffers, which move and are saved with the model.
 
-    An `nn.Parameter` stays one: then the samples are learnt.
+    An `nn.Parameter` stays one: then the samples are learnt. Of an `IrregularBatch` the padding lies at
+    infinity, so that no time comes to it.
     """
 
     least = 1
     """How many samples say what the input is."""
 
-    def __init__(self, times: Tensor, values: Tensor) -> None:
+    def __init__(self, times: Tensor | IrregularBatch, values: Tensor | None = None) -> None:
         super().__init__()
-        _check_samples(times, values, self.least)
+        if isinstance(times, IrregularBatch):
+            times, values = _samples_of(times, values, self.least)
+        else:
+            _check_samples(times, values, self.least)
         self.register_buffer("times", times)
         if isinstance(values, nn.Parameter):
             self.values = values
@@ -100,9 +113,13 @@ class Samples(nn.Module):
         """How many samples of how many inputs, for printing."""
         return f"times={tuple(self.times.shape)}, values={tuple(self.values.shape)}"
 
+    def _finite_times(self) -> Tensor:
+        """The times; in padding the first."""
+        return torch.where(self.times.isfinite(), self.times, self.times[..., :1])
+
     def _latest(self, t: Time) -> tuple[Tensor, Tensor]:
         """t, a number or (B,), as a tensor beside the times, and how many samples have passed at t."""
-        t = torch.as_tensor(t, dtype=self.times.dtype, device=self.times.device)
+        t = time_like(t, self.times)
         if t.ndim > 1:
             raise ValueError(f"t must be one number or one for each sample, (B,): got shape {tuple(t.shape)}")
         if self.times.ndim == 1:
@@ -138,11 +155,11 @@ class ZeroOrderHold(Samples):
 
     Parameters
     ----------
-    times : Tensor (T,) or (B, T)
+    times : Tensor (T,) or (B, T), or IrregularBatch
         When the samples were taken, by all series or by each; they must increase. A series with fewer samples
-        than others repeats its last one at any later times.
+        than others repeats its last one at any later times. A batch has its own values and lengths.
     values : Tensor (T, I) or (B, T, I)
-        The samples, shared by all series or one row for each.
+        The samples, shared by all series or one row for each; left out beside a batch.
 
     Attributes
     ----------
@@ -152,13 +169,14 @@ class ZeroOrderHold(Samples):
     Raises
     ------
     ValueError
-        If times do not increase, or shapes, dtypes or devices do not fit, or a number is not finite.
+        If times do not increase, or shapes, dtypes or devices do not fit, or a number is not finite; or if
+        an entry of a batch is missing.
     """
 
     @property
     def breaks(self) -> Tensor:
         """Where it jumps: at every sample but the first, (T - 1,) or (B, T - 1)."""
-        return self.times[..., 1:]
+        return self._finite_times()[..., 1:]
 
     def forward(self, t: Time) -> Tensor:
         """u(t) (B, I), or (I,) for one t where all series share the samples; t is a number or (B,)."""
@@ -178,10 +196,11 @@ class LinearInterpolation(Samples):
 
     Parameters
     ----------
-    times : Tensor (T,) or (B, T)
-        When the samples were taken, at least two, by all series or by each; they must increase.
+    times : Tensor (T,) or (B, T), or IrregularBatch
+        When the samples were taken, at least two, by all series or by each; they must increase. A batch has
+        its own values and lengths.
     values : Tensor (T, I) or (B, T, I)
-        The samples, shared by all series or one row for each.
+        The samples, shared by all series or one row for each; left out beside a batch.
 
     Attributes
     ----------
@@ -199,7 +218,7 @@ class LinearInterpolation(Samples):
     @property
     def breaks(self) -> Tensor:
         """Where it has a kink: at every sample, (T,) or (B, T)."""
-        return self.times
+        return self._finite_times()
 
     def forward(self, t: Time) -> Tensor:
         """u(t) (B, I), or (I,) for one t where all series share the samples; t is a number or (B,)."""
@@ -210,8 +229,30 @@ class LinearInterpolation(Samples):
         return torch.lerp(self._at(self.values, after - 1), self._at(self.values, after), part.unsqueeze(-1))
 
 
+def _samples_of(batch: IrregularBatch, values: Tensor | None, least: int) -> tuple[Tensor, Tensor]:
+    """The times (B, T) and values (B, T, I) of a batch of which nothing is missing; padding at infinity."""
+    if values is not None:
+        raise ValueError("values must be left out where times is an IrregularBatch, which has its own")
+    lengths = batch.lengths
+    refuse_where(
+        lengths < least,
+        lambda b: f"times must have at least {least} samples in each series: series {b} has {lengths[b]}",
+    )
+    refuse_where(
+        batch.valid.unsqueeze(-1) & ~batch.mask,
+        lambda b, k, i: (
+            f"times must be a batch of which nothing is missing: series {b} lacks input {i} at its "
+            f"time {k}; fill it first, with batch.last_observed(), say"
+        ),
+    )
+    check_same("values", "dtype", batch.values.dtype, "times", batch.times.dtype)
+    times = torch.where(batch.valid, batch.times, torch.inf)
+    return times, torch.where(batch.valid.unsqueeze(-1), batch.values, 0.0)
+
+
 def _check_samples(times: Tensor, values: Tensor, least: int) -> None:
     """Refuse samples that do not say what the input is when."""
+    check_tensor("times", times, "be a floating-point tensor or an IrregularBatch")
     check_floating("times", times), check_floating("values", values)
     if times.ndim not in (1, 2) or times.shape[-1] < least:
         expected = f"(T,) or (B, T) with T at least {least}"

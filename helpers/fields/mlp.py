@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from helpers.arguments import check_like, check_not_negative_number, check_whole_number
-from helpers.fields.arguments import check_last
+from helpers.fields.arguments import check_last, time_like
 from helpers.fields.layers import activation_and_slope, chain_jacobian
 
 
@@ -134,7 +134,7 @@ class MLPField(nn.Module):
 
 def column_of_times(t: float | Tensor, y: Tensor) -> Tensor:
     """t, one number or one for each sample (B,), as a column (..., 1) beside y (..., D)."""
-    t = torch.as_tensor(t, dtype=y.dtype, device=y.device)
+    t = time_like(t, y)
     if t.shape != y.shape[: t.ndim] or t.ndim >= y.ndim:
         raise ValueError(
             f"t must be one number or one for each sample of y {tuple(y.shape)}: got shape {tuple(t.shape)}"

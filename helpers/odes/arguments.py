@@ -7,9 +7,11 @@ from helpers.arguments import (
     check_finite,
     check_floating,
     check_lengths,
+    check_like,
     check_one_of,
     check_positive,
     check_positive_number,
+    check_returns_like,
     check_same,
     check_whole_number,
     entry,
@@ -18,7 +20,7 @@ from helpers.arguments import (
     refuse_where,
     valid_steps,
 )
-from helpers.odes.loop import Field
+from helpers.odes.loop import Field, Several
 from helpers.odes.stepper import first_slope
 from helpers.odes.tableau import TABLEAUX, Tableau
 
@@ -31,16 +33,66 @@ CLOCK_PROBES = (0.0, 0.29, 0.62, 0.87, 1.0)
 """Parts of the time solved for at which is seen whether a field looks at its clock."""
 
 
-def check_state(y0: Tensor) -> None:
+def check_state(y0: Tensor, name: str = "y0") -> None:
     """Refuse anything but finite float32 or float64 states (B, ...), or one state (D,)."""
     if not isinstance(y0, Tensor) or y0.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"y0 must be a float32 or float64 tensor: got {kind(y0)}")
+        raise ValueError(f"{name} must be a float32 or float64 tensor: got {kind(y0)}")
     if y0.ndim == 0 or y0.numel() == 0:
-        raise ValueError(
-            f"y0 must have shape (B, ...) with at least one sample and entry: got shape {tuple(y0.shape)}"
-        )
-    refuse_vmap("y0", y0)
-    check_finite("y0", y0)
+        expected = "shape (B, ...) with at least one sample and entry"
+        raise ValueError(f"{name} must have {expected}: got shape {tuple(y0.shape)}")
+    refuse_vmap(name, y0)
+    check_finite(name, y0)
+
+
+def named_parts(name: str, parts: Several) -> dict[str, Tensor]:
+    """The tensors of a tuple or dict by their names, `y0[0]` or `y0['cell']`."""
+    items = parts.items() if isinstance(parts, dict) else enumerate(parts)
+    return {f"{name}[{key!r}]": part for key, part in items}
+
+
+def check_parts(y0: Several) -> None:
+    """Refuse parts of states that are no states (B, ...) of one batch, dtype and device."""
+    named = named_parts("y0", y0)
+    if type(y0) not in (tuple, dict) or not named:
+        got = kind(y0) if named else f"an empty {kind(y0)}"
+        raise ValueError(f"y0 must be a tensor, or a tuple or dict of tensors: got {got}")
+    first = next(iter(named))
+    for name, part in named.items():
+        if isinstance(part, Tensor) and isinstance(named[first], Tensor):
+            check_like(name, part, first, named[first])
+        check_state(part, name)
+        check_same(name, "number of samples", len(part), first, len(named[first]))
+
+
+def check_same_parts(name: str, parts: Several, y: Several) -> None:
+    """Refuse anything but a tuple as long as y, or a dict with its keys."""
+    expected = named_parts(name, y)
+    found = named_parts(name, parts) if type(parts) is type(y) else {}
+    if found.keys() != expected.keys():
+        got = f"{', '.join(found)}" if found else kind(parts)
+        raise ValueError(f"{name} must be a {kind(y)} of {', '.join(expected)}: got {got}")
+
+
+def check_slopes(slopes: Several, y: Several, t: Tensor) -> None:
+    """Refuse slopes that are not, part by part, like the states; saying when."""
+    try:
+        check_same_parts("f(t, y)", slopes, y)
+        found = named_parts("y", slopes)
+        for name, part in named_parts("y", y).items():
+            check_returns_like("f", found[name], name, part)
+    except ValueError as error:
+        raise ValueError(f"{error}, at t = {t[0].item():g}") from None
+
+
+def check_tolerance_of_parts(name: str, value: float | Several, y0: Several) -> float | Tensor:
+    """Refuse a tolerance that is neither one number nor one for each part; return them joined (D,)."""
+    if not isinstance(value, tuple | dict):
+        check_positive_number(name, value)
+        return value
+    check_same_parts(name, value, y0)
+    parts, given = named_parts(name, y0), named_parts(name, value)
+    each = [check_tolerance(key, given[key], part).expand(part.shape[1:]) for key, part in parts.items()]
+    return torch.cat([numbers.flatten() for numbers in each])
 
 
 def refuse_vmap(name: str, tensor: Tensor) -> None:

@@ -1,7 +1,7 @@
 """The controllers: whether a step is accepted, and how long the next one is. They know nothing of stages."""
 
-from dataclasses import dataclass, replace
-from math import sqrt
+from dataclasses import dataclass, field, replace
+from math import log, sqrt
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from helpers.odes.stepper import compile_function
 
 SAFETY, ALPHA, BETA = 0.9, 0.7, 0.4
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.2, 10.0
-SMALLEST_REMEMBERED_RATIO, RATIO_IF_NOT_FINITE = 1e-4, 1e12
+SMALLEST_REMEMBERED_RATIO = 1e-4
+LARGEST_LOG_RATIO = 700.0
+"""Stands for that of an error that is not finite."""
 
 ROUND_OFF = 1e-12
 """A step may be so much longer, relatively, than the longest."""
@@ -61,6 +63,11 @@ class PIController:
         The longest step.
     doubtful : bool
         Whether the first step may have met a blind spot of the error estimate, being a user's.
+
+    Attributes
+    ----------
+    floor : Tensor (B,), float64
+        What stands for |t| near t = 0, where the shortest step is measured.
     """
 
     error_order: int
@@ -73,6 +80,10 @@ class PIController:
     stops: Tensor | None = None
     longest: Tensor | None = None
     doubtful: bool = False
+    floor: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "floor", EPSILON * (self.end - self.start).abs())
 
     def __call__(self, state: State, step: Step, trial: int) -> State:
         """The state after this trial."""
@@ -99,7 +110,7 @@ class PIController:
 
     def smallest_step(self, t: Tensor) -> Tensor:
         """The shortest step (B,) that is tried at t."""
-        return SMALLEST_STEP * torch.maximum(t.abs(), EPSILON * (self.end - self.start).abs())
+        return SMALLEST_STEP * torch.maximum(t.abs(), self.floor)
 
     def steps_left(self, state: State, trial: int) -> float:
         """Steps of their present size that the samples still need at most; 0 when none goes on. A poll."""
@@ -130,21 +141,39 @@ def accept_or_reject(control: PIController, state: State, step: Step) -> State:
     own_ratio = error_ratio(step.errors, state.y, step.y, control.rtol, control.atol)
     ratio = own_ratio if control.per_sample else joint_ratio(own_ratio, state.goes_on)
     accepted = ratio <= 1
+    growth, memory = _step_growth(ratio, state, control.error_order)
+    h = state.h * growth
+    if asking_is_free(control) and accepted.all():  # nothing is left to choose
+        t, t_next = state.t_next, control.end_of_step(state.t_next, h)
+        return State(t, t_next, step.y, _copy(step.slope), accepted, own_ratio, memory)
     t = torch.where(accepted, state.t_next, state.t)
-    h = state.h * _step_factor(ratio, state, control.error_order)
-    underflow = ~(own_ratio <= 1) & (h.abs() < control.smallest_step(t))
-    overflow = ~(own_ratio < torch.inf) & near_overflow(state.y)
-    memory = ratio.clamp(min=SMALLEST_REMEMBERED_RATIO) ** (BETA / (control.error_order + 1))
     leads_on = unsqueeze_like(accepted, step.y)
     return State(
         t=t,
-        t_next=torch.where(underflow | overflow, t, control.end_of_step(t, h)),
+        t_next=torch.where(_has_failed(control, state, own_ratio, t, h), t, control.end_of_step(t, h)),
         y=torch.where(leads_on, step.y, state.y),
         slope=None if step.slope is None else torch.where(leads_on, step.slope, state.slope),
         accepted=accepted,
         error_ratio=own_ratio,
         memory=torch.where(accepted, memory, state.memory),
     )
+
+
+def asking_is_free(control: PIController) -> bool:
+    """Whether the host can look at numbers without waiting for a device, or breaking what is compiled."""
+    return not control.compiled and control.end.device.type == "cpu"
+
+
+def _copy(slope: Tensor | None) -> Tensor | None:
+    """A field may write its next slopes into the same memory."""
+    return None if slope is None else slope.clone()
+
+
+def _has_failed(control: PIController, state: State, ratio: Tensor, t: Tensor, h: Tensor) -> Tensor:
+    """Which samples (B,) were rejected and cannot go on with a step h from t."""
+    underflow = h.abs() < control.smallest_step(t)
+    overflow = ~(ratio < torch.inf) & near_overflow(state.y)
+    return ~(ratio <= 1) & (underflow | overflow)
 
 
 @torch.no_grad()
@@ -166,12 +195,14 @@ def doubt(control: PIController, state: State, step: Step) -> Step:
     return replace(step, errors=tuple(torch.where(doubted, DOUBT * scale, each) for each in step.errors))
 
 
-def _step_factor(ratio: Tensor, state: State, error_order: int) -> Tensor:
-    """What the step is multiplied by (B,): 0.9 r^-α r_last^β within bounds."""
-    ratio = ratio.nan_to_num(nan=RATIO_IF_NOT_FINITE, posinf=RATIO_IF_NOT_FINITE)
-    factor = ratio ** (-ALPHA / (error_order + 1)) * state.memory
-    factor = (SAFETY * factor).clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
-    return torch.where(state.accepted, factor, factor.clamp(max=1.0))
+def _step_growth(ratio: Tensor, state: State, error_order: int) -> tuple[Tensor, Tensor]:
+    """What the step is multiplied by (B,), 0.9 r^-α r_last^β within bounds, and ln r^β, to be remembered."""
+    alpha, beta = ALPHA / (error_order + 1), BETA / (error_order + 1)
+    log_ratio = ratio.log().nan_to_num(nan=LARGEST_LOG_RATIO, posinf=LARGEST_LOG_RATIO)
+    factor = SAFETY * torch.sub(state.memory, log_ratio, alpha=alpha).exp()
+    factor = factor.clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
+    factor = torch.where(state.accepted, factor, factor.clamp(max=1.0))
+    return factor, beta * log_ratio.clamp(min=log(SMALLEST_REMEMBERED_RATIO))
 
 
 @torch.no_grad()
@@ -194,11 +225,14 @@ def _first_step_size(control: PIController, field: Field, y: Tensor, slope: Tens
 
     def norm(values: Tensor) -> Tensor:
         ratios = rms(values / scale)
-        return ratios if control.per_sample else joint_ratio(ratios, ratios.isfinite())
+        if control.per_sample:
+            return ratios
+        return joint_ratio(ratios, ratios.isfinite()).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
     size, speed = norm(y), norm(slope)
     says_nothing = (size < SMALLEST_NORM) | (speed < SMALLEST_NORM)
-    guess = torch.minimum(torch.where(says_nothing, DEFAULT_FIRST_STEP, 0.01 * size / speed), span)
+    guess = torch.where(says_nothing, DEFAULT_FIRST_STEP, 0.01 * size / speed)
+    guess = torch.minimum(guess.nan_to_num(nan=DEFAULT_FIRST_STEP), span)  # ∞ / ∞ says nothing either
     h = torch.copysign(guess, time_left)
     probe = field((t + h).to(y.dtype), y + unsqueeze_like(h, y).to(y.dtype) * slope)
     steepest = torch.maximum(speed, norm(probe - slope) / guess)

@@ -1,6 +1,6 @@
 """The loop, and all that the four parts hand to each other: states, steps, and the path they leave."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,9 @@ from helpers.odes.tableau import Tableau
 
 Field = Callable[[Tensor, Tensor], Tensor]
 """f: from times (B,) and states (B, ...) to slopes (B, ...)."""
+
+Several = tuple[Tensor, ...] | dict[Hashable, Tensor]
+"""States of several parts, (B, ...) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class State:
 def initial_state(t: Tensor, t_next: Tensor, y: Tensor, slope: Tensor | None) -> State:
     """The state before the first step."""
     ones = torch.ones_like(t)
-    return State(t, t_next, y, slope, accepted=ones.bool(), error_ratio=ones, memory=ones)
+    return State(t, t_next, y, slope, accepted=ones.bool(), error_ratio=ones, memory=0 * ones)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,10 @@
 """What `solve` returns: the answers, how each sample ended, what it took, and why it failed."""
 
+from collections.abc import Hashable
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
 from helpers.odes.gradient import follow
 from helpers.odes.interpolation import DenseOutput, Location
-from helpers.odes.loop import Path, Stepper
+from helpers.odes.loop import Path, Several, Stepper
 
 
 class Status(IntEnum):
@@ -51,6 +53,42 @@ class Stats:
 
 
 @dataclass(frozen=True, eq=False)
+class Parts:
+    """How states of several tensors (B, ...) become the one (B, D) that is solved for, and are found in it.
+
+    Attributes
+    ----------
+    keys : tuple, or None
+        Of a dict; None stands for a tuple.
+    shapes : tuple of torch.Size
+        Of each part, without its batch.
+    """
+
+    keys: tuple[Hashable, ...] | None
+    shapes: tuple[torch.Size, ...]
+
+    def join(self, parts: Several) -> Tensor:
+        """The parts (B, ...) side by side, (B, D)."""
+        listed = parts if self.keys is None else [parts[key] for key in self.keys]
+        return torch.cat([part.reshape(len(part), -1) for part in listed], 1)
+
+    def split(self, y: Tensor) -> Several:
+        """The parts (..., *shape) of y (..., D)."""
+        ends = accumulate(shape.numel() for shape in self.shapes)
+        parts = tuple(
+            y[..., end - shape.numel() : end].reshape(*y.shape[:-1], *shape)
+            for end, shape in zip(ends, self.shapes, strict=True)
+        )
+        return parts if self.keys is None else dict(zip(self.keys, parts, strict=True))
+
+
+def parts_of(y0: Several) -> Parts:
+    """The parts that y0 has."""
+    keys, parts = (tuple(y0), y0.values()) if isinstance(y0, dict) else (None, y0)
+    return Parts(keys, tuple(part.shape[1:] for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
 class Interpolant:
     """The solution at any time from its first to its last; NaN where a sample did not get so far.
 
@@ -64,14 +102,17 @@ class Interpolant:
         The solution between the steps.
     one_state : bool
         Whether there is but one sample, and no batch axis.
+    parts : Parts, optional
+        What the states are made of, where they are no tensors.
     """
 
     first: Tensor
     last: Tensor
     dense: DenseOutput = field(repr=False)
     one_state: bool = False
+    parts: Parts | None = None
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Tensor) -> Tensor | Several:
         """The states (B, T, ...) at times (T,), or (B, T) of each sample its own, in any order.
 
         Raises
@@ -84,7 +125,8 @@ class Interpolant:
         times = clock.detach()
         y = self.dense(self.dense.locate(times))
         y = follow(self.dense.stepper.field, y, times, clock) if clock.requires_grad and len(t) else y
-        return y[0] if self.one_state else y
+        y = y[0] if self.one_state else y
+        return y if self.parts is None else self.parts.split(y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +137,7 @@ class Solution:
     ----------
     t : Tensor (T,) or (B, T)
         Times, as given.
-    y : Tensor (B, T, ...)
+    y : Tensor (B, T, ...), or a tuple or dict of them
         States at these times; the first are the initial states, exactly.
     status : Tensor (B,), integer
         `Status` of each sample.
@@ -106,14 +148,14 @@ class Solution:
     """
 
     t: Tensor
-    y: Tensor
+    y: Tensor | Several
     status: Tensor
     stats: Stats
     interpolant: Interpolant = field(repr=False)
 
     def __deepcopy__(self, memo: dict) -> "Solution":
         """A copy, of a solution without a graph."""
-        if self.y.requires_grad:
+        if any(y.requires_grad for y in self.interpolant.dense.path.y):
             raise ValueError(
                 "a solution with a graph must not be copied, for torch cannot copy the graph: "
                 "solve under torch.no_grad(), or copy what you need of it, solution.y.detach().clone()"
@@ -126,6 +168,12 @@ def only_state(solution: Solution) -> Solution:
     stats = Stats(*(getattr(solution.stats, part.name)[0] for part in fields(Stats)))
     interpolant = replace(solution.interpolant, one_state=True)
     return Solution(solution.t, solution.y[0], solution.status[0], stats, interpolant)
+
+
+def in_parts(parts: Parts, solution: Solution) -> Solution:
+    """The solution as a tuple or dict of tensors (B, T, ...)."""
+    interpolant = replace(solution.interpolant, parts=parts)
+    return replace(solution, y=parts.split(solution.y), interpolant=interpolant)
 
 
 class SolveError(RuntimeError):

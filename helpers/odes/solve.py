@@ -1,6 +1,8 @@
 """Solve y' = f(t, y) for a batch of initial states, or for one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,17 +13,31 @@ from helpers.odes.arguments import (
     check_clock,
     check_method,
     check_options,
+    check_parts,
+    check_slopes,
     check_state,
     check_step_sizes,
     check_times,
     check_tolerance,
+    check_tolerance_of_parts,
     refuse_vmap,
 )
 from helpers.odes.controller import PIController, fixed_grid, insert_breaks
 from helpers.odes.gradient import direct, follow
-from helpers.odes.loop import Field, initial_state
-from helpers.odes.solution import Solution, SolveError, failure_message, only_state, read_solution
+from helpers.odes.loop import Field, Several, initial_state
+from helpers.odes.solution import (
+    Parts,
+    Solution,
+    SolveError,
+    failure_message,
+    in_parts,
+    only_state,
+    parts_of,
+    read_solution,
+)
 from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between, first_slope
+
+Tolerance = float | Tensor | tuple | dict
 
 GRADIENTS = {"direct": direct}
 """The ways to differentiate, by name."""
@@ -29,13 +45,13 @@ GRADIENTS = {"direct": direct}
 
 def solve(
     f: Field,
-    y0: Tensor,
+    y0: Tensor | Several,
     t: Tensor,
     *,
     method: str = "dopri5",
     lengths: Tensor | None = None,
-    rtol: float | Tensor = 1e-6,
-    atol: float | Tensor = 1e-9,
+    rtol: Tolerance = 1e-6,
+    atol: Tolerance = 1e-9,
     gradient: str = "direct",
     per_sample: bool = True,
     max_steps: int = 10_000,
@@ -63,7 +79,8 @@ def solve(
         differently. If it has an attribute `breaks`, they are added to the argument of that name.
     y0 : Tensor (B, ...), float32 or float64
         Initial states; f gets t in their dtype. With one axis, (D,), it is one state: f gets a time () and a
-        state (D,), and the solution has no batch axis either.
+        state (D,), and the solution has no batch axis either. A tuple or dict of tensors (B, ...) is a state
+        of several parts: f gets and returns the same, of slopes, and the solution's `y` is the same.
     t : Tensor (T,) or (B, T)
         Output times, shared or of each sample its own, increasing or decreasing; one may repeat. The first is
         t₀. A sample whose times are all the same stays where it is.
@@ -75,7 +92,7 @@ def solve(
         `t=batch.times, lengths=batch.lengths` of an `IrregularBatch`.
     rtol, atol : float or Tensor (...)
         Relative and absolute tolerance of one step's error, of adaptive methods: of all entries of a state,
-        or of each its own.
+        or of each its own; of the parts of a state a tuple or dict of these.
     gradient : str
         `direct`: through the steps as they were taken.
     per_sample : bool
@@ -102,7 +119,7 @@ def solve(
     Returns
     -------
     Solution
-        `y` (B, T, ...), NaN from a sample's failure on; `status`, `stats`, and an `interpolant`.
+        `y` (B, T, ...) or its parts, NaN from a sample's failure on; `status`, `stats`, and an `interpolant`.
 
     Raises
     ------
@@ -115,9 +132,7 @@ def solve(
     Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, chapter
     II.
     """
-    check_state(y0)
-    one_state = y0.ndim == 1
-    f, y0 = (OneState(f), y0[None]) if one_state else (f, y0)
+    f, y0, rtol, atol, hand_out = as_batch(f, y0, rtol, atol)
     clock = check_times(t, lengths, y0)
     times, tableau = clock.detach(), check_method(method)
     tolerances = check_tolerance("rtol", rtol, y0), check_tolerance("atol", atol, y0)
@@ -149,12 +164,37 @@ def solve(
     trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps)
     probes = int(tableau.adaptive and first_step is None) + int(breaks is not None)
     solution = read_solution(t, clock, trials, dense, probes)
-    raises = on_failure == "raise" and bool(solution.status.any())
-    message = failure_message(solution, trials, tableau.adaptive, max_steps) if raises else ""
-    solution = only_state(solution) if one_state else solution
-    if raises:
-        raise SolveError(message, solution)
-    return solution
+    if on_failure == "raise" and solution.status.any():
+        message = failure_message(solution, trials, tableau.adaptive, max_steps)
+        raise SolveError(message, hand_out(solution))
+    return hand_out(solution)
+
+
+def as_batch(f: Field, y0: Tensor | Several, rtol: Tolerance, atol: Tolerance) -> tuple:
+    """Field, states (B, ...) and tolerances as they are solved with, and how the solution is handed out."""
+    if isinstance(y0, tuple | dict):
+        check_parts(y0)
+        parts = parts_of(y0)
+        tolerances = (check_tolerance_of_parts(*each, y0) for each in (("rtol", rtol), ("atol", atol)))
+        return OfParts(f, parts), parts.join(y0), *tolerances, partial(in_parts, parts)
+    check_state(y0)
+    if y0.ndim == 1:
+        return OneState(f), y0[None], rtol, atol, only_state
+    return f, y0, rtol, atol, lambda solution: solution
+
+
+@dataclass(frozen=True, eq=False)
+class OfParts:
+    """A field of states (B, D), from one of a tuple or dict of states (B, ...), which returns the same."""
+
+    field: Callable[[Tensor, Several], Several]
+    parts: Parts
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """The slopes (B, D)."""
+        slopes = self.field(t, self.parts.split(y))
+        check_slopes(slopes, self.parts.split(y), t)
+        return self.parts.join(slopes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +225,7 @@ def start_of(f: Field, clock: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 def find_breaks(f: Field, given: Tensor | None, y0: Tensor) -> Breaks | None:
     """The breaks (B, K) that were given, and those that the field itself knows of as its `breaks`."""
-    known = getattr(f.field if isinstance(f, OneState) else f, "breaks", None)
+    known = getattr(f.field if isinstance(f, OneState | OfParts) else f, "breaks", None)
     found = {"breaks": given, "f.breaks": known}
     found = {name: breaks for name, breaks in found.items() if breaks is not None}
     times = [check_breaks(name, breaks, y0) for name, breaks in found.items()]

@@ -115,11 +115,12 @@ def add_stages(
 
 def combination(weights: Row, increments: Sequence[Tensor], start: Tensor) -> Tensor:
     """start + Σ_i w_i d_i; a stage of weight 0 takes no part."""
-    parts = [(weight, increment) for weight, increment in zip(weights, increments, strict=True) if weight]
-    (weight, increment), *others = parts
-    total = torch.add(start, increment, alpha=weight)
-    for weight, increment in others:
-        total.add_(increment, alpha=weight)
+    total = None
+    for weight, increment in zip(weights, increments, strict=True):
+        if weight and total is None:
+            total = torch.add(start, increment, alpha=weight)
+        elif weight:
+            total.add_(increment, alpha=weight)
     return total
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.state import matrix, per_sample, split
+from helpers.systems.state import check_parameters, matrix, per_sample, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,9 @@ class Lorenz:
     beta: float | Tensor = 8 / 3
 
     variables: ClassVar[tuple[str, ...]] = ("x", "y", "z")
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change (B, 3) of the state (x, y, z) (B, 3), the same at all times t."""

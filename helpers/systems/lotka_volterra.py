@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_entries
-from helpers.systems.state import matrix, per_sample, split
+from helpers.systems.state import check_parameters, matrix, per_sample, split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,6 +49,9 @@ class LotkaVolterra:
     gamma: float | Tensor
 
     variables: ClassVar[tuple[str, ...]] = ("prey", "predator")
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change (B, 2) of the state (prey, predator) (B, 2), the same at all times t."""

@@ -94,7 +94,8 @@ class MassAction:
 
     def rates(self, y: Tensor) -> Tensor:
         """v(y), how often each reaction happens per unit of time, (B, R), at the amounts y (B, D)."""
-        return self._constants_for(y) * multiply_factors(self._factors(y))
+        factors = self._factors(y)
+        return self._constants_for(y) * multiply_factors(factors)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
         """S ∂v/∂y (B, D, D) at the amounts y (B, D), exact also where some are zero.
@@ -114,7 +115,6 @@ class MassAction:
     def _factors(self, y: Tensor) -> Tensor:
         """The amounts that a rate multiplies (B, R, M): one for each molecule, filled up with ones."""
         check_variables(y, self.species)
-        check_floating("y", y)
         slots = self._slots.to(y.device)
         return pad(y, (0, 1), value=1.0).index_select(-1, slots.flatten()).unflatten(-1, slots.shape)
 

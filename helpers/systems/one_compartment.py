@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.state import matrix, per_sample, split
+from helpers.arguments import check_like
+from helpers.systems.state import check_parameters, matrix, per_sample, split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,6 +43,9 @@ class OneCompartment:
     volume: float | Tensor
 
     variables: ClassVar[tuple[str, ...]] = ("gut", "central")
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change (B, 2) of the amounts (gut, central) (B, 2), the same at all times t."""
@@ -88,8 +92,19 @@ class OneCompartment:
             Time since the start, h.
         y0 : Tensor (B, 2)
             Amounts at time 0, mg. One start (2,) gives (T, 2).
+
+        Raises
+        ------
+        ValueError
+            If `t` is not of the dtype and on the device of `y0`, or has neither of these shapes.
         """
-        gut, central = (amount.unsqueeze(-1) for amount in split(y0, self.variables))  # (B, 1)
+        gut, central = (amount.unsqueeze(-1) for amount in split(y0, self.variables, "y0"))  # (B, 1)
+        check_like("t", t, "y0", y0)
+        if y0.ndim > 2:
+            raise ValueError(f"y0 must have shape (2,) or (B, 2): got {tuple(y0.shape)}")
+        if t.ndim == 0 or t.shape[:-1] not in ((), y0.shape[:-1]):
+            expected = "(T,)" if y0.ndim == 1 else f"(T,) or (B, T) with B = {len(y0)}"
+            raise ValueError(f"t must have shape {expected}: got {tuple(t.shape)}")
         ka, ke, _ = per_sample(self, gut)
         absorbed = ka * t * mean_decay(ke * t, ka * t)  # (B, T)
         later = (gut * torch.exp(-ka * t), central * torch.exp(-ke * t) + gut * absorbed)

@@ -40,8 +40,9 @@ def parse_reactions(reactions: Sequence[str]) -> tuple[Reaction, ...]:
     ValueError
         Naming the reaction and the part of it that does not follow these rules.
     """
-    if isinstance(reactions, str):
-        raise ValueError(f"reactions must be a list of texts: got the one text {reactions!r}")
+    if isinstance(reactions, str) or not isinstance(reactions, Sequence):
+        got = f"the one text {reactions!r}" if isinstance(reactions, str) else type(reactions).__name__
+        raise ValueError(f"reactions must be a list of texts: got {got}")
     if len(reactions) == 0:
         raise ValueError("reactions must hold at least one reaction: got none")
     return tuple(step for place, text in enumerate(reactions) for step in _read(place, text))

@@ -6,7 +6,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from helpers.systems.state import check_variables, per_sample, repression_slope
+from helpers.systems.state import (
+    check_parameters,
+    check_variables,
+    per_sample,
+    repression,
+    repression_slope,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,12 +62,15 @@ class Repressilator:
 
     variables: ClassVar[tuple[str, ...]] = ("m_lacI", "m_tetR", "m_cI", "p_lacI", "p_tetR", "p_cI")
 
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change (B, 6) of the state, three m and three p (B, 6), at all times t."""
         m, p = self._genes(y)
         α, n, α0, β = per_sample(self, p)
         repressor = p.roll(1, dims=-1)  # of lacI: cI, of tetR: lacI, of cI: tetR
-        return torch.cat((α / (1 + repressor**n) + α0 - m, β * (m - p)), dim=-1)
+        return torch.cat((α * repression(repressor, n) + α0 - m, β * (m - p)), dim=-1)
 
     def jacobian(self, t: float | Tensor, y: Tensor) -> Tensor:
         """∂f/∂y (B, 6, 6) at the state (B, 6)."""

@@ -1,12 +1,14 @@
 """The genetic toggle switch: two genes that silence each other."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from helpers.systems.state import matrix, per_sample, repression_slope, split
+from helpers.arguments import check_entries, check_finite_number, check_tensor, kind
+from helpers.systems.state import check_parameters, matrix, per_sample, repression, repression_slope, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,9 @@ class ToggleSwitch:
 
     variables: ClassVar[tuple[str, ...]] = ("u", "v")
 
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         """The rate of change y' (B, 2) of the state y = (u, v) (B, 2), the same at all times t."""
         u, v = split(y, self.variables)
@@ -58,7 +63,7 @@ class ToggleSwitch:
     def repression(self, repressor: Tensor) -> Tensor:
         """The share of synthesis that a repressor leaves: 1 / (1 + xⁿ)."""
         _, n = per_sample(self, repressor)
-        return 1 / (1 + repressor**n)
+        return repression(repressor, n)
 
     def repression_slope(self, repressor: Tensor) -> Tensor:
         """Its derivative: -n xⁿ⁻¹ / (1 + xⁿ)²."""
@@ -83,5 +88,18 @@ def critical_alpha(n: float | Tensor) -> float | Tensor:
     -------
     float, array or Tensor (...)
         The maximal rate of synthesis α of `ToggleSwitch`, as its `alpha`.
+
+    Raises
+    ------
+    ValueError
+        If an n is not a finite number above 1.
     """
+    if isinstance(n, Real):
+        check_finite_number("n", n)
+    elif not hasattr(n, "__array__"):
+        check_tensor("n", n, "be a number, an array or a tensor")
+    numbers = torch.as_tensor(n)
+    if numbers.is_complex():
+        raise ValueError(f"n must be real: got {kind(numbers)}")
+    check_entries("n", numbers, numbers.isfinite() & (numbers > 1), "be finite and above 1")
     return n / (n - 1) * (n - 1) ** (-1 / n)

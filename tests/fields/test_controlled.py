@@ -12,6 +12,7 @@ from torchdiffeq import odeint
 from helpers.dynamics import Flow
 from helpers.fields import ControlledField, LinearInterpolation, MLPField, StoichiometricField, ZeroOrderHold
 from helpers.odes import solve
+from helpers.series import IrregularBatch, collate
 
 
 def double(*numbers):
@@ -214,7 +215,10 @@ def test_it_is_solved_by_helpers_odes():
             TIMES[:0], SHARED[:0], "times must have shape (T,) or (B, T) with T at least", id="no times"
         ),
         pytest.param(
-            [0.0, 1.0, 3.0], SHARED, "times must be a floating-point tensor: got list", id="list of times"
+            [0.0, 1.0, 3.0],
+            SHARED,
+            "times must be a floating-point tensor or an IrregularBatch: got list",
+            id="list of times",
         ),
         pytest.param(
             TIMES, SHARED.numpy(), "values must be a floating-point tensor: got ndarray", id="array of values"
@@ -284,3 +288,73 @@ def test_wrong_times_and_parts():
         ControlledField(MLPField(2, inputs=1), math.pi)
     with pytest.raises(ValueError, match="field must be callable: got Tensor"):
         ControlledField(TIMES, ZeroOrderHold(TIMES, OWN))
+
+
+@pytest.mark.parametrize("kind", [ZeroOrderHold, LinearInterpolation])
+def test_a_ragged_batch_is_what_each_of_its_series_is_alone(kind):
+    """In the padding too, whatever stands there; and the solver's answers are the same."""
+    series = [
+        (double(0.0, 1.0, 3.0), OWN[0]),
+        (double(-1.0, 2.0), OWN[1, :2]),
+        (double(0.5, 0.7), OWN[2, :2]),
+    ]
+    batch = collate([IrregularBatch(*_one(times, values)) for times, values in series])
+    u, alone = kind(batch), [kind(times, values) for times, values in series]
+    for t in (-2.0, 0.6, 1.5, 2.9, 1e9):
+        expected = torch.stack([each(t) for each in alone])
+        assert torch.equal(u(t), expected)
+        assert torch.equal(u(double(t).expand(3)), expected)
+    assert u.breaks.isfinite().all()
+    y0 = double([1.0], [2.0], [3.0])
+    together = solve(ControlledField(lambda t, y, u: u[..., :1] - y, u), y0, double(0.0, 4.0)).y
+    for b, each in enumerate(alone):
+        one = solve(ControlledField(lambda t, y, u: u[..., :1] - y, each), y0[b : b + 1], double(0.0, 4.0)).y
+        torch.testing.assert_close(together[b : b + 1], one, rtol=1e-6, atol=1e-8)
+    copied = kind(batch)
+    copied.load_state_dict(u.state_dict())
+
+
+def _one(times, values):
+    steps = len(times)
+    return times[None], values[None], torch.ones(1, *values.shape, dtype=torch.bool), torch.tensor([steps])
+
+
+def test_batches_that_do_not_say_what_the_input_is():
+    times, values, mask, lengths = _one(TIMES, SHARED)
+    hole = mask.clone()
+    hole[0, 1, 1] = False
+    for kind, batch, given, message in (
+        (ZeroOrderHold, (times, values, hole, lengths), None, "series 0 lacks input 1 at its time 1"),
+        (
+            ZeroOrderHold,
+            (times, values, mask & False, 0 * lengths),
+            None,
+            "at least 1 samples in each series",
+        ),
+        (
+            LinearInterpolation,
+            (times, values, mask, lengths),
+            values,
+            "values must be left out where times is",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kind(IrregularBatch(*batch), given)
+    mask[0, 1:] = False
+    with pytest.raises(ValueError, match="times must have at least 2 samples in each series: series 0 has 1"):
+        LinearInterpolation(IrregularBatch(times, values, mask, torch.tensor([1])))
+
+
+@pytest.mark.parametrize("wrong", [None, "three", math.nan, [0.0]], ids=str)
+def test_a_time_that_is_none(wrong):
+    for call in (ZeroOrderHold(TIMES, SHARED), lambda t: MLPField(2, time=True)(t, torch.ones(3, 2))):
+        with pytest.raises(ValueError, match="t must be a finite number or a tensor: got"):
+            call(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, "three", [1.0, 2.0]], ids=str)
+def test_a_state_that_is_none(wrong):
+    controlled = ControlledField(lambda t, y, u: u - y, ZeroOrderHold(TIMES, SHARED))
+    for field in (controlled, MLPField(2), StoichiometricField(double([1.0]), MLPField(1).double())):
+        with pytest.raises(ValueError, match="y must be a"):
+            field(0.0, wrong)

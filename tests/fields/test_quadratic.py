@@ -281,3 +281,8 @@ def test_wrong_states():
             function(0.0, torch.ones(5, 3))
         with pytest.raises(ValueError, match="y must have the dtype of the weights: got torch.float64 and"):
             function(0.0, torch.ones(5, 2).double())
+
+
+def test_a_power_beyond_all_use_is_refused():
+    with pytest.raises(ValueError, match=re.escape("exponents must be at most 1000: exponents[1, 0] = 2000")):
+        QuadraticField(torch.tensor([[1], [2000]]), torch.ones(2, 1))

@@ -1,5 +1,8 @@
 """Solvers and fields: one way to call each function, and the right answer where it is known."""
 
+import itertools
+import math
+
 import numpy as np
 import torch
 from fuzz_draw import Call, Draw
@@ -7,6 +10,7 @@ from fuzz_oracles import (
     differs,
     dop853_complaint,
     first_complaint,
+    jacobian_complaint,
 )
 
 from helpers import (
@@ -28,6 +32,7 @@ def clock(t, y):
     return torch.cos(t)[:, None] - 0.1 * y
 
 
+ORDERS = {"euler": 1, "midpoint": 2, "rk4": 4}
 PROBLEMS = (decay, rotation, clock, systems.LotkaVolterra(alpha=1.0, beta=0.5, delta=0.3, gamma=0.8))
 
 
@@ -49,7 +54,10 @@ def solve(draw: Draw) -> Call:
         return odes.solve(field, y0, t, **how)
 
     return Call(
-        function, arguments, lambda given, answer: dop853_complaint(given, answer, field), also=("f",)
+        function,
+        arguments,
+        lambda given, answer: dop853_complaint(given, answer, field),
+        also=("f", "y"),  # a field may refuse its y
     )
 
 
@@ -57,18 +65,161 @@ def solve_fixed(draw: Draw) -> Call:
     def function(y0, t, step, method):
         return odes.solve(lambda t, y: -y, y0, t, step=step, method=method).y
 
+    def oracle(given, answer):
+        """On y' = -y a step multiplies by the method's polynomial of -h."""
+        y0, t, order = given["y0"].double(), given["t"].double(), ORDERS[given["method"]]
+        assert y0.ndim == 2 and t.ndim == 1
+        factors = [1.0]
+        for length in t.diff().tolist():
+            pieces = max(math.ceil(abs(length) / float(given["step"]) - 1e-9), 1)
+            h = length / pieces
+            factor = sum((-h) ** k / math.factorial(k) for k in range(order + 1))
+            factors.append(factors[-1] * factor**pieces)
+        return differs("y", answer, y0[:, None] * y0.new_tensor(factors)[:, None], 1e-9)
+
     arguments = {"y0": draw.uniform(0.2, 2.0, 2, 2), "t": draw.times(3), "step": draw.uniform(0.05, 0.5)}
-    return Call(function, {**arguments, "method": draw.choice(["euler", "midpoint", "rk4"])}, also=("f",))
+    return Call(function, {**arguments, "method": draw.choice(list(ORDERS))}, oracle, also=("f",))
+
+
+def _driven(u: np.ndarray, jumps: np.ndarray, start: float, y0: np.ndarray, end: float) -> np.ndarray:
+    """y(end) of y' = u(t) - y, u being u_k from one jump to the next: exact, piece by piece."""
+    low, high = sorted((start, end))
+    inside = [jump for jump in jumps if low < jump < high]
+    times = [low, *inside, high] if end >= start else [high, *inside[::-1], low]
+    y = y0
+    for a, b in itertools.pairwise(times):
+        level = u[np.searchsorted(jumps, (a + b) / 2)]
+        y = level + (y - level) * np.exp(a - b)
+    return y
+
+
+def solve_options(draw: Draw) -> Call:
+    """Times and lengths of each sample, intervals of no length, jumps, longest steps, and times between."""
+    batch, steps, jumps = draw.whole(1, 3), draw.whole(1, 4), draw.times(2)
+    levels = draw.normal(3)
+    gaps = draw.uniform(0.0, 1.0, batch, steps) * (draw.uniform(0.0, 1.0, batch, steps) < 0.7)
+    arguments = {
+        "y0": draw.normal(batch, 2),
+        "t": draw.uniform(-1.0, 1.0, batch, 1) + gaps.cumsum(1) * draw.choice([1.0, -1.0]),
+        "lengths": torch.randint(1, steps + 1, (batch,), generator=draw.generator),
+        "breaks": jumps,
+        "max_step": draw.choice([None, 0.3]),
+        "rtol": 1e-6,
+        "atol": 1e-9,
+        "method": draw.choice(["dopri5", "tsit5", "bosh3", "dopri8", "heun"]),
+        "per_sample": draw.chance(0.7),
+        "part": draw.uniform(0.0, 1.0, batch, 2),
+    }
+
+    def field(t, y):
+        return levels.to(y.dtype)[torch.searchsorted(jumps.to(t.dtype), t.contiguous())][:, None] - y
+
+    def function(y0, t, part, **how):
+        solution = odes.solve(field, y0, t, **how)
+        first, last = solution.interpolant.first, solution.interpolant.last
+        between = torch.lerp(first[:, None], last[:, None], part.double())
+        return solution.y, solution.interpolant(between)
+
+    def oracle(given, answer):
+        y0, t, part = (given[name].double().numpy() for name in ("y0", "t", "part"))
+        assert given["breaks"] is not None and torch.equal(given["breaks"].double(), jumps)
+        assert y0.ndim == t.ndim == part.ndim == 2 and len(y0) == len(t) == len(part)
+        lengths = given["lengths"].tolist() if given["lengths"] is not None else [t.shape[1]] * len(t)
+        own = [[row[min(k, n - 1)] for k in range(len(row))] for row, n in zip(t, lengths, strict=True)]
+        right = [
+            [_driven(levels.numpy(), jumps.numpy(), row[0], start, time) for time in row]
+            for row, start in zip(own, y0, strict=True)
+        ]
+        between = [
+            [
+                _driven(levels.numpy(), jumps.numpy(), row[0], start, row[0] + p * (row[-1] - row[0]))
+                for p in parts
+            ]
+            for row, start, parts in zip(own, y0, part, strict=True)
+        ]
+        size = max(np.abs(right).max(), 1.0)
+        allowed = np.asarray(1e3 * (given["atol"] + given["rtol"] * size) + 1e-6 * size)
+        return first_complaint(
+            differs("y", answer[0], right, allowed),
+            differs("between", answer[1], between, np.asarray(30 * allowed)),
+        )
+
+    return Call(function, arguments, oracle, also=("f",))
+
+
+def solve_gradient(draw: Draw) -> Call:
+    """Gradients by start, times and rate of y₀ exp(-r (t - t₀)), in closed form."""
+    arguments = {
+        "y0": draw.uniform(0.5, 2.0, 2, 2),
+        "t": draw.times(3) * draw.choice([1.0, -1.0]),
+        "rate": draw.uniform(0.3, 1.0, 2),
+        "method": draw.choice(["dopri5", "tsit5", "dopri8", "bosh3"]),
+        "per_sample": draw.chance(0.5),
+    }
+
+    def function(y0, t, rate, **how):
+        with torch.inference_mode(False), torch.enable_grad():
+            leaves = [leaf.detach().clone().requires_grad_() for leaf in (y0, t, rate)]
+            y0, t, rate = leaves
+            y = odes.solve(lambda t, y: -rate * y, y0, t, rtol=1e-8, atol=1e-11, **how).y
+            return torch.autograd.grad(y.sum(), leaves)
+
+    def oracle(given, answer):
+        y0, t, rate = (given[name].double() for name in ("y0", "t", "rate"))
+        assert y0.ndim == 2 and t.ndim == 1 and rate.shape in ((2,), ()) and y0.shape[1] == 2
+        assert y0.abs().min() > 1e-3  # otherwise atol says how large an error may be
+        passed = (t - t[0])[None, :, None]
+        y = y0[:, None] * torch.exp(-rate * passed)  # (B, T, 2)
+        by_time = (-rate * y).sum((0, 2))
+        by_time[0] -= by_time.sum()
+        by_rate = (-passed * y).sum((0, 1)).sum_to_size(rate.shape)
+        expected = ((y / y0[:, None]).sum(1), by_time, by_rate)
+        size = max(float(each.abs().max()) for each in (*expected, y, by_time.abs().sum()))
+        allowed = np.asarray(1e-4 * size)
+        names = ("by y0", "by t", "by rate")
+        return first_complaint(
+            *(differs(*each, allowed) for each in zip(names, answer, expected, strict=True))
+        )
+
+    return Call(function, arguments, oracle, also=("f",))
+
+
+def solve_parts(draw: Draw) -> Call:
+    """A dict of two parts, y' = -y and z' = mean y."""
+
+    def field(t, y):
+        return {"y": -y["y"], "z": y["y"].mean(1)}
+
+    def function(y, z, t, rtol, atol):
+        answer = odes.solve(field, {"y": y, "z": z}, t, rtol={"y": rtol, "z": 1e-6}, atol=atol).y
+        return answer["y"], answer["z"]
+
+    def oracle(given, answer):
+        y, z, t = (given[name].double() for name in ("y", "z", "t"))
+        assert y.ndim == 2 and z.ndim == t.ndim == 1
+        decay = torch.exp(t[0] - t)
+        right = (y[:, None] * decay[:, None], z[:, None] + y.mean(1)[:, None] * (1 - decay))
+        size = max(float(each.abs().max()) for each in right)
+        allowed = np.asarray(1e3 * (given["atol"] + max(given["rtol"], 1e-6) * size))
+        return first_complaint(
+            differs("y", answer[0], right[0], allowed), differs("z", answer[1], right[1], allowed)
+        )
+
+    arguments = {"y": draw.normal(2, 3), "z": draw.normal(2), "t": draw.times(3), "rtol": 1e-6, "atol": 1e-9}
+    return Call(function, arguments, oracle, also=("f", "y0"))
 
 
 def mlp_field(draw: Draw) -> Call:
     def function(dim, width, depth, weight_scale, activation, y):
         how = {"weight_scale": weight_scale, "activation": activation, "dtype": torch.float64}
         field = fields.MLPField(dim, width, depth, generator=torch.Generator().manual_seed(0), **how)
-        return field(0.0, y).detach(), field.jacobian(0.0, y).detach()
+        return field(0.0, y).detach(), field.jacobian(0.0, y).detach(), field
+
+    def oracle(given, answer):
+        return jacobian_complaint(answer[2], 0.0, given["y"], answer[1])
 
     arguments = {"dim": 2, "width": 3, "depth": 1, "weight_scale": 0.5, "activation": "tanh"}
-    return Call(function, {**arguments, "y": draw.normal(3, 2)})
+    return Call(function, {**arguments, "y": draw.normal(3, 2)}, oracle)
 
 
 def quadratic_field(draw: Draw) -> Call:
@@ -144,6 +295,9 @@ def controlled_field(draw: Draw) -> Call:
 BUILDERS = {
     "solve": solve,
     "solve fixed steps": solve_fixed,
+    "solve lengths breaks interpolant": solve_options,
+    "solve gradient": solve_gradient,
+    "solve parts": solve_parts,
     "MLPField": mlp_field,
     "QuadraticField": quadratic_field,
     "StoichiometricField": stoichiometric_field,

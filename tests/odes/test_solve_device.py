@@ -91,6 +91,22 @@ def test_compiled_with_breaks_and_without_second_derivatives(compiler):
         torch.autograd.grad(compiled.sum(), y0, create_graph=True)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_compiled_states_of_several_parts(compiler):
+    def field(t, y):
+        return {"gut": -y["gut"], "blood": y["gut"].sum(1) - 0.1 * y["blood"] + torch.cos(t)}
+
+    y0 = {"gut": double([1.0, 0.2], [0.3, 0.7]).requires_grad_(), "blood": double(0.0, 1.0)}
+
+    def answer(**how):
+        blood = solve(field, y0, times(0.0, 3.0, 5), method="bosh3", rtol=1e-4, **how).y["blood"]
+        return blood, *torch.autograd.grad(blood.square().mean(), y0["gut"])
+
+    for actual, expected in zip(answer(compile=True), answer(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-12)
+
+
 def test_without_a_compiler_the_message_says_so():
     compile_function.cache_clear()
     missing = torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)})

@@ -333,3 +333,13 @@ def test_the_error_can_be_pickled():
     copied = pickle.loads(pickle.dumps(caught.value))
     assert str(copied) == str(caught.value)
     assert copied.solution.status.tolist() == [Status.STEP_UNDERFLOW]
+
+
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-300], ids=["usual", "tiny"])
+@pytest.mark.parametrize("rate", [1e200, 1e300], ids=str)
+def test_a_field_too_steep_for_any_norm_fails_by_name(per_sample, tolerance, rate):
+    """‖f‖ in units of the tolerance is infinite, and with a tiny one ‖y‖ too: there is no first guess."""
+    y0, how = double([0.6, 1.9], [1.9, 1.0]), {"rtol": tolerance, "atol": tolerance, "per_sample": per_sample}
+    with pytest.raises(SolveError, match="sample 0 failed at t = 0"):
+        solve(lambda t, y: -rate * y, y0, double(0.0, 1.0), **how)

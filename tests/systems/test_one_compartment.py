@@ -14,6 +14,7 @@ def double(*numbers):
 
 
 TIMES = torch.linspace(0, 24, 25, dtype=torch.float64)
+STARTS = torch.rand(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
 
 @pytest.mark.parametrize("absorption", [0.05, 0.3, 0.3 + 1e-9, 0.31, 2.0])
@@ -123,5 +124,23 @@ def test_amounts_are_two():
     message = r"y must end in the 2 variables \(gut, central\): got shape \(5, 3\)"
     with pytest.raises(ValueError, match=message):
         system.concentration(torch.ones(5, 3))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message.replace("y must", "y0 must")):
         system.solution(TIMES, torch.ones(5, 3))
+
+
+@pytest.mark.parametrize(
+    "t, y0, message",
+    [
+        (TIMES.float(), STARTS, "t must have the dtype of y0: got torch.float32 and torch.float64"),
+        (TIMES.tolist(), STARTS, "t must be a tensor: got list"),
+        (TIMES[0], STARTS, r"t must have shape \(T,\) or \(B, T\) with B = 3: got \(\)"),
+        (TIMES.expand(2, -1), STARTS, r"t must have shape \(T,\) or \(B, T\) with B = 3: got \(2,"),
+        (TIMES.expand(3, -1), STARTS[0], r"t must have shape \(T,\): got \(3,"),
+        (TIMES, STARTS[None], r"y0 must have shape \(2,\) or \(B, 2\): got \(1, 3, 2\)"),
+        (TIMES, STARTS.numpy(), "y0 must be a floating-point tensor: got ndarray"),
+    ],
+    ids=["float32", "a list", "one time", "of two samples", "of no samples", "an axis more", "an array"],
+)
+def test_times_and_starts_that_are_refused(t, y0, message):
+    with pytest.raises(ValueError, match=message):
+        OneCompartment(absorption_rate=1.0, elimination_rate=0.2, volume=10.0).solution(t, y0)
