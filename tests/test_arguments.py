@@ -14,6 +14,7 @@ SCALAR, ROWS = torch.tensor(2.0), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 
 PASSES = {
     "check_whole_number": [(3,), (0, 0), (np.int64(4),), (-2, -5)],
+    "check_real_number": [(-1.5,), (0,), (math.inf,), (SCALAR,)],
     "check_finite_number": [(-1.5,), (0,), (np.float32(2),), (SCALAR,), (Fraction(1, 3),)],
     "check_positive_number": [(1e-310,), (3,), (SCALAR,)],
     "check_not_negative_number": [(0,), (0.0,), (2.5,)],
@@ -39,6 +40,13 @@ PASSES = {
     "check_not_negative": [(ROWS - 1,)],
 }
 REFUSES = {
+    "check_real_number": [
+        ((math.nan,), "n must be a number: got nan"),
+        ((True,), "n must be a number: got True"),
+        ((None,), "n must be a number: got None"),
+        ((1j,), "n must be a number: got 1j"),
+        (([1.0],), "n must be a number: got [1.0]"),
+    ],
     "check_whole_number": [
         ((0,), "n must be a whole number of at least 1: got 0"),
         ((True,), "n must be a whole number of at least 1: got True"),

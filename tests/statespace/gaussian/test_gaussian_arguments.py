@@ -189,7 +189,7 @@ def test_a_step_refuses_by_name(changes, message):
         (lambda: fit(level(), ONE[None], learn="transition"), "learn must be a collection of names"),
         (
             lambda: fit(level(), ONE.repeat(1, 3, 1), tolerance=[1], progress=False),
-            r"tolerance must be a number: got list, \[1\]",
+            r"tolerance must be a number: got \[1\]",
         ),
         (lambda: maximise_likelihood(level, ONE, ONE[None]), "start must be a dict of tensors by name"),
         (lambda: maximise_likelihood(3, {"q": ONE}, ONE[None]), "build must be a function"),
