@@ -197,6 +197,7 @@ def test_a_step_refuses_by_name(changes, message):
         (lambda: LinearRNN(EYE, EYE.float(), EYE, EYE[0]), "W_xh must have the dtype of W_hh"),
         (lambda: LinearRNN(EYE, EYE, EYE, EYE[0])([[1.0]]), "x must be a tensor: got list"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "a call",
 )
 def test_every_function_refuses_by_name(call, message):
     with pytest.raises(ValueError, match=message):
@@ -269,7 +270,9 @@ def test_strong_noise_leaves_the_digits_of_the_transition():
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-12), (torch.float32, 1e-3)])
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [(torch.float64, 1e-12), (torch.float32, 1e-3)], ids=["double", "single"]
+)
 def test_a_flat_prior_has_no_mean(way, dtype, rounding):
     """The mean that is given, 1e9 standard deviations off, is where the state stays until data are seen."""
     y = torch.randn(2, 12, 1, generator=torch.Generator().manual_seed(0)).to(dtype)
