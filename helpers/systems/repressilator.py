@@ -77,7 +77,7 @@ class Repressilator:
         _, p = self._genes(y)
         one = torch.eye(3, dtype=y.dtype, device=y.device)
         _, _, _, β = per_sample(self, p.unsqueeze(-1))
-        of_mrna = one.roll(1, dims=0) * self.repression_slope(p).unsqueeze(-2)  # (B, 3, 3), ∂m'/∂p
+        of_mrna = torch.diag_embed(self.repression_slope(p)).roll(1, dims=-2)  # (B, 3, 3), ∂m'/∂p
         of_protein = (β * one).expand_as(of_mrna)
         decay = -one.expand_as(of_mrna)
         return torch.cat(

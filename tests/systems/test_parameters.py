@@ -122,3 +122,15 @@ def test_repression_of_negative_amounts_with_a_whole_power():
     (slope,) = torch.autograd.grad(repression(x, 2.0).sum(), x)
     torch.testing.assert_close(slope.tolist(), [0.0, 6.0 / 100, 1.0 / 1.5625], rtol=1e-14, atol=0)
     torch.testing.assert_close(repression_slope(x, 2.0), slope)
+
+
+@pytest.mark.parametrize(
+    "system", [ToggleSwitch(3.0, n=0.6), Repressilator(n=0.6)], ids=["toggle", "repressilator"]
+)
+def test_an_infinite_slope_stays_in_its_own_entries(system):
+    """With n < 1 repression falls at once, by an infinite slope at 0; zeros beside it stay zeros."""
+    y = torch.zeros(2, len(system.variables), dtype=torch.float64)
+    found = system.jacobian(0.0, y)
+    finite = system.jacobian(0.0, y + 1e-6)
+    assert torch.equal(found.isinf(), finite < -2)
+    assert torch.equal(found[found.isfinite()], finite[found.isfinite()])
