@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from helpers.dynamics import MARGINAL, STABLE
 from helpers.figures import PALETTE
 
-SMALL_FONT = 8.5
+SMALL_FONT = 9.5
 """Size in points, of legends and of words on the axes."""
 
 

@@ -1,6 +1,22 @@
-"""One look for every figure of the book, and a way to show a figure that a screen reader can read too."""
+"""One look for every figure of the book, what they draw again and again, and a way to show them to all."""
 
-from helpers.figures.output import PIXELS_PER_INCH, image_bundle, show
+from helpers.figures.arrays import as_array
+from helpers.figures.curves import (
+    plot_band,
+    plot_curves,
+    plot_forecast,
+    plot_product,
+    plot_profile,
+    plot_seeds,
+)
+from helpers.figures.dynamics import (
+    plot_basins,
+    plot_branch,
+    plot_fixed_points,
+    plot_phase_portrait,
+    plot_spectrum,
+)
+from helpers.figures.output import PIXELS_PER_INCH, SHARPNESS, fit_column, image_bundle, show, width_on_page
 from helpers.figures.style import LINE_STYLES, MARKERS, PALETTE, theme
 from helpers.figures.table import Table
 
@@ -9,8 +25,23 @@ __all__ = [
     "MARKERS",
     "PALETTE",
     "PIXELS_PER_INCH",
+    "SHARPNESS",
     "Table",
+    "as_array",
+    "fit_column",
     "image_bundle",
+    "plot_band",
+    "plot_basins",
+    "plot_branch",
+    "plot_curves",
+    "plot_fixed_points",
+    "plot_forecast",
+    "plot_phase_portrait",
+    "plot_product",
+    "plot_profile",
+    "plot_seeds",
+    "plot_spectrum",
     "show",
     "theme",
+    "width_on_page",
 ]

@@ -26,11 +26,11 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _STYLE = {
     "axes.prop_cycle": cycler(color=list(PALETTE.values())) + cycler(linestyle=LINE_STYLES),
-    "figure.figsize": (6.4, 3.6),
+    "figure.figsize": (9.8, 4.4),
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
-    "font.size": 10.5,
-    "axes.titlesize": 11,
+    "font.size": 10,
+    "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -41,7 +41,9 @@ _STYLE = {
     "grid.linestyle": "-",
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
-    "legend.frameon": False,
+    "legend.frameon": True,  # a white ground, without an edge: words on lines stay legible
+    "legend.framealpha": 0.6,
+    "legend.edgecolor": "none",
     "legend.fontsize": 9.5,
     "legend.handlelength": 2.6,
     "svg.hashsalt": "living-dynamics",

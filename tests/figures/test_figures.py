@@ -4,10 +4,11 @@ import base64
 import io
 
 import matplotlib as mpl
-import matplotlib.image
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from helpers.figures import LINE_STYLES, MARKERS, PALETTE, Table, image_bundle, output, show, theme
 
@@ -25,7 +26,9 @@ def no_screen():
 def displayed(monkeypatch):
     """What a notebook would receive: a list of (data, metadata)."""
     received = []
-    monkeypatch.setattr(output, "display", lambda data, metadata, raw: received.append((data, metadata)))
+    monkeypatch.setattr(
+        output, "display", lambda data, metadata=None, raw=False: received.append((data, metadata))
+    )
     return received
 
 
@@ -79,26 +82,85 @@ def test_alt_is_required():
         show(plt.figure())
 
 
-def test_alt_stands_in_metadata_html_and_plain_text(displayed):
+def test_alt_stands_in_metadata_plain_text_and_for_the_screen_reader(displayed):
     with theme():
         fig, ax = plt.subplots()
         ax.plot([1, 2])
     show(fig, alt='A line that\n   rises "steeply" & far')
-    ((data, metadata),) = displayed
+    (data, metadata), (words, _) = displayed
     assert metadata["image/png"]["alt"] == 'A line that rises "steeply" & far'
     assert data["text/plain"] == 'A line that rises "steeply" & far'
-    assert 'alt="A line that rises &quot;steeply&quot; &amp; far"' in data["text/html"]
-    assert data["image/png"] in data["text/html"]
+    assert 'alt="A line that rises &quot;steeply&quot; &amp; far"' in words["text/html"]
 
 
-def test_picture_is_the_figure_at_one_and_a_half_times_its_width(displayed):
+def test_picture_is_stored_once(displayed):
+    show(plt.figure(), alt="nothing", caption="Figure 1.1. Nothing.")
+    (picture, _), (words, _) = displayed
+    assert set(picture) == {"image/png", "text/plain"}
+    assert len(words["text/html"]) < 500
+
+
+def test_caption_shows_its_number_in_bold_as_html_and_as_text(displayed):
+    show(plt.figure(), alt="a line", caption="Figure 3.14. A < B,\n    in figure 3.2. Really.")
+    _, (words, _) = displayed
+    assert words["text/plain"] == "Figure 3.14. A < B, in figure 3.2. Really."
+    assert words["text/html"].endswith("<b>Figure 3.14.</b> A &lt; B, in figure 3.2. Really.</p>")
+
+
+@pytest.mark.parametrize("caption", ["", "  ", 3])
+def test_empty_caption_is_refused(caption, displayed):
+    with pytest.raises(ValueError, match="caption must say what to see"):
+        show(plt.figure(), alt="a line", caption=caption)
+    assert displayed == []
+
+
+def stored(bundle):
+    return Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+
+
+@pytest.mark.parametrize(
+    ("inches", "width", "height"),
+    [
+        pytest.param((6.4, 3.2), 980, 490, id="Matplotlib's width fills the column"),
+        pytest.param((9.8, 4.0), 980, 400, id="as wide as the column"),
+        pytest.param((12.8, 3.2), 980, 245, id="wider"),
+        pytest.param((3.2, 3.2), 490, 490, id="half as wide"),
+    ],
+)
+def test_figure_is_as_wide_as_the_column_and_twice_as_fine(inches, width, height, displayed):
     with theme():
-        fig, _ = plt.subplots(figsize=(4, 2))
+        fig, _ = plt.subplots(figsize=inches)
     show(fig, alt="empty axes")
-    ((data, metadata),) = displayed
-    pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert metadata["image/png"]["width"] == 400
-    assert pixels.shape[:2] == (300, 600)
+    (data, metadata), _ = displayed
+    assert metadata["image/png"]["width"] == width
+    assert stored(data).size == (2 * width, 2 * height)
+    assert tuple(fig.get_size_inches()) == inches
+
+
+def test_text_keeps_its_size_however_wide_the_figure(displayed):
+    with theme():
+        fig, ax = plt.subplots(figsize=(6.4, 3.2))
+        words = ax.set_title("x").get_fontsize()
+    show(fig, alt="empty axes")
+    assert ax.title.get_fontsize() == words
+    with theme():
+        assert (
+            13 <= mpl.rcParams["font.size"] * output.PIXELS_PER_INCH / 72 <= 15
+        )  # JupyterLab's prose has 14
+
+
+def test_few_colours_stay_as_they_were(displayed):
+    with theme():
+        fig, ax = plt.subplots()
+        for row, colour in enumerate(PALETTE.values()):
+            ax.barh(row, 1, color=colour)
+    show(fig, alt="bars")
+    (data, _), _ = displayed
+    assert stored(data).mode == "P"
+    pixels = np.asarray(stored(data).convert("RGB")).reshape(-1, 3)
+    common, counts = np.unique(pixels, axis=0, return_counts=True)
+    largest = {tuple(colour) for colour in common[np.argsort(counts)[-9:]]}
+    assert largest == {tuple(round(255 * c) for c in to_rgb(colour)) for colour in (*PALETTE.values(), "w")}
 
 
 def test_show_closes_the_figure_so_that_no_cell_shows_it_twice(displayed):

@@ -1,15 +1,16 @@
 """The notebooks as they lie in the repository: what a reader meets on GitHub, before any kernel runs."""
 
 import ast
-import html
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 
 from helpers.book import run_seconds
+from helpers.figures.output import NOTHING, caption_bundle, image_bundle
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
@@ -38,6 +39,14 @@ def outputs(notebook):
 
 def pictures(notebook):
     return [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+
+
+def page_of(notebook):
+    """What nbconvert's page shows: sources of images, but for those that only carry words; and its words."""
+    page = BeautifulSoup(HTMLExporter(embed_images=True).from_notebook_node(notebook)[0], "html.parser")
+    images = page.find_all("img")
+    words = {image["alt"] for image in images} | {paragraph.get_text() for paragraph in page.find_all("p")}
+    return [image["src"] for image in images if image["src"] != NOTHING], words
 
 
 def code_of(notebook):
@@ -150,12 +159,23 @@ def test_run_time_is_short_and_as_stated(path):
 def test_html_without_network_shows_every_figure(path):
     """nbconvert's page stands for GitHub's: figures are inside it, with their words, not fetched."""
     notebook = read(path)
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
-    images = re.findall(r"<img\b[^>]*>", page)
-    assert len(images) == len(pictures(notebook))
-    assert all('src="data:image/png;base64,' in image for image in images)
-    words = {html.escape(picture.metadata["image/png"]["alt"], quote=False) for picture in pictures(notebook)}
-    assert {re.search('alt="([^"]+)"', image)[1] for image in images} == words
+    sources, words = page_of(notebook)
+    assert len(sources) == len(pictures(notebook))
+    assert [source for source in sources if not source.startswith("data:image/png;base64,")] == []
+    assert {picture.metadata["image/png"]["alt"] for picture in pictures(notebook)} - words == set()
+
+
+def test_a_figure_stored_once_is_on_the_page_with_its_words():
+    alt = 'A line that rises "steeply" & far'
+    data, metadata = image_bundle(b"a picture", alt, 980)
+    stored = [
+        nbformat.v4.new_output("display_data", data=data, metadata=metadata),
+        nbformat.v4.new_output("display_data", data=caption_bundle(alt, "Figure 1.1. A line.")),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=stored)])
+    sources, words = page_of(notebook)
+    assert len(sources) == 1
+    assert {alt, "Figure 1.1. A line."} <= words
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=by_name)

@@ -56,9 +56,10 @@ class _Page:
         self._widgets = {control.name: control.widget() for control in self._controls}
         self._defaults = self._drawn = self._settings()
         self._drawing = threading.Lock()
-        data, metadata = self._bundle(self._defaults)
+        (data, metadata), words = self._bundles(self._defaults)
         self._panel = self._display_controls()
-        self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        self._image = display(data, metadata=metadata, raw=True, display_id=True)
+        self._words = display(words, raw=True, display_id=True)
         redraw = LatestWins(self._redraw)
         for widget in self._widgets.values():
             widget.observe(lambda _: redraw.request(), "value")
@@ -88,14 +89,14 @@ class _Page:
         for name, value in self._defaults.items():
             self._widgets[name].value = value
 
-    def _bundle(self, settings: Settings) -> tuple[dict, dict]:
+    def _bundles(self, settings: Settings) -> tuple[tuple[dict, dict], dict]:
+        """The picture and, in an output of their own, the words below it, which a screen reader reads."""
         with one_thread():
             result = self._model(**settings)
         self._picture.draw(result)
         words = self._picture.describe(result)
-        data, metadata = image_bundle(self._blitted.png(), words, self._blitted.width)
-        data["text/html"] += f'<p aria-hidden="true">{html.escape(words)}</p>'
-        return data, metadata
+        caption = {"text/plain": words, "text/html": f"<p>{html.escape(words)}</p>"}
+        return image_bundle(self._blitted.png(), words, self._blitted.width), caption
 
     def _redraw(self) -> None:
         with self._drawing:
@@ -104,11 +105,11 @@ class _Page:
                 return
             self._drawn = settings
             try:
-                data, metadata = self._bundle(settings)
-                del data["image/png"]  # for a page without a kernel; here the HTML carries the same picture
+                (data, metadata), words = self._bundles(settings)
             except Exception as error:
-                data, metadata = _failure(settings, error), {}
-            self._handle.update(data, metadata=metadata, raw=True)
+                data, metadata, words = _failure(settings, error), {}, {"text/plain": ""}
+            self._image.update(data, metadata=metadata, raw=True)
+            self._words.update(words, raw=True)
 
 
 def _without_kernel(controls: tuple[Control, ...]) -> dict[str, str]:

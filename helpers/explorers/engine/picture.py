@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from helpers.figures import PIXELS_PER_INCH
+from helpers.figures import PIXELS_PER_INCH, SHARPNESS, fit_column, width_on_page
 
 
 class Picture(Protocol):
@@ -32,8 +32,8 @@ class Picture(Protocol):
 class BlittedFigure:
     """A figure whose still parts are drawn once, and whose moving artists are drawn on top each time.
 
-    Pyplot does not know of the figure, so it is forgotten with its last reference. It has one pixel per CSS
-    pixel: encoding and decoding take most of a redraw's time, and that time grows with the pixels.
+    Pyplot does not know of the figure, so it is forgotten with its last reference. It gets the size and the
+    sharpness of the book's other figures.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ class BlittedFigure:
     """
 
     def __init__(self, figure: Figure, moving: Iterable[Artist]):
-        figure.set_dpi(PIXELS_PER_INCH)
+        fit_column(figure)
+        figure.set_dpi(PIXELS_PER_INCH * SHARPNESS)
         self._figure = figure
         self._moving = sorted(moving, key=Artist.get_zorder)
         for artist in self._moving:
@@ -56,7 +57,7 @@ class BlittedFigure:
     @property
     def width(self) -> int:
         """Width on the page, in CSS pixels."""
-        return round(self._figure.get_figwidth() * PIXELS_PER_INCH)
+        return width_on_page(self._figure)
 
     def png(self) -> bytes:
         """The figure as it stands now, as a PNG file."""
