@@ -16,7 +16,14 @@ from helpers.figures.dynamics import (
     plot_phase_portrait,
     plot_spectrum,
 )
-from helpers.figures.output import PIXELS_PER_INCH, SHARPNESS, fit_column, image_bundle, show, width_on_page
+from helpers.figures.output import (
+    PIXELS_PER_INCH,
+    caption_bundle,
+    fit_column,
+    image_bundle,
+    show,
+    width_on_page,
+)
 from helpers.figures.style import LINE_STYLES, MARKERS, PALETTE, theme
 from helpers.figures.table import Table
 
@@ -25,9 +32,9 @@ __all__ = [
     "MARKERS",
     "PALETTE",
     "PIXELS_PER_INCH",
-    "SHARPNESS",
     "Table",
     "as_array",
+    "caption_bundle",
     "fit_column",
     "image_bundle",
     "plot_band",

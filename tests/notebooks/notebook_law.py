@@ -1,6 +1,6 @@
 """What a chapter must be: each law is a function from a notebook to the list of its breaches.
 
-A notebook is what nbformat reads. The laws read sources only, but for `findings_held`, which reads an output.
+A notebook is what nbformat reads. The laws read sources only, but for those that speak of what is stored.
 """
 
 import ast
@@ -219,6 +219,17 @@ def missing_figures(notebook, figures: set[str]) -> list[str]:
 def numbered_figures(notebook) -> set[str]:
     found = (re.match(r"Figure (\d+\.\d+)\. ", caption) for caption in captions(notebook))
     return {match[1] for match in found if match}
+
+
+def pictures_stored_twice(notebook) -> list[str]:
+    """Cells with an output that holds a picture as PNG and in its HTML."""
+    return [
+        first_line(cell)
+        for cell in code_cells(notebook)
+        if any(
+            {"image/png", "text/html"} <= set(output.get("data", {})) for output in cell.get("outputs", [])
+        )
+    ]
 
 
 # Names

@@ -30,6 +30,7 @@ LAWS = {
     "few visible lines draw": lambda book, path: law.too_much_drawing(book),
     "figures are numbered": lambda book, path: law.misnumbered_figures(book, int(path.name[:2])),
     "figures in the prose exist": lambda book, path: law.missing_figures(book, all_figures()),
+    "pictures are stored once": lambda book, path: law.pictures_stored_twice(book),
     "a name means one thing": lambda book, path: law.names_bound_twice(book),
     "each section asks for a prediction": lambda book, path: law.sections_without_prediction(book),
     "about a dozen findings": lambda book, path: (
@@ -163,6 +164,16 @@ def test_figures_out_of_order_and_without_a_caption_are_found():
         "figure 5 has the caption ''",
     ]
     assert law.numbered_figures(book) == {"3.1", "3.2", "3.5"}
+
+
+def test_pictures_stored_twice_are_found():
+    book = notebook("one()", "two()")
+    for cell, more in zip(
+        book.cells, ({}, {"text/html": '<img src="data:image/png;base64,AAAA">'}), strict=True
+    ):
+        data = {"image/png": "AAAA", "text/plain": "A line"} | more
+        cell.outputs = [nbformat.v4.new_output("display_data", data=data)]
+    assert law.pictures_stored_twice(book) == ["two()"]
 
 
 def test_figures_that_do_not_exist_are_found():

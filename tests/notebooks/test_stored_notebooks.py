@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 
 from helpers.book import run_seconds
-from helpers.figures.output import NOTHING, caption_bundle, image_bundle
+from helpers.figures import caption_bundle, image_bundle
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
@@ -46,7 +46,7 @@ def page_of(notebook):
     page = BeautifulSoup(HTMLExporter(embed_images=True).from_notebook_node(notebook)[0], "html.parser")
     images = page.find_all("img")
     words = {image["alt"] for image in images} | {paragraph.get_text() for paragraph in page.find_all("p")}
-    return [image["src"] for image in images if image["src"] != NOTHING], words
+    return [image["src"] for image in images if image.get("width") != "1"], words
 
 
 def code_of(notebook):
