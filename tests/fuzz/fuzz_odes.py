@@ -144,7 +144,7 @@ def solve_options(draw: Draw) -> Call:
             differs("between", answer[1], between, np.asarray(30 * allowed)),
         )
 
-    return Call(function, arguments, oracle, also=("f",))
+    return Call(function, arguments, oracle, also=("f",), unread=("t",))  # t beyond the lengths
 
 
 def solve_gradient(draw: Draw) -> Call:
