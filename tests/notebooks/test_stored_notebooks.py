@@ -44,13 +44,12 @@ def pictures(notebook):
 
 
 def page_of(notebook):
-    """What nbconvert's page shows: sources of figures, without diagrams and what only carries words; words."""
+    """What nbconvert's page shows: the sources of figures, diagrams and carriers of words apart; and words."""
     page = BeautifulSoup(HTMLExporter(embed_images=True).from_notebook_node(notebook)[0], "html.parser")
     images = page.find_all("img")
     words = {image["alt"] for image in images} | {paragraph.get_text() for paragraph in page.find_all("p")}
-    is_diagram = "data:image/svg+xml"
-    figures = [image for image in images if not image["src"].startswith(is_diagram)]
-    return [image["src"] for image in figures if image.get("width") != "1"], words
+    figures = [image for image in images if image.get("width") != "1" and not image["src"].endswith(".svg")]
+    return [image["src"] for image in figures], words
 
 
 def code_of(notebook):
