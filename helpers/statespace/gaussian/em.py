@@ -9,10 +9,11 @@ from torch.nn.functional import pad
 
 from helpers.arguments import refuse_where
 from helpers.statespace.ascent import Fitted, ascend
+from helpers.statespace.gaussian.arrays import product
 from helpers.statespace.gaussian.data import Observations, input_effect, without_intercept
 from helpers.statespace.gaussian.diffuse import DiffusePosterior, marginalise
 from helpers.statespace.gaussian.likelihood import Score
-from helpers.statespace.gaussian.means import affine_loop, as_columns, filter_means
+from helpers.statespace.gaussian.means import as_columns, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.sharing import shared_covariances
 from helpers.statespace.gaussian.step import log_density
@@ -136,14 +137,8 @@ def expect(model: LinearGaussian, data: Observations) -> Expected:
     """One E-step: filter, then follow the score backwards."""
     data = without_intercept(model, data)
     covariances = shared_covariances(model, data.mask)
-    _, mean, innovation = filter_means(
-        model,
-        covariances.observation,
-        covariances.gain,
-        data.y,
-        input_effect(model, data.inputs),
-        affine_loop,
-    )
+    effect = input_effect(model, data.inputs)
+    _, mean, innovation = filter_means(model, covariances, data.y, effect)
     series = len(data.y) if covariances.shared else 1
     whitened, log_determinant = whiten(covariances.innovation, innovation)
     seen = as_columns(data.mask, covariances.shared)
@@ -156,7 +151,7 @@ def expect(model: LinearGaussian, data: Observations) -> Expected:
     score = Score(covariances, mean, innovation, weight, series)
     P = covariances.filtered
     rounding = ROUNDING * torch.finfo(P.dtype).eps * P.diagonal(dim1=-2, dim2=-1)  # of the difference
-    smoothed = P - P @ score.future_N @ P + torch.diag_embed(rounding)
+    smoothed = P - product(product(P, score.future_N), P) + torch.diag_embed(rounding)
     return Expected(steps.sum(0).flatten(), score, score.mean, smoothed, series)
 
 

@@ -1,6 +1,5 @@
 """The log-likelihood of a linear-Gaussian model, with a gradient that needs no graph over time."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -8,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from helpers.series import IrregularBatch
-from helpers.statespace.gaussian.adjoint import adjoint, with_nothing_after
-from helpers.statespace.gaussian.associative_scan import blocked_scan
+from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, with_nothing_after
+from helpers.statespace.gaussian.arrays import product
 from helpers.statespace.gaussian.data import (
     Observations,
     check_observations,
@@ -17,10 +16,9 @@ from helpers.statespace.gaussian.data import (
     without_intercept,
 )
 from helpers.statespace.gaussian.filter import filter_observations
-from helpers.statespace.gaussian.means import affine_loop, as_columns, as_rows, filter_means
+from helpers.statespace.gaussian.means import Covariances, as_columns, as_rows, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.gaussian.scan import adjoint_scan, affine_scan
-from helpers.statespace.gaussian.sharing import Covariances, shared_covariances
+from helpers.statespace.gaussian.sharing import shared_covariances
 from helpers.statespace.gaussian.step import log_density
 from helpers.statespace.matrices import whiten
 
@@ -100,11 +98,8 @@ class _LogLikelihood(torch.autograd.Function):
     def forward(
         ctx: Any, model: LinearGaussian, mask: Tensor, y: Tensor, effect: Tensor | None, *matrices: Tensor
     ):
-        covariances = shared_covariances(model, mask)
-        recursion = partial(affine_scan, scan=blocked_scan) if covariances.shared else affine_loop
-        _, mean, innovation = filter_means(
-            model, covariances.observation, covariances.gain, y, effect, recursion
-        )
+        covariances = shared_covariances(model, mask, gains_only=not any(ctx.needs_input_grad))
+        _, mean, innovation = filter_means(model, covariances, y, effect)
         ctx.covariances, ctx.mask = covariances, mask
         ctx.save_for_backward(mean, innovation, *matrices)
         seen = as_columns(mask, covariances.shared)
@@ -152,19 +147,26 @@ class Score:
         weight: Tensor,
         series: int | None = None,
     ):
-        C, self.P, self.K = covariances.observation, covariances.filtered, covariances.gain
-        self.A = covariances.transition[1:]
+        self.P, self.K, self.A = covariances.filtered, covariances.gain, covariances.transition[1:]
         self.shared = covariances.shared
         self.weight = weight.reshape(1, 1, 1, -1) if self.shared else weight.reshape(1, -1, 1, 1)
         self.total = (self.weight if series is None else self.weight[..., :series]).sum()
-        run = partial(adjoint_scan, scan=blocked_scan)
-        future = adjoint(self.A, C, covariances.predicted, covariances.innovation, innovation, run)
+        future = adjoint(
+            covariances.transition,
+            covariances.observation,
+            covariances.seen,
+            self.K,
+            covariances.innovation,
+            innovation,
+            adjoint_loop,
+        )
         self.r, self.N = future.r, future.N
-        future_r = with_nothing_after(self.A.mT @ self.r[1:])
-        self.future_N = with_nothing_after(self.A.mT @ self.N[1:] @ self.A)
-        self.u = future.precision @ innovation - self.K.mT @ future_r
-        self.U = future.precision + self.K.mT @ self.future_N @ self.K
-        self.mean = mean + self.P @ future_r
+        future_r = with_nothing_after(product(self.A.mT, self.r[1:]))
+        self.future_N = with_nothing_after(product(product(self.A.mT, self.N[1:]), self.A))
+        self.forgotten = product(self.K.mT, self.future_N)  # Kᵀ N⁺
+        self.u = product(future.precision, innovation) - product(self.K.mT, future_r)
+        self.U = future.precision + product(self.forgotten, self.K)
+        self.mean = mean + product(self.P, future_r)
 
     def observations(self) -> Tensor:
         """∂/∂y = −u."""
@@ -177,12 +179,12 @@ class Score:
 
     def transition(self, A: Tensor) -> Tensor:
         """∂/∂A = r m̄ᵀ − N A P."""
-        moments = self.N[1:] @ (self.A @ self.P[:-1])
+        moments = product(self.N[1:], product(self.A, self.P[:-1]))
         return self._sum(A, self.r[1:], self.mean[:-1], moments)
 
     def observation(self, C: Tensor) -> Tensor:
         """∂/∂C = u m̄ᵀ − Kᵀ (I − N⁺ P)."""
-        moments = self.K.mT - (self.K.mT @ self.future_N) @ self.P
+        moments = self.K.mT - product(self.forgotten, self.P)
         return self._sum(C, self.u, self.mean, moments)
 
     def transition_covariance(self, Q: Tensor) -> Tensor:

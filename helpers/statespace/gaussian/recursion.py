@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from helpers.statespace.gaussian.arrays import side_by_side
+
 Parts = tuple[Tensor, ...]
 Advance = Callable[[int, Parts], Parts]
 
@@ -20,6 +22,7 @@ def recurse(
     maps: tuple[Tensor, ...],
     changed: Tensor,
     differentiable: bool,
+    kept: slice = slice(None),
 ) -> Parts:
     """All steps of a recursion, stacked.
 
@@ -44,34 +47,42 @@ def recurse(
         Whether each step after the first has another map than the step before.
     differentiable : bool
         Compute every step once, for a gradient through all of them.
+    kept : slice
+        Which parts of each step are wanted.
 
     Returns
     -------
     tuple of Tensor, each (T, G, ...)
+        Laid out with the groups side by side (see `arrays`).
     """
     if differentiable:
-        return _run(first, steps(*maps), _next_changes(torch.ones_like(changed)))
+        return _run(first, steps(*maps), _next_changes(torch.ones_like(changed)), kept)
     blocks = min(len(maps[0]) // SHORTEST_BLOCK, LARGEST_STEP // first[0].numel())
     if blocks > 1 and SHORTEST_BLOCK * int(changed.sum()) > len(changed):
-        parts = _run_blocks(first, steps, maps, blocks)
+        parts = _run_blocks(first, steps, maps, blocks, kept)
         if parts is not None:
             return parts
-    return _run(first, steps(*maps), _next_changes(changed))
+    return _run(first, steps(*maps), _next_changes(changed), kept)
 
 
-def _run(first: Parts, advance: Advance, next_change: list[int]) -> Parts:
+def _run(first: Parts, advance: Advance, next_change: list[int], kept: slice) -> Parts:
     """Step by step, but for steps at which the recursion would stand still."""
-    parts = [first]
-    while (step := len(parts)) < len(next_change):
+    parts, current = [first], [0]  # what was computed, and which of it each step has
+    while (step := len(current)) < len(next_change):
         parts.append(advance(step, parts[-1]))
+        current.append(len(parts) - 1)
         is_due = step % STEPS_BETWEEN_CHECKS == 0 and next_change[step] > step + 1
         if is_due and _stands_still(parts[-1], parts[-2][0]):
-            parts.extend(parts[-1:] * (next_change[step] - step - 1))
-    return tuple(torch.stack(part) for part in zip(*parts, strict=True))
+            current.extend(current[-1:] * (next_change[step] - step - 1))
+    stacks = [_join([step.unsqueeze(0) for step in part]) for part in _by_part(parts, kept)]
+    if len(parts) == len(current):
+        return tuple(stacks)
+    chosen = torch.tensor(current, device=first[0].device)
+    return tuple(side_by_side(stack[chosen]) for stack in stacks)
 
 
 def _run_blocks(
-    first: Parts, steps: Callable[..., Advance], maps: tuple[Tensor, ...], blocks: int
+    first: Parts, steps: Callable[..., Advance], maps: tuple[Tensor, ...], blocks: int, kept: slice
 ) -> Parts | None:
     """K blocks of time at once, again and again, until each starts where the one before it ended.
 
@@ -80,31 +91,45 @@ def _run_blocks(
     """
     groups, total = len(first[0]), len(maps[0])
     length = -(-total // blocks)
-    advance = steps(*(_cut(part.expand(-1, groups, *part.shape[2:]), blocks, length) for part in maps))
-    starts = tuple(torch.cat([part] * blocks) for part in first)
+    advance = steps(*(_cut(part, groups, blocks, length) for part in maps))
+    starts = tuple(side_by_side(torch.cat([part] * blocks)) for part in first)
     for _ in range(MAX_PASSES):
         parts = [starts]
         for step in range(1, length + 1):
             parts.append(advance(step, parts[-1]))
         ends = parts.pop()
-        following = tuple(torch.cat([head, end[:-groups]]) for head, end in zip(first, ends, strict=True))
+        following = tuple(
+            side_by_side(torch.cat([head, end[:-groups]])) for head, end in zip(first, ends, strict=True)
+        )
         if _stands_still(following, starts[0], units=16):
             parts[0] = following
-            return tuple(_join(part, blocks)[:total] for part in zip(*parts, strict=True))
+            stacks = ([step.unflatten(0, (blocks, -1)) for step in part] for part in _by_part(parts, kept))
+            return tuple(_join(steps)[:total] for steps in stacks)
         starts = following
     return None
 
 
-def _cut(stack: Tensor, blocks: int, length: int) -> Tensor:
-    """K blocks of (T, G, ...), each with the first step of the next: (L + 1, K G, ...), with T repeated."""
+def _cut(stack: Tensor, groups: int, blocks: int, length: int) -> Tensor:
+    """K blocks of (T, G or 1, ...), each with the first step of the next: (L + 1, K G, ...), with T repeated.
+
+    What never changes, and all groups share, they go on sharing: (L + 1, 1, ...).
+    """
+    if stack.stride(0) == 0 and stack.shape[1] == 1:
+        return stack[:1].expand(length + 1, *stack.shape[1:])
     step = torch.arange(length + 1, device=stack.device).unsqueeze(-1)
     start = length * torch.arange(blocks, device=stack.device)
-    return stack[(start + step).clamp(max=len(stack) - 1)].flatten(1, 2)
+    blocked = stack.expand(-1, groups, *stack.shape[2:])[(start + step).clamp(max=len(stack) - 1)]
+    return blocked.flatten(1, 2).movedim(1, -1).contiguous().movedim(-1, 1)
 
 
-def _join(steps: tuple[Tensor, ...], blocks: int) -> Tensor:
-    """Blocks side by side, L steps of shape (K G, ...), one after the other: (K L, G, ...)."""
-    return torch.stack([step.unflatten(0, (blocks, -1)) for step in steps], 1).flatten(0, 1)
+def _by_part(steps: list[Parts], kept: slice) -> list[tuple[Tensor, ...]]:
+    """The steps of each part that is kept."""
+    return list(zip(*(parts[kept] for parts in steps), strict=True))
+
+
+def _join(steps: list[Tensor]) -> Tensor:
+    """Blocks side by side, L steps of shape (K, G, ...), one after the other: (K L, G, ...)."""
+    return torch.stack([step.movedim(1, -1) for step in steps], 1).flatten(0, 1).movedim(-1, 1)
 
 
 def _next_changes(changed: Tensor) -> list[int]:
