@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helpers.statespace.gaussian.arrays import add_product, join_steps, product, solve
+from helpers.statespace.gaussian.arrays import (
+    add_product,
+    join_steps,
+    multiply,
+    product,
+    sets_first,
+    solve_observed,
+)
 from helpers.statespace.gaussian.means import affine_loop
 from helpers.statespace.gaussian.recursion import Advance, Parts, recurse
 from helpers.statespace.matrices import symmetric
@@ -56,13 +63,19 @@ def adjoint(
     Source: Durbin and Koopman (2012), Time series analysis by state space methods, section 4.4.
     """
     identity = torch.eye(S.shape[-1], dtype=S.dtype, device=S.device)
-    precision = torch.where(seen & seen.mT, solve(S, identity.expand_as(S)), 0.0)
+    precision = gain_of(S, identity.expand_as(S), seen)
     surprise = product(C.mT, product(precision, innovation))
     information = product(product(C.mT, precision), C)
     following = A if A.stride(0) == 0 else join_steps([A[1:], A[:1]])
     back = (following - product(product(following, gain), C)).mT
     r, N = run(back, surprise, symmetric(information))
     return Adjoint(precision, back, r, N)
+
+
+def gain_of(S: Tensor, cross: Tensor, seen: Tensor) -> Tensor:
+    """Xᵀ S⁻¹ (T, M, n, D) of what was observed, from S (T, M, D, D) and X (T, M, D, n)."""
+    S, cross = (part.movedim(-3, -1) for part in (S, cross))
+    return sets_first(solve_observed(S, cross, seen.squeeze(-1).movedim(-2, -1).to(S.dtype)))
 
 
 def with_nothing_after(stack: Tensor) -> Tensor:
@@ -76,14 +89,16 @@ def adjoint_loop(back: Tensor, surprise: Tensor, information: Tensor) -> tuple[T
     changed = ((back[2:] != back[1:-1]) | (information[2:] != information[1:-1])).flatten(1).any(-1)
     changed = torch.cat([changed.new_ones(min(len(back) - 1, 1)), changed])
     differentiable = torch.is_grad_enabled() and (back.requires_grad or information.requires_grad)
-    (N,) = recurse((information[0],), _backwards, (back, information), changed, differentiable)
-    return affine_loop(surprise[0], back[1:], surprise[1:]).flip(0), symmetric(N).flip(0)
+    maps = back.movedim(1, -1), information.movedim(1, -1)
+    (N,) = recurse((maps[1][0],), _backwards, maps, changed, differentiable)
+    return affine_loop(surprise[0], back[1:], surprise[1:]).flip(0), symmetric(sets_first(N)).flip(0)
 
 
 def _backwards(back: Tensor, information: Tensor) -> Advance:
     maps, informations = back.unbind(0), information.unbind(0)
 
     def advance(step: int, later: Parts) -> Parts:
-        return (add_product(informations[step], product(maps[step], later[0]), maps[step].mT),)
+        back = maps[step]
+        return (add_product(informations[step], multiply(back, later[0]), back.transpose(0, 1)),)
 
     return advance

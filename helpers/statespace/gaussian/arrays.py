@@ -1,8 +1,8 @@
 """Stacks of small matrices, the sets side by side in memory: a structure of arrays.
 
-A stack (..., M, n, k) holds M matrices, one for each series or for each group of them. Laid out as
-(..., n, k, M) in memory, which its shape does not show, one operation on an entry serves all M of them, where
-BLAS would be called for each 4 × 4 matrix. Every operation here is right for any layout, and fast for this.
+Where each of M series has matrices of its own, BLAS would be called for each 4 × 4 matrix. Laid out as
+(..., n, k, M), one operation on an entry serves all sets. Recursions over time hold their matrices in this
+form, sets last. What has shape (..., M, n, k) elsewhere is a view of it: right for any layout, fast for this.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from helpers.statespace.matrices import LARGEST_ELIMINATED
 LARGEST_SUM = 8  # numbers; longer ones BLAS adds up faster, even for one matrix after the other
 
 
-def side_by_side(stack: Tensor) -> Tensor:
-    """The same stack (..., M, n, k), laid out with its M sets side by side."""
-    return stack.movedim(-3, -1).contiguous().movedim(-1, -3)
+def sets_last(stack: Tensor) -> Tensor:
+    """From (..., M, n, k) to (..., n, k, M), contiguous."""
+    return stack.movedim(-3, -1).contiguous()
 
 
-def stack_steps(steps: Sequence[Tensor]) -> Tensor:
-    """T stacks (M, n, k) as (T, M, n, k)."""
-    return torch.stack([step.movedim(0, -1) for step in steps]).movedim(-1, 1)
+def sets_first(stack: Tensor) -> Tensor:
+    """From (..., n, k, M) to a view (..., M, n, k)."""
+    return stack.movedim(-1, -3)
 
 
 def join_steps(stacks: Sequence[Tensor]) -> Tensor:
@@ -30,50 +30,83 @@ def join_steps(stacks: Sequence[Tensor]) -> Tensor:
     return torch.cat([stack.movedim(1, -1) for stack in stacks]).movedim(-1, 1)
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """X Y for stacks (..., M or 1, n, k) and (..., M or 1, k, m)."""
-    own_left, own_right = left.shape[-3] > 1, right.shape[-3] > 1
-    if own_left and own_right:
-        return _sum(None, left, right, 1) if left.shape[-1] <= LARGEST_SUM else left @ right
-    if own_right:
-        wide = right.movedim(-3, -1)  # (..., k, m, M)
-        flat = left.squeeze(-3) @ wide.flatten(-2)
-        return flat.unflatten(-1, wide.shape[-2:]).movedim(-1, -3)
-    if own_left:
-        return (right.mT @ left.movedim(-3, -1)).movedim(-1, -3)
-    return left @ right
+# Sets last.
+
+
+def multiply(left: Tensor, right: Tensor) -> Tensor:
+    """X Y for (..., n, k, M or 1) and (..., k, m, M or 1)."""
+    return _sum(None, left, right, 1)
 
 
 def add_product(total: Tensor, left: Tensor, right: Tensor, sign: int = 1) -> Tensor:
-    """Z ± X Y for stacks of the same M sets."""
-    if left.shape[-3] == 1 or left.shape[-1] > LARGEST_SUM:
-        return total + sign * (left @ right)
+    """Z ± X Y."""
     return _sum(total, left, right, sign)
 
 
 def _sum(total: Tensor | None, left: Tensor, right: Tensor, sign: int) -> Tensor:
     """Z ± Σ_k x_k y_kᵀ, one column and row after the other."""
-    for column, row in zip(left.split(1, -1), right.split(1, -2), strict=True):
+    if left.shape[-2] > LARGEST_SUM:
+        whole = sets_last(left.movedim(-1, -3) @ right.movedim(-1, -3))
+        return whole if total is None else torch.add(total, whole, alpha=sign)
+    for column, row in zip(left.unbind(-2), right.unbind(-3), strict=True):
+        column, row = column.unsqueeze(-2), row.unsqueeze(-3)
         total = column * row if total is None else torch.addcmul(total, column, row, value=sign)
     return total
 
 
-def solve(covariance: Tensor, right: Tensor) -> Tensor:
-    """S⁻¹ X for positive definite S (..., M, D, D) and X (..., M, D, n), by elimination of row after row."""
-    size = covariance.shape[-1]
+def solve_observed(S: Tensor, right: Tensor, seen: Tensor) -> Tensor:
+    """Xᵀ S⁻¹ of what was observed, by elimination of one observation after the other.
+
+    Parameters
+    ----------
+    S, right : Tensor (..., D, D, M) and (..., D, n, M)
+        Positive definite in the rows and columns of what was observed, and X.
+    seen : Tensor (..., D, M)
+        1 where observed, 0 elsewhere.
+
+    Returns
+    -------
+    Tensor (..., n, D, M)
+        0 in the columns of what was not observed.
+    """
+    size, weight, unseen = S.shape[-2], seen.unsqueeze(-2).unbind(-3), (1 - seen).unsqueeze(-2).unbind(-3)
     if size > LARGEST_ELIMINATED:
-        return side_by_side(torch.linalg.solve_ex(covariance, right).result)
-    rows = [list(row.split(1, -1)) for row in covariance.split(1, -2)]
-    solution = list(right.split(1, -2))
+        return _solve_all(S, right, seen)
+    rest, S = list(right.unbind(-3)), [list(row.unsqueeze(-2).unbind(-3)) for row in S.unbind(-3)]
+    scale, slope = [], {}
     for i in range(size):
+        scale.append(weight[i] / (S[i][i] + unseen[i]))  # what was not observed may have no variance
         for j in range(i + 1, size):
-            slope = rows[i][j] / rows[i][i]
+            slope[i, j] = S[i][j] * scale[i]
             for k in range(j, size):
-                rows[j][k] = torch.addcmul(rows[j][k], slope, rows[i][k], value=-1)
-            solution[j] = torch.addcmul(solution[j], slope, solution[i], value=-1)
+                S[j][k] = torch.addcmul(S[j][k], slope[i, j], S[i][k], value=-1)
+            rest[j] = torch.addcmul(rest[j], slope[i, j], rest[i], value=-1)
     for i in reversed(range(size)):
-        for k in range(i + 1, size):
-            solution[i] = torch.addcmul(solution[i], rows[i][k], solution[k], value=-1)
-        solution[i] = solution[i] / rows[i][i]
-    joined = torch.cat([row.movedim(-3, -1) for row in solution], -3)  # (..., D, n, M)
-    return joined.movedim(-1, -3)
+        rest[i] = rest[i] * scale[i]
+        for j in range(i + 1, size):
+            rest[i] = torch.addcmul(rest[i], slope[i, j], rest[j], value=-1)
+    return torch.stack(rest, -2)
+
+
+def _solve_all(S: Tensor, right: Tensor, seen: Tensor) -> Tensor:
+    """The same by LAPACK, which takes one matrix after the other."""
+    rows, columns = seen.unsqueeze(-2), seen.unsqueeze(-3)
+    missing = torch.diag_embed((1 - seen).movedim(-1, -2))  # (..., M, D, D)
+    S, right = (S * rows * columns).movedim(-1, -3) + missing, (right * rows).movedim(-1, -3)
+    return sets_last(torch.linalg.solve_ex(S, right).result.mT)
+
+
+# Sets third from last.
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """X Y for stacks (..., M or 1, n, k) and (..., M or 1, k, m)."""
+    own_left, own_right = left.shape[-3] > 1, right.shape[-3] > 1
+    if own_left and own_right:
+        return sets_first(multiply(left.movedim(-3, -1), right.movedim(-3, -1)))
+    if own_right:
+        wide = right.movedim(-3, -1)  # (..., k, m, M)
+        return sets_first((left.squeeze(-3) @ wide.flatten(-2)).unflatten(-1, wide.shape[-2:]))
+    if own_left:
+        return sets_first(right.mT @ left.movedim(-3, -1))
+    return left @ right

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.statespace.gaussian.arrays import add_product, join_steps, product, stack_steps
+from helpers.statespace.gaussian.arrays import join_steps, product, sets_first, sets_last
 from helpers.statespace.gaussian.diffuse import diffuse_directions
 from helpers.statespace.gaussian.model import LinearGaussian
 
@@ -100,15 +100,16 @@ def affine_loop(start: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
     -------
     Tensor (T, M, H, N)
     """
-    states, factors, shifts = [start], factor.unbind(0), shift.unbind(0)
     if len(start) == 1:
-        states, factors, shifts = [start[0]], factor[:, 0].unbind(0), shift[:, 0].unbind(0)
-        for F, f in zip(factors, shifts, strict=True):
+        states = [start[0]]
+        for F, f in zip(factor[:, 0].unbind(0), shift[:, 0].unbind(0), strict=True):
             states.append(torch.addmm(f, F, states[-1]))
         return torch.stack(states).unsqueeze(1)
+    states = [sets_last(start)]
+    factors, shifts = sets_last(factor).unsqueeze(3).unbind(0), sets_last(shift).unbind(0)
     for F, f in zip(factors, shifts, strict=True):
-        states.append(add_product(f, F, states[-1]))
-    return stack_steps(states)
+        states.append(f + (F * states[-1]).sum(1))  # (H, H, 1, M) and (H, N, M)
+    return sets_first(torch.stack(states))
 
 
 def filter_means(

@@ -5,8 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from helpers.statespace.gaussian.arrays import side_by_side
-
 Parts = tuple[Tensor, ...]
 Advance = Callable[[int, Parts], Parts]
 
@@ -24,7 +22,7 @@ def recurse(
     differentiable: bool,
     kept: slice = slice(None),
 ) -> Parts:
-    """All steps of a recursion, stacked.
+    """All steps of a recursion, stacked, for G sets of matrices side by side (see `arrays`).
 
     Where its map stays the same, a recursion that stands still is not computed on: one of which a step moved
     no entry of the first part, a covariance P, by more than four units in the last place of √(P_ii P_jj).
@@ -36,12 +34,12 @@ def recurse(
 
     Parameters
     ----------
-    first : tuple of Tensor, each (G, ...)
-        Step 0: a covariance (G, H, H), and what else is kept of each step; in the filter first the covariance
+    first : tuple of Tensor, each (..., G)
+        Step 0: a covariance (H, H, G), and what else is kept of each step; in the filter first the covariance
         before the reading.
     steps : function (*maps) -> advance
         And `advance(step, before)` makes the parts of a step from those of the step before.
-    maps : tuple of Tensor, each (T, G or 1, ...)
+    maps : tuple of Tensor, each (T, ..., G or 1)
         What the map of every step is made of; step 0 is not read.
     changed : Tensor (T - 1,), bool
         Whether each step after the first has another map than the step before.
@@ -52,8 +50,7 @@ def recurse(
 
     Returns
     -------
-    tuple of Tensor, each (T, G, ...)
-        Laid out with the groups side by side (see `arrays`).
+    tuple of Tensor, each (T, ..., G)
     """
     if differentiable:
         return _run(first, steps(*maps), _next_changes(torch.ones_like(changed)), kept)
@@ -74,11 +71,11 @@ def _run(first: Parts, advance: Advance, next_change: list[int], kept: slice) ->
         is_due = step % STEPS_BETWEEN_CHECKS == 0 and next_change[step] > step + 1
         if is_due and _stands_still(parts[-1], parts[-2][0]):
             current.extend(current[-1:] * (next_change[step] - step - 1))
-    stacks = [_join([step.unsqueeze(0) for step in part]) for part in _by_part(parts, kept)]
+    stacks = tuple(torch.stack(part) for part in _by_part(parts, kept))
     if len(parts) == len(current):
-        return tuple(stacks)
+        return stacks
     chosen = torch.tensor(current, device=first[0].device)
-    return tuple(side_by_side(stack[chosen]) for stack in stacks)
+    return tuple(stack[chosen] for stack in stacks)
 
 
 def _run_blocks(
@@ -89,37 +86,36 @@ def _run_blocks(
     At first a start is a guess. But a recursion that forgets ends a block in the right place from anywhere,
     and the second pass is the last. One that does not forget in time is given up: None.
     """
-    groups, total = len(first[0]), len(maps[0])
+    groups, total = first[0].shape[-1], len(maps[0])
     length = -(-total // blocks)
     advance = steps(*(_cut(part, groups, blocks, length) for part in maps))
-    starts = tuple(side_by_side(torch.cat([part] * blocks)) for part in first)
+    starts = tuple(torch.cat([part] * blocks, -1) for part in first)
     for _ in range(MAX_PASSES):
         parts = [starts]
         for step in range(1, length + 1):
             parts.append(advance(step, parts[-1]))
         ends = parts.pop()
         following = tuple(
-            side_by_side(torch.cat([head, end[:-groups]])) for head, end in zip(first, ends, strict=True)
+            torch.cat([head, end[..., :-groups]], -1) for head, end in zip(first, ends, strict=True)
         )
         if _stands_still(following, starts[0], units=16):
             parts[0] = following
-            stacks = ([step.unflatten(0, (blocks, -1)) for step in part] for part in _by_part(parts, kept))
-            return tuple(_join(steps)[:total] for steps in stacks)
+            return tuple(_join(part, blocks)[:total] for part in _by_part(parts, kept))
         starts = following
     return None
 
 
 def _cut(stack: Tensor, groups: int, blocks: int, length: int) -> Tensor:
-    """K blocks of (T, G or 1, ...), each with the first step of the next: (L + 1, K G, ...), with T repeated.
+    """K blocks of (T, ..., G or 1), each with the first step of the next: (L + 1, ..., K G), with T repeated.
 
-    What never changes, and all groups share, they go on sharing: (L + 1, 1, ...).
+    What never changes, and all groups share, they go on sharing: (L + 1, ..., 1).
     """
-    if stack.stride(0) == 0 and stack.shape[1] == 1:
+    if stack.stride(0) == 0 and stack.shape[-1] == 1:
         return stack[:1].expand(length + 1, *stack.shape[1:])
     step = torch.arange(length + 1, device=stack.device).unsqueeze(-1)
     start = length * torch.arange(blocks, device=stack.device)
-    blocked = stack.expand(-1, groups, *stack.shape[2:])[(start + step).clamp(max=len(stack) - 1)]
-    return blocked.flatten(1, 2).movedim(1, -1).contiguous().movedim(-1, 1)
+    blocked = stack[(start + step).clamp(max=len(stack) - 1)]  # (L + 1, K, ..., G or 1)
+    return blocked.expand(*blocked.shape[:-1], groups).movedim(1, -2).flatten(-2)
 
 
 def _by_part(steps: list[Parts], kept: slice) -> list[tuple[Tensor, ...]]:
@@ -127,9 +123,9 @@ def _by_part(steps: list[Parts], kept: slice) -> list[tuple[Tensor, ...]]:
     return list(zip(*(parts[kept] for parts in steps), strict=True))
 
 
-def _join(steps: list[Tensor]) -> Tensor:
-    """Blocks side by side, L steps of shape (K, G, ...), one after the other: (K L, G, ...)."""
-    return torch.stack([step.movedim(1, -1) for step in steps], 1).flatten(0, 1).movedim(-1, 1)
+def _join(steps: tuple[Tensor, ...], blocks: int) -> Tensor:
+    """Blocks side by side, L steps of shape (..., K G), one after the other: (K L, ..., G)."""
+    return torch.stack([step.unflatten(-1, (blocks, -1)).movedim(-2, 0) for step in steps], 1).flatten(0, 1)
 
 
 def _next_changes(changed: Tensor) -> list[int]:
@@ -147,10 +143,10 @@ def _stands_still(parts: Parts, previous: Tensor, units: int = 4) -> bool:
     digit, what is left of its variance is rounding, and the variance before counts.
     """
     matrix, eps = parts[0], torch.finfo(parts[0].dtype).eps
-    variance = matrix.diagonal(dim1=-2, dim2=-1).abs()
+    variance = matrix.diagonal(dim1=0, dim2=1).abs()  # (G, H)
     if len(parts) > 1:
-        before = parts[1].diagonal(dim1=-2, dim2=-1)
+        before = parts[1].diagonal(dim1=0, dim2=1)
         variance = torch.where(variance < 16 * eps * before, before, variance)
-    deviation = variance.sqrt()
-    slack = units * eps * deviation.unsqueeze(-1) * deviation.unsqueeze(-2)
+    deviation = variance.sqrt().T
+    slack = units * eps * deviation.unsqueeze(0) * deviation.unsqueeze(1)
     return bool(((matrix - previous).abs() <= slack).all())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import refuse_where
-from helpers.statespace.gaussian.arrays import side_by_side
+from helpers.statespace.gaussian.arrays import sets_first, sets_last
 from helpers.statespace.gaussian.associative_scan import Element, associative_scan
 from helpers.statespace.gaussian.step import predict_covariance, update_covariance
 from helpers.statespace.matrices import symmetric
@@ -62,7 +62,7 @@ def scan_covariances(
     following = symmetric(predict_covariance(filtered[:-1], A, Q))
     predicted = torch.cat([initial.unsqueeze(0), following])
     filtered, gain, innovation = update_covariance(predicted, C, R)
-    return tuple(side_by_side(part) for part in (symmetric(filtered), predicted, gain, innovation))
+    return tuple(sets_first(sets_last(part)) for part in (symmetric(filtered), predicted, gain, innovation))
 
 
 def _elements(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Element:

@@ -7,7 +7,7 @@ and the same missing entries have the same covariances and gains.
 import torch
 from torch import Tensor
 
-from helpers.statespace.gaussian.arrays import side_by_side
+from helpers.statespace.gaussian.arrays import sets_first, sets_last
 from helpers.statespace.gaussian.data import Observations, input_effect
 from helpers.statespace.gaussian.diffuse import initial_covariance
 from helpers.statespace.gaussian.means import Covariances, Moments, affine_loop, filter_means
@@ -62,6 +62,7 @@ def shared_covariances(
     else:
         parts = _loop(model, initial, matrices, seen, slice(2, 4) if gains_only else slice(4))
     *states, gain, innovation = parts
+    innovation = observed_pairs(innovation, seen)
     check_innovations(innovation, first_of_group)
     states = [symmetric(_spread(state, group)) for state in states] or [None, None]
     spread = (_spread(part, group) for part in (seen.unsqueeze(-1), gain, innovation))
@@ -84,14 +85,14 @@ def _group(model: LinearGaussian, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def _spread(stack: Tensor, group: Tensor) -> Tensor:
     """What G groups share (T, G, ...), unless one group has all series or each its own: (T, B, ...)."""
-    return stack if stack.shape[1] in (1, len(group)) else side_by_side(stack[:, group])
+    return stack if stack.shape[1] in (1, len(group)) else stack.movedim(1, -1)[..., group].movedim(-1, 1)
 
 
 def _lay_out(matrix: Tensor) -> Tensor:
     """A sequence (T, M or 1, ·, ·) with the sets of each step side by side."""
     if matrix.stride(0) == 0:
-        return side_by_side(matrix[:1]).expand(len(matrix), -1, -1, -1)
-    return side_by_side(matrix)
+        return sets_first(sets_last(matrix[:1])).expand(len(matrix), -1, -1, -1)
+    return sets_first(sets_last(matrix))
 
 
 def _loop(
@@ -100,9 +101,11 @@ def _loop(
     """Filtered and predicted covariances, gains and innovation covariances, each (T, G, ·, ·)."""
     _, _, C, R = matrices
     filtered, *rest = update_covariance(initial, observed_rows(C[0], seen[0]), observed_pairs(R[0], seen[0]))
-    first = tuple(side_by_side(part) for part in (filtered, initial, *rest))
+    first = tuple(sets_last(part) for part in (filtered, initial, *rest))
+    maps = tuple(part.movedim(1, -1) for part in (*matrices, seen))
     changed, differentiable = _map_changes(model, seen), _wants_gradient(model)
-    return recurse(first, riccati_steps, (*matrices, seen), changed, differentiable, kept)
+    parts = recurse(first, riccati_steps, maps, changed, differentiable, kept)
+    return tuple(sets_first(part) for part in parts)
 
 
 def _map_changes(model: LinearGaussian, seen: Tensor) -> Tensor:

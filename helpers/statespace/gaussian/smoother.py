@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, with_nothing_after
-from helpers.statespace.gaussian.arrays import product, solve
+from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, gain_of, with_nothing_after
+from helpers.statespace.gaussian.arrays import product
 from helpers.statespace.gaussian.diffuse import diffuse_covariance, include_diffuse
 from helpers.statespace.gaussian.filter import Filtered
 from helpers.statespace.gaussian.means import Moments, as_rows, by_series
@@ -94,7 +94,7 @@ def _by_adjoint(
     A, _, C, _ = matrices_over_time(model, len(mask[0]))
     P, predicted, S = moments.filtered_covariance, moments.predicted_covariance, moments.innovation_covariance
     seen = mask[: S.shape[1]].permute(1, 2, 0).contiguous().movedim(-1, 1).unsqueeze(-1)
-    gain = solve(S, seen * product(C, predicted)).mT
+    gain = gain_of(S, product(C, predicted), seen)
     future = adjoint(A, C, seen, gain, S, moments.innovation, run)
     onward = product(A[1:], P[:-1])
     informed = product(future.N[1:], onward)
