@@ -74,8 +74,8 @@ def adjoint(
 
 def gain_of(S: Tensor, cross: Tensor, seen: Tensor) -> Tensor:
     """Xᵀ S⁻¹ (T, M, n, D) of what was observed, from S (T, M, D, D) and X (T, M, D, n)."""
-    S, cross = (part.movedim(-3, -1) for part in (S, cross))
-    return sets_first(solve_observed(S, cross, seen.squeeze(-1).movedim(-2, -1).to(S.dtype)))
+    weight = seen.squeeze(-1).movedim(-2, -1).to(S.dtype)
+    return sets_first(solve_observed(S.movedim(-3, -1), cross.movedim(-3, -1), weight, 1 - weight))
 
 
 def with_nothing_after(stack: Tensor) -> Tensor:
@@ -85,13 +85,15 @@ def with_nothing_after(stack: Tensor) -> Tensor:
 
 def adjoint_loop(back: Tensor, surprise: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
     """What `adjoint_scan` returns, step by step from the last to the first."""
-    back, surprise, information = (part.flip(0) for part in (back, surprise, information))
-    changed = ((back[2:] != back[1:-1]) | (information[2:] != information[1:-1])).flatten(1).any(-1)
-    changed = torch.cat([changed.new_ones(min(len(back) - 1, 1)), changed])
+    changed = torch.ones(len(back) - 1, dtype=torch.bool, device=back.device)
+    if back.shape[1] == 1:
+        changed[:-1] = (
+            ((back[1:-1] != back[:-2]) | (information[1:-1] != information[:-2])).flatten(1).any(-1)
+        )
     differentiable = torch.is_grad_enabled() and (back.requires_grad or information.requires_grad)
     maps = back.movedim(1, -1), information.movedim(1, -1)
-    (N,) = recurse((maps[1][0],), _backwards, maps, changed, differentiable)
-    return affine_loop(surprise[0], back[1:], surprise[1:]).flip(0), symmetric(sets_first(N)).flip(0)
+    (N,) = recurse((maps[1][-1],), _backwards, maps, changed, differentiable, reverse=True)
+    return affine_loop(surprise[-1], back[:-1], surprise[:-1], reverse=True), symmetric(sets_first(N))
 
 
 def _backwards(back: Tensor, information: Tensor) -> Advance:

@@ -54,28 +54,28 @@ def _sum(total: Tensor | None, left: Tensor, right: Tensor, sign: int) -> Tensor
     return total
 
 
-def solve_observed(S: Tensor, right: Tensor, seen: Tensor) -> Tensor:
+def solve_observed(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
     """Xᵀ S⁻¹ of what was observed, by elimination of one observation after the other.
 
     Parameters
     ----------
     S, right : Tensor (..., D, D, M) and (..., D, n, M)
         Positive definite in the rows and columns of what was observed, and X.
-    seen : Tensor (..., D, M)
-        1 where observed, 0 elsewhere.
+    seen, unseen : Tensor (..., D, M)
+        1 where observed and 0 elsewhere, and the other way round.
 
     Returns
     -------
     Tensor (..., n, D, M)
         0 in the columns of what was not observed.
     """
-    size, weight, unseen = S.shape[-2], seen.unsqueeze(-2).unbind(-3), (1 - seen).unsqueeze(-2).unbind(-3)
-    if size > LARGEST_ELIMINATED:
-        return _solve_all(S, right, seen)
+    if (size := S.shape[-2]) > LARGEST_ELIMINATED:
+        return _solve_all(S, right, seen, unseen)
+    seen, unseen = seen.unsqueeze(-2).unbind(-3), unseen.unsqueeze(-2).unbind(-3)
     rest, S = list(right.unbind(-3)), [list(row.unsqueeze(-2).unbind(-3)) for row in S.unbind(-3)]
     scale, slope = [], {}
     for i in range(size):
-        scale.append(weight[i] / (S[i][i] + unseen[i]))  # what was not observed may have no variance
+        scale.append(seen[i] / (S[i][i] + unseen[i]))  # what was not observed may have no variance
         for j in range(i + 1, size):
             slope[i, j] = S[i][j] * scale[i]
             for k in range(j, size):
@@ -88,10 +88,10 @@ def solve_observed(S: Tensor, right: Tensor, seen: Tensor) -> Tensor:
     return torch.stack(rest, -2)
 
 
-def _solve_all(S: Tensor, right: Tensor, seen: Tensor) -> Tensor:
+def _solve_all(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
     """The same by LAPACK, which takes one matrix after the other."""
     rows, columns = seen.unsqueeze(-2), seen.unsqueeze(-3)
-    missing = torch.diag_embed((1 - seen).movedim(-1, -2))  # (..., M, D, D)
+    missing = torch.diag_embed(unseen.movedim(-1, -2))  # (..., M, D, D)
     S, right = (S * rows * columns).movedim(-1, -3) + missing, (right * rows).movedim(-1, -3)
     return sets_last(torch.linalg.solve_ex(S, right).result.mT)
 

@@ -210,9 +210,12 @@ class Score:
         """Σ left rightᵀ − moments over the series and steps that share a matrix."""
         series = like.shape[0] if like.ndim == 4 else 1
         steps = like.shape[-3] if like.ndim > 2 else 1
-        kept = "t" * (steps > 1) + "m" * (series > 1)
-        pairs = torch.einsum(f"tmin,tmjn->{kept}ij", self.weight * left, right)
-        weight = self.total.reshape(1, 1, 1, 1) if self.shared else self.weight
-        total = pairs - torch.einsum(f"tmij,xmyz->{kept}ij", moments, weight)
-        total = total.reshape(-1 if steps > 1 else 1, series, *total.shape[-2:]).transpose(0, 1)
+        if series > 1:
+            total = product(self.weight * left, right.mT) - self.weight * moments  # (T, M, i, j)
+        else:
+            left, right = ((columns.movedim(1, -1).flatten(-2)) for columns in (self.weight * left, right))
+            weight = self.total if self.shared else self.weight.flatten()
+            total = left @ right.mT - (moments.movedim(1, -1) * weight).sum(-1)  # (T, i, j)
+            total = total.unsqueeze(1)
+        total = total.transpose(0, 1) if steps > 1 else total.sum(0).unsqueeze(1)
         return pad(total, (0, 0, 0, 0, steps - total.shape[1], 0)).reshape(like.shape)

@@ -86,7 +86,7 @@ def by_series(stack: Tensor, series: int) -> Tensor:
     return stack.transpose(0, 1).expand(series, *stack.shape[:1], *stack.shape[2:])
 
 
-def affine_loop(start: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+def affine_loop(start: Tensor, factor: Tensor, shift: Tensor, reverse: bool = False) -> Tensor:
     """All states of m_t = F_t m_{t-1} + f_t, from m_0.
 
     Parameters
@@ -95,21 +95,24 @@ def affine_loop(start: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
         m_0.
     factor, shift : Tensor (T - 1, M, H, H) and (T - 1, M, H, N)
         F and f of the steps after it.
+    reverse : bool
+        Run from the last step, m_{T-1}, to the first: the other steps are those before it.
 
     Returns
     -------
     Tensor (T, M, H, N)
     """
+    way = -1 if reverse else 1
     if len(start) == 1:
-        states = [start[0]]
-        for F, f in zip(factor[:, 0].unbind(0), shift[:, 0].unbind(0), strict=True):
+        states, factors, shifts = [start[0]], factor[:, 0].unbind(0), shift[:, 0].unbind(0)
+        for F, f in zip(factors[::way], shifts[::way], strict=True):
             states.append(torch.addmm(f, F, states[-1]))
-        return torch.stack(states).unsqueeze(1)
+        return torch.stack(states[::way]).unsqueeze(1)
     states = [sets_last(start)]
     factors, shifts = sets_last(factor).unsqueeze(3).unbind(0), sets_last(shift).unbind(0)
-    for F, f in zip(factors, shifts, strict=True):
+    for F, f in zip(factors[::way], shifts[::way], strict=True):
         states.append(f + (F * states[-1]).sum(1))  # (H, H, 1, M) and (H, N, M)
-    return sets_first(torch.stack(states))
+    return sets_first(torch.stack(states[::way]))
 
 
 def filter_means(

@@ -10,7 +10,7 @@ Advance = Callable[[int, Parts], Parts]
 
 STEPS_BETWEEN_CHECKS = 8  # whether a recursion stands still: each check is a poll
 SHORTEST_BLOCK = 64  # steps by which most filters have forgotten where they started
-MAX_PASSES = 3  # until blocks that do not forget are given up
+MAX_PASSES = 2  # after the first, until blocks that do not forget are given up
 LARGEST_STEP = 16384  # numbers in the first part of a step, beyond which arithmetic costs more than calls
 
 
@@ -21,6 +21,7 @@ def recurse(
     changed: Tensor,
     differentiable: bool,
     kept: slice = slice(None),
+    reverse: bool = False,
 ) -> Parts:
     """All steps of a recursion, stacked, for G sets of matrices side by side (see `arrays`).
 
@@ -47,65 +48,85 @@ def recurse(
         Compute every step once, for a gradient through all of them.
     kept : slice
         Which parts of each step are wanted.
+    reverse : bool
+        Run from the last step, which `first` then is, to the first.
 
     Returns
     -------
     tuple of Tensor, each (T, ..., G)
     """
-    if differentiable:
-        return _run(first, steps(*maps), _next_changes(torch.ones_like(changed)), kept)
+    order = torch.arange(len(maps[0]), device=first[0].device)
+    order = order.flip(0) if reverse else order
     blocks = min(len(maps[0]) // SHORTEST_BLOCK, LARGEST_STEP // first[0].numel())
-    if blocks > 1 and SHORTEST_BLOCK * int(changed.sum()) > len(changed):
-        parts = _run_blocks(first, steps, maps, blocks, kept)
-        if parts is not None:
-            return parts
-    return _run(first, steps(*maps), _next_changes(changed), kept)
+    parts = None
+    if not differentiable and blocks > 1 and SHORTEST_BLOCK * int(changed.sum()) > len(changed):
+        parts = _run_blocks(first, steps, maps, order, blocks, kept)
+    if parts is None:
+        changed = torch.ones_like(changed) if differentiable else changed.flip(0) if reverse else changed
+        ordered = tuple(part.flip(0) for part in maps) if reverse else maps
+        parts = _run(first, steps(*ordered), _next_changes(changed), kept)
+    return tuple(part.flip(0) for part in parts) if reverse else parts
+
+
+def per_step(stack: Tensor) -> list[Tensor] | tuple[Tensor, ...]:
+    """The T steps of a stack (T, ...); of what never changes, one and the same tensor."""
+    return [stack[0]] * len(stack) if stack.stride(0) == 0 else stack.unbind(0)
 
 
 def _run(first: Parts, advance: Advance, next_change: list[int], kept: slice) -> Parts:
     """Step by step, but for steps at which the recursion would stand still."""
-    parts, current = [first], [0]  # what was computed, and which of it each step has
+    parts, history, current = first, [first[kept]], [0]  # what was computed, and which of it each step has
     while (step := len(current)) < len(next_change):
-        parts.append(advance(step, parts[-1]))
-        current.append(len(parts) - 1)
+        before, parts = parts, advance(step, parts)
+        history.append(parts[kept])
+        current.append(len(history) - 1)
         is_due = step % STEPS_BETWEEN_CHECKS == 0 and next_change[step] > step + 1
-        if is_due and _stands_still(parts[-1], parts[-2][0]):
+        if is_due and _stands_still(parts, before[0]):
             current.extend(current[-1:] * (next_change[step] - step - 1))
-    stacks = tuple(torch.stack(part) for part in _by_part(parts, kept))
-    if len(parts) == len(current):
+    stacks = tuple(torch.stack(part) for part in zip(*history, strict=True))
+    if len(history) == len(current):
         return stacks
     chosen = torch.tensor(current, device=first[0].device)
     return tuple(stack[chosen] for stack in stacks)
 
 
 def _run_blocks(
-    first: Parts, steps: Callable[..., Advance], maps: tuple[Tensor, ...], blocks: int, kept: slice
+    first: Parts,
+    steps: Callable[..., Advance],
+    maps: tuple[Tensor, ...],
+    order: Tensor,
+    blocks: int,
+    kept: slice,
 ) -> Parts | None:
     """K blocks of time at once, again and again, until each starts where the one before it ended.
 
     At first a start is a guess. But a recursion that forgets ends a block in the right place from anywhere,
     and the second pass is the last. One that does not forget in time is given up: None.
     """
-    groups, total = first[0].shape[-1], len(maps[0])
+    groups, total = first[0].shape[-1], len(order)
     length = -(-total // blocks)
-    advance = steps(*(_cut(part, groups, blocks, length) for part in maps))
-    starts = tuple(torch.cat([part] * blocks, -1) for part in first)
+    advance = steps(*(_cut(part, order, groups, blocks, length) for part in maps))
+    starts = parts = tuple(torch.cat([part] * blocks, -1) for part in first)
+    for step in range(1, length + 1):
+        parts = advance(step, parts)
     for _ in range(MAX_PASSES):
-        parts = [starts]
+        starts = _following(first, parts)
+        parts, history = starts, []
         for step in range(1, length + 1):
-            parts.append(advance(step, parts[-1]))
-        ends = parts.pop()
-        following = tuple(
-            torch.cat([head, end[..., :-groups]], -1) for head, end in zip(first, ends, strict=True)
-        )
-        if _stands_still(following, starts[0], units=16):
-            parts[0] = following
-            return tuple(_join(part, blocks)[:total] for part in _by_part(parts, kept))
-        starts = following
+            history.append(parts[kept])
+            parts = advance(step, parts)
+        if _stands_still(_following(first, parts), starts[0], units=16):
+            return tuple(_join(part, blocks)[:total] for part in zip(*history, strict=True))
     return None
 
 
-def _cut(stack: Tensor, groups: int, blocks: int, length: int) -> Tensor:
+def _following(first: Parts, ends: Parts) -> Parts:
+    """Where blocks start, from where they end: the first step, and then the end of the block before."""
+    groups = first[0].shape[-1]
+    return tuple(torch.cat([head, end[..., :-groups]], -1) for head, end in zip(first, ends, strict=True))
+
+
+def _cut(stack: Tensor, order: Tensor, groups: int, blocks: int, length: int) -> Tensor:
     """K blocks of (T, ..., G or 1), each with the first step of the next: (L + 1, ..., K G), with T repeated.
 
     What never changes, and all groups share, they go on sharing: (L + 1, ..., 1).
@@ -114,13 +135,8 @@ def _cut(stack: Tensor, groups: int, blocks: int, length: int) -> Tensor:
         return stack[:1].expand(length + 1, *stack.shape[1:])
     step = torch.arange(length + 1, device=stack.device).unsqueeze(-1)
     start = length * torch.arange(blocks, device=stack.device)
-    blocked = stack[(start + step).clamp(max=len(stack) - 1)]  # (L + 1, K, ..., G or 1)
+    blocked = stack[order[(start + step).clamp(max=len(stack) - 1)]]  # (L + 1, K, ..., G or 1)
     return blocked.expand(*blocked.shape[:-1], groups).movedim(1, -2).flatten(-2)
-
-
-def _by_part(steps: list[Parts], kept: slice) -> list[tuple[Tensor, ...]]:
-    """The steps of each part that is kept."""
-    return list(zip(*(parts[kept] for parts in steps), strict=True))
 
 
 def _join(steps: tuple[Tensor, ...], blocks: int) -> Tensor:

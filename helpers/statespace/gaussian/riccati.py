@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.statespace.gaussian.arrays import add_product, multiply, solve_observed
-from helpers.statespace.gaussian.recursion import Advance, Parts
+from helpers.statespace.gaussian.recursion import Advance, Parts, per_step
 from helpers.statespace.gaussian.step import (
     observed_pairs,
     observed_rows,
@@ -44,11 +44,12 @@ def riccati_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor, seen: Tensor) -> A
         return _steps_of_one(A, Q, C, R, seen)
     constant = all(part.stride(0) == 0 and part.shape[-1] == 1 for part in (A, Q, C, R))
     moments = _table(A, Q, C, R) if constant and len(A[0]) <= LARGEST_TABLE else _products(A, Q, C, R)
-    reads, weights = _readings(C, R, constant), seen.to(A.dtype).unbind(0)
+    reads, seen = _readings(C, R, constant), seen.to(A.dtype)
+    weights, unseen = seen.unbind(0), (1 - seen).unbind(0)
 
     def advance(step: int, before: Parts) -> Parts:
         predicted, cross, S = moments(step, before[0])
-        gain = solve_observed(S, cross, weights[step])
+        gain = solve_observed(S, cross, weights[step], unseen[step])
         kept = add_product(predicted, gain, cross, -1)
         return add_product(kept, reads(step, gain, kept), gain.transpose(0, 1)), predicted, gain, S
 
@@ -57,9 +58,11 @@ def riccati_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor, seen: Tensor) -> A
 
 def _steps_of_one(A: Tensor, Q: Tensor, C: Tensor, R: Tensor, seen: Tensor) -> Advance:
     """The equations themselves, where all series share one set of covariances."""
-    seen = seen[..., 0]
-    C, R = observed_rows(C[..., 0], seen).unbind(0), observed_pairs(R[..., 0], seen).unbind(0)
-    A, Q = A[..., 0].unbind(0), Q[..., 0].unbind(0)
+    if bool(seen.all()):
+        C, R = C[..., 0], R[..., 0]
+    else:
+        C, R = observed_rows(C[..., 0], seen[..., 0]), observed_pairs(R[..., 0], seen[..., 0])
+    A, Q, C, R = (per_step(matrix) for matrix in (A[..., 0], Q[..., 0], C, R))
 
     def advance(step: int, before: Parts) -> Parts:
         predicted = predict_covariance(before[0][..., 0], A[step], Q[step])
@@ -71,7 +74,7 @@ def _steps_of_one(A: Tensor, Q: Tensor, C: Tensor, R: Tensor, seen: Tensor) -> A
 
 def _products(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Moments:
     """P⁻, C P⁻ and S of a step, (·, ·, M) each, from P."""
-    A, Q, C, R = (matrix.unbind(0) for matrix in (A, Q, C, R))
+    A, Q, C, R = (per_step(matrix) for matrix in (A, Q, C, R))
 
     def moments(step: int, covariance: Tensor) -> tuple[Tensor, ...]:
         predicted = multiply(multiply(A[step], covariance), A[step].transpose(0, 1)) + Q[step]
@@ -103,5 +106,5 @@ def _readings(C: Tensor, R: Tensor, constant: bool) -> Callable[[int, Tensor, Te
     if constant:
         C, R = C[0, ..., 0], R[0, ..., 0]
         return lambda _, gain, kept: torch.matmul(R, gain) - torch.matmul(C, kept)
-    C, R = C.transpose(1, 2).unbind(0), R.unbind(0)
+    C, R = per_step(C.transpose(1, 2)), per_step(R)
     return lambda step, gain, kept: add_product(multiply(gain, R[step]), kept, C[step], -1)
