@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from helpers.series import IrregularBatch
 from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, with_nothing_after
 from helpers.statespace.gaussian.arrays import product
+from helpers.statespace.gaussian.compiled import LARGEST_COMPILED, compiled_log_likelihood
 from helpers.statespace.gaussian.data import (
     Observations,
     check_observations,
@@ -30,6 +31,7 @@ def log_likelihood(
     *,
     inputs: Tensor | None = None,
     lengths: Tensor | None = None,
+    compile: bool = False,
 ) -> Tensor:
     """How probable each series is, log p(y_0 … y_{T-1}), with a gradient at the cost of one smoothing pass.
 
@@ -51,7 +53,14 @@ def log_likelihood(
     mirror image together lies at either. It can be differentiated only once; `kalman_filter` can be more
     often. Models with a diffuse start get their gradient through `kalman_filter`.
 
-    Parameters are those of `kalman_filter`.
+    Parameters are those of `kalman_filter`, but for this one.
+
+    Parameters
+    ----------
+    compile : bool
+        Compile the steps with torch.compile, at the first call with each shape, which takes a minute: means
+        and covariances in one recursion. Only values are computed so, of models of at most four states and
+        observations without a flat prior; others, and whatever a gradient is wanted of, as without.
 
     Returns
     -------
@@ -61,7 +70,7 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        As `kalman_filter` does.
+        As `kalman_filter` does, or if `compile` finds no C++ compiler.
     RuntimeError
         When differentiated with `create_graph=True`.
 
@@ -69,17 +78,15 @@ def log_likelihood(
     and Shephard (1992), Exact score for time series models in state space form, Biometrika 79(4), for Q and
     R.
     """
-    return log_likelihood_of(model, check_observations(model, y, mask, inputs, lengths))
+    return log_likelihood_of(model, check_observations(model, y, mask, inputs, lengths), compile)
 
 
-def log_likelihood_of(model: LinearGaussian, data: Observations) -> Tensor:
+def log_likelihood_of(model: LinearGaussian, data: Observations, compile: bool = False) -> Tensor:
     """`log_likelihood` of data that have been checked."""
     if model.diffuse is not None:
         return filter_observations(model, data).log_likelihood
     data = without_intercept(model, data)
-    return _LogLikelihood.apply(
-        model,
-        data.mask,
+    arguments = (
         data.y,
         input_effect(model, data.inputs),
         model.transition,
@@ -89,6 +96,13 @@ def log_likelihood_of(model: LinearGaussian, data: Observations) -> Tensor:
         model.initial_mean,
         model.initial_covariance,
     )
+    wants_gradient = any(part is not None and part.requires_grad for part in arguments)
+    small = max(model.state_size, model.observation_size) <= LARGEST_COMPILED
+    if compile and small and not (wants_gradient and torch.is_grad_enabled()):
+        value = compiled_log_likelihood(model, data, arguments[1])
+        if value is not None:
+            return value
+    return _LogLikelihood.apply(model, data.mask, *arguments)
 
 
 class _LogLikelihood(torch.autograd.Function):

@@ -22,6 +22,7 @@ def recurse(
     differentiable: bool,
     kept: slice = slice(None),
     reverse: bool = False,
+    settled: Callable[[Parts, Parts], bool] | None = None,
 ) -> Parts:
     """All steps of a recursion, stacked, for G sets of matrices side by side (see `arrays`).
 
@@ -50,6 +51,8 @@ def recurse(
         Which parts of each step are wanted.
     reverse : bool
         Run from the last step, which `first` then is, to the first.
+    settled : function (parts, before) -> bool, optional
+        Whether blocks start where those before them ended; by default the first part decides.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def recurse(
     blocks = min(len(maps[0]) // SHORTEST_BLOCK, LARGEST_STEP // first[0].numel())
     parts = None
     if not differentiable and blocks > 1 and SHORTEST_BLOCK * int(changed.sum()) > len(changed):
-        parts = _run_blocks(first, steps, maps, order, blocks, kept)
+        parts = _run_blocks(first, steps, maps, order, blocks, kept, settled or _has_settled)
     if parts is None:
         changed = torch.ones_like(changed) if differentiable else changed.flip(0) if reverse else changed
         ordered = tuple(part.flip(0) for part in maps) if reverse else maps
@@ -81,7 +84,7 @@ def _run(first: Parts, advance: Advance, next_change: list[int], kept: slice) ->
         history.append(parts[kept])
         current.append(len(history) - 1)
         is_due = step % STEPS_BETWEEN_CHECKS == 0 and next_change[step] > step + 1
-        if is_due and _stands_still(parts, before[0]):
+        if is_due and stands_still(parts, before[0]):
             current.extend(current[-1:] * (next_change[step] - step - 1))
     stacks = tuple(torch.stack(part) for part in zip(*history, strict=True))
     if len(history) == len(current):
@@ -97,6 +100,7 @@ def _run_blocks(
     order: Tensor,
     blocks: int,
     kept: slice,
+    settled: Callable[[Parts, Parts], bool],
 ) -> Parts | None:
     """K blocks of time at once, again and again, until each starts where the one before it ended.
 
@@ -115,9 +119,13 @@ def _run_blocks(
         for step in range(1, length + 1):
             history.append(parts[kept])
             parts = advance(step, parts)
-        if _stands_still(_following(first, parts), starts[0], units=16):
+        if settled(_following(first, parts), starts):
             return tuple(_join(part, blocks)[:total] for part in zip(*history, strict=True))
     return None
+
+
+def _has_settled(parts: Parts, before: Parts) -> bool:
+    return stands_still(parts, before[0], units=16)
 
 
 def _following(first: Parts, ends: Parts) -> Parts:
@@ -152,7 +160,7 @@ def _next_changes(changed: Tensor) -> list[int]:
     return [*upcoming.tolist(), steps]
 
 
-def _stands_still(parts: Parts, previous: Tensor, units: int = 4) -> bool:
+def stands_still(parts: Parts, previous: Tensor, units: int = 4) -> bool:
     """Whether no entry (i, j) moved by more than so many units in the last place of √(P_ii P_jj).
 
     Where a second part, the covariance before a reading, shows that the reading told a state to the last
