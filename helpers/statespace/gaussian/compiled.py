@@ -42,11 +42,10 @@ def compiled_log_likelihood(
     covariance = sets_last(model.initial_covariance.expand(series, -1, -1))
     identity = torch.eye(model.state_size, dtype=y.dtype, device=y.device).unsqueeze(-1)
     start = (covariance, mean, identity, 0 * identity, *(part[0] for part in maps[2:4]))
-    first = filter_step(*start, 0 * mean, y[0], seen[0])
+    first = _apart(filter_step(*start, 0 * mean, y[0], seen[0]), model.state_size)
     changed = torch.ones(steps - 1, dtype=torch.bool, device=y.device)
-    density, determinant = recurse(
-        first, _compiled_steps, maps, changed, differentiable=False, kept=slice(2, 4), settled=_settled
-    )
+    (said,) = recurse(first, _compiled_steps, maps, changed, False, kept=slice(2, 3), settled=_settled)
+    density, determinant = said.unbind(1)
     least = math.e * UNITS_OF_ROUNDING * model.observation_size * torch.finfo(y.dtype).eps
     return density.sum(0) if bool((determinant > least).all()) else None  # as `is_positive_definite`
 
@@ -55,9 +54,15 @@ def _compiled_steps(*maps: Tensor) -> Advance:
     step, maps = compile_function(filter_step), [per_step(part) for part in maps]
 
     def advance(index: int, before: Parts) -> Parts:
-        return step(*before[:2], *(part[index] for part in maps))
+        return _apart(step(*before[:2], *(part[index] for part in maps)), len(before[0]))
 
     return advance
+
+
+def _apart(entries: Tensor, size: int) -> Parts:
+    """P (H, H, M), m (H, M), and density and determinant (2, M), from all their entries."""
+    P, m, rest = torch.split_with_sizes(entries, [size**2, size, 2])
+    return P.view(size, size, -1), m, rest
 
 
 def _settled(parts: Parts, previous: Parts) -> bool:
@@ -69,7 +74,7 @@ def _settled(parts: Parts, previous: Parts) -> bool:
 
 def filter_step(
     P: Tensor, m: Tensor, A: Tensor, Q: Tensor, C: Tensor, R: Tensor, effect: Tensor, y: Tensor, seen: Tensor
-) -> Parts:
+) -> Tensor:
     """Predict, update, and say how probable the observation was.
 
     ::
@@ -88,8 +93,8 @@ def filter_step(
 
     Returns
     -------
-    P', m', density, determinant : Tensor (H, H, M), (H, M), (M,) and (M,)
-        The last is that of the correlations of e.
+    Tensor (H² + H + 2, M)
+        All entries of P' and m', the log-density of e and the determinant of its correlations.
     """
     A, Q, C, R, P = (_entries(part) for part in (A, Q, C, R, P))
     m, effect, y, seen = (part.unbind(0) for part in (m, effect, y, seen))
@@ -103,7 +108,7 @@ def filter_step(
     V = [[_dot(K[i], R[d]) - _dot(L[i], C[d]) for d in range(len(C))] for i in range(len(m))]
     P = _symmetric(lambda i, j: L[i][j] + _dot(V[i], K[j]), len(m))
     m = [before + moved for before, moved in zip(m, shift, strict=True)]
-    return torch.stack([torch.stack(row) for row in P]), torch.stack(m), density, determinant
+    return torch.stack([*sum(P, []), *m, density, determinant])
 
 
 def _gain(X: list[Row], S: list[Row], e: Row, seen: Row) -> tuple[list[Row], Row, Tensor, Tensor]:
