@@ -74,7 +74,7 @@ def adjoint(
 
 def gain_of(S: Tensor, cross: Tensor, seen: Tensor) -> Tensor:
     """Xᵀ S⁻¹ (T, M, n, D) of what was observed, from S (T, M, D, D) and X (T, M, D, n)."""
-    weight = seen.squeeze(-1).movedim(-2, -1).to(S.dtype)
+    weight = seen.movedim(-3, -1).to(S.dtype)
     return sets_first(solve_observed(S.movedim(-3, -1), cross.movedim(-3, -1), weight, 1 - weight))
 
 

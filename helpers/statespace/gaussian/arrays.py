@@ -48,9 +48,10 @@ def _sum(total: Tensor | None, left: Tensor, right: Tensor, sign: int) -> Tensor
     if left.shape[-2] > LARGEST_SUM:
         whole = sets_last(left.movedim(-1, -3) @ right.movedim(-1, -3))
         return whole if total is None else torch.add(total, whole, alpha=sign)
-    for column, row in zip(left.unbind(-2), right.unbind(-3), strict=True):
-        column, row = column.unsqueeze(-2), row.unsqueeze(-3)
-        total = column * row if total is None else torch.addcmul(total, column, row, value=sign)
+    (column, *columns), (row, *rows) = left.unsqueeze(-2).unbind(-3), right.unsqueeze(-4).unbind(-3)
+    total = column * row if total is None else torch.addcmul(total, column, row, value=sign)
+    for column, row in zip(columns, rows, strict=True):
+        total.addcmul_(column, row, value=sign)  # its own memory, of which no gradient needs what was there
     return total
 
 
@@ -61,7 +62,7 @@ def solve_observed(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Te
     ----------
     S, right : Tensor (..., D, D, M) and (..., D, n, M)
         Positive definite in the rows and columns of what was observed, and X.
-    seen, unseen : Tensor (..., D, M)
+    seen, unseen : Tensor (..., D, 1, M)
         1 where observed and 0 elsewhere, and the other way round.
 
     Returns
@@ -71,8 +72,8 @@ def solve_observed(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Te
     """
     if (size := S.shape[-2]) > LARGEST_ELIMINATED:
         return _solve_all(S, right, seen, unseen)
-    seen, unseen = seen.unsqueeze(-2).unbind(-3), unseen.unsqueeze(-2).unbind(-3)
-    rest, S = list(right.unbind(-3)), [list(row.unsqueeze(-2).unbind(-3)) for row in S.unbind(-3)]
+    seen, unseen = seen.unbind(-3), unseen.unbind(-3)
+    rest, S = list(right.unbind(-3)), [list(row.unbind(-3)) for row in S.unsqueeze(-2).unbind(-4)]
     scale, slope = [], {}
     for i in range(size):
         scale.append(seen[i] / (S[i][i] + unseen[i]))  # what was not observed may have no variance
@@ -90,8 +91,8 @@ def solve_observed(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Te
 
 def _solve_all(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
     """The same by LAPACK, which takes one matrix after the other."""
-    rows, columns = seen.unsqueeze(-2), seen.unsqueeze(-3)
-    missing = torch.diag_embed(unseen.movedim(-1, -2))  # (..., M, D, D)
+    rows, columns = seen, seen.transpose(-2, -3)
+    missing = torch.diag_embed(unseen.squeeze(-2).movedim(-1, -2))  # (..., M, D, D)
     S, right = (S * rows * columns).movedim(-1, -3) + missing, (right * rows).movedim(-1, -3)
     return sets_last(torch.linalg.solve_ex(S, right).result.mT)
 

@@ -111,7 +111,7 @@ def affine_loop(start: Tensor, factor: Tensor, shift: Tensor, reverse: bool = Fa
     states = [sets_last(start)]
     factors, shifts = sets_last(factor).unsqueeze(3).unbind(0), sets_last(shift).unbind(0)
     for F, f in zip(factors[::way], shifts[::way], strict=True):
-        states.append(f + (F * states[-1]).sum(1))  # (H, H, 1, M) and (H, N, M)
+        states.append((F * states[-1]).sum(1).add_(f))  # (H, H, 1, M) and (H, N, M)
     return sets_first(torch.stack(states[::way]))
 
 

@@ -44,7 +44,7 @@ def riccati_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor, seen: Tensor) -> A
         return _steps_of_one(A, Q, C, R, seen)
     constant = all(part.stride(0) == 0 and part.shape[-1] == 1 for part in (A, Q, C, R))
     moments = _table(A, Q, C, R) if constant and len(A[0]) <= LARGEST_TABLE else _products(A, Q, C, R)
-    reads, seen = _readings(C, R, constant), seen.to(A.dtype)
+    reads, seen = _readings(C, R, constant), seen.unsqueeze(2).to(A.dtype)
     weights, unseen = seen.unbind(0), (1 - seen).unbind(0)
 
     def advance(step: int, before: Parts) -> Parts:

@@ -101,10 +101,9 @@ def _by_adjoint(
     mean = moments.filtered + with_nothing_after(product(onward.mT, future.r[1:]))
     covariance = symmetric(P - with_nothing_after(product(onward.mT, informed)))
     with torch.no_grad():
-        size = future.N.diagonal(dim1=-2, dim2=-1)
-        later = pad(size[1:], (0, 0, 0, 0, 0, 1)).unsqueeze(-2)
-        size = size + (future.back.square() * later).sum(-1)
-        size = (onward.square() * size[1:].unsqueeze(-1)).sum(-2)
+        size = future.N.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        size = size + product(future.back.square(), with_nothing_after(size[1:]))
+        size = product(onward.square().mT, size[1:]).squeeze(-1)
     return mean, covariance, onward - product(predicted[1:], informed), size
 
 
