@@ -74,8 +74,9 @@ def adjoint(
 
 def gain_of(S: Tensor, cross: Tensor, seen: Tensor) -> Tensor:
     """Xᵀ S⁻¹ (T, M, n, D) of what was observed, from S (T, M, D, D) and X (T, M, D, n)."""
-    weight = seen.movedim(-3, -1).to(S.dtype)
-    return sets_first(solve_observed(S.movedim(-3, -1), cross.movedim(-3, -1), weight, 1 - weight))
+    seen = seen.movedim(-3, -1)
+    weights = (part.to(S.dtype).unbind(-3) for part in (seen, ~seen))
+    return sets_first(solve_observed(S.movedim(-3, -1), cross.movedim(-3, -1), *weights))
 
 
 def with_nothing_after(stack: Tensor) -> Tensor:

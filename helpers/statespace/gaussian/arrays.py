@@ -55,14 +55,14 @@ def _sum(total: Tensor | None, left: Tensor, right: Tensor, sign: int) -> Tensor
     return total
 
 
-def solve_observed(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
+def solve_observed(S: Tensor, right: Tensor, seen: Sequence[Tensor], unseen: Sequence[Tensor]) -> Tensor:
     """Xᵀ S⁻¹ of what was observed, by elimination of one observation after the other.
 
     Parameters
     ----------
     S, right : Tensor (..., D, D, M) and (..., D, n, M)
         Positive definite in the rows and columns of what was observed, and X.
-    seen, unseen : Tensor (..., D, 1, M)
+    seen, unseen : sequence of D tensors (..., 1, M)
         1 where observed and 0 elsewhere, and the other way round.
 
     Returns
@@ -71,8 +71,7 @@ def solve_observed(S: Tensor, right: Tensor, seen: Tensor, unseen: Tensor) -> Te
         0 in the columns of what was not observed.
     """
     if (size := S.shape[-2]) > LARGEST_ELIMINATED:
-        return _solve_all(S, right, seen, unseen)
-    seen, unseen = seen.unbind(-3), unseen.unbind(-3)
+        return _solve_all(S, right, torch.stack(tuple(seen), -3), torch.stack(tuple(unseen), -3))
     rest, S = list(right.unbind(-3)), [list(row.unbind(-3)) for row in S.unsqueeze(-2).unbind(-4)]
     scale, slope = [], {}
     for i in range(size):

@@ -45,7 +45,7 @@ def riccati_steps(A: Tensor, Q: Tensor, C: Tensor, R: Tensor, seen: Tensor) -> A
     constant = all(part.stride(0) == 0 and part.shape[-1] == 1 for part in (A, Q, C, R))
     moments = _table(A, Q, C, R) if constant and len(A[0]) <= LARGEST_TABLE else _products(A, Q, C, R)
     reads, seen = _readings(C, R, constant), seen.unsqueeze(2).to(A.dtype)
-    weights, unseen = seen.unbind(0), (1 - seen).unbind(0)
+    weights, unseen = ([row.unbind(0) for row in part.unbind(0)] for part in (seen, 1 - seen))
 
     def advance(step: int, before: Parts) -> Parts:
         predicted, cross, S = moments(step, before[0])
@@ -104,7 +104,8 @@ def _table(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Moments:
 def _readings(C: Tensor, R: Tensor, constant: bool) -> Callable[[int, Tensor, Tensor], Tensor]:
     """K R − L Cᵀ of a step, (H, D, M), from K and L: 0, but for rounding."""
     if constant:
-        C, R = C[0, ..., 0], R[0, ..., 0]
-        return lambda _, gain, kept: torch.matmul(R, gain) - torch.matmul(C, kept)
+        H = C.shape[2]
+        C, R = C[0, ..., 0].expand(H, -1, -1), R[0, ..., 0].expand(H, -1, -1)
+        return lambda _, gain, kept: torch.baddbmm(torch.bmm(R, gain), C, kept, alpha=-1)
     C, R = per_step(C.transpose(1, 2)), per_step(R)
     return lambda step, gain, kept: add_product(multiply(gain, R[step]), kept, C[step], -1)
