@@ -9,8 +9,9 @@ Parts = tuple[Tensor, ...]
 Advance = Callable[[int, Parts], Parts]
 
 STEPS_BETWEEN_CHECKS = 8  # whether a recursion stands still: each check is a poll
-SHORTEST_BLOCK = 64  # steps by which most filters have forgotten where they started
-MAX_PASSES = 2  # after the first, until blocks that do not forget are given up
+SHORTEST_BLOCK = 16  # steps: a recursion that forgets slower than that takes several passes
+LONGEST_MEMORY = 192  # steps, after which blocks that have not forgotten where they started are given up
+RAREST_CHANGE = 64  # steps from one change of the map to the next, beyond which it may stand still between
 LARGEST_STEP = 16384  # numbers in the first part of a step, beyond which arithmetic costs more than calls
 
 
@@ -62,7 +63,7 @@ def recurse(
     order = order.flip(0) if reverse else order
     blocks = min(len(maps[0]) // SHORTEST_BLOCK, LARGEST_STEP // first[0].numel())
     parts = None
-    if not differentiable and blocks > 1 and SHORTEST_BLOCK * int(changed.sum()) > len(changed):
+    if not differentiable and blocks > 1 and RAREST_CHANGE * int(changed.sum()) > len(changed):
         parts = _run_blocks(first, steps, maps, order, blocks, kept, settled or _has_settled)
     if parts is None:
         changed = torch.ones_like(changed) if differentiable else changed.flip(0) if reverse else changed
@@ -104,8 +105,8 @@ def _run_blocks(
 ) -> Parts | None:
     """K blocks of time at once, again and again, until each starts where the one before it ended.
 
-    At first a start is a guess. But a recursion that forgets ends a block in the right place from anywhere,
-    and the second pass is the last. One that does not forget in time is given up: None.
+    At first a start is a guess. But a recursion that forgets ends in the right place from anywhere, after
+    one pass or a few. One that does not forget in time is given up: None.
     """
     groups, total = first[0].shape[-1], len(order)
     length = -(-total // blocks)
@@ -113,7 +114,7 @@ def _run_blocks(
     starts = parts = tuple(torch.cat([part] * blocks, -1) for part in first)
     for step in range(1, length + 1):
         parts = advance(step, parts)
-    for _ in range(MAX_PASSES):
+    for _ in range(max(2, LONGEST_MEMORY // length)):
         starts = _following(first, parts)
         parts, history = starts, []
         for step in range(1, length + 1):
