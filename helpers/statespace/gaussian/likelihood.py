@@ -58,9 +58,10 @@ def log_likelihood(
     Parameters
     ----------
     compile : bool
-        Compile the steps with torch.compile, at the first call with each shape, which takes a minute: means
-        and covariances in one recursion. Only values are computed so, of models of at most four states and
-        observations without a flat prior; others, and whatever a gradient is wanted of, as without.
+        Compile the steps with torch.compile, at the first call with each shape, which takes half a minute:
+        means and covariances in one recursion. Only values are computed so, of models of at most four states
+        and observations without a flat prior, and where entries are missing or matrices change; others, and
+        whatever a gradient is wanted of, as without.
 
     Returns
     -------
@@ -97,12 +98,18 @@ def log_likelihood_of(model: LinearGaussian, data: Observations, compile: bool =
         model.initial_covariance,
     )
     wants_gradient = any(part is not None and part.requires_grad for part in arguments)
-    small = max(model.state_size, model.observation_size) <= LARGEST_COMPILED
-    if compile and small and not (wants_gradient and torch.is_grad_enabled()):
+    if compile and not (wants_gradient and torch.is_grad_enabled()) and _is_worth_compiling(model, data.mask):
         value = compiled_log_likelihood(model, data, arguments[1])
         if value is not None:
             return value
     return _LogLikelihood.apply(model, data.mask, *arguments)
+
+
+def _is_worth_compiling(model: LinearGaussian, mask: Tensor) -> bool:
+    """Whether steps are small, and covariances neither come to rest nor serve all series at once."""
+    small = max(model.state_size, model.observation_size) <= LARGEST_COMPILED
+    at_rest = model.steps is None and not model.has_own_covariances and bool((mask == mask[:1, :1]).all())
+    return small and not at_rest
 
 
 class _LogLikelihood(torch.autograd.Function):
