@@ -7,6 +7,8 @@ built from these.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
+from inspect import signature
 from math import isfinite, isnan
 from numbers import Integral, Real
 
@@ -290,3 +292,37 @@ def observed_entries(name: str, values: Tensor, mask: Tensor | None, lengths: Te
         valid = valid_steps(lengths, values.shape[1])
         observed = observed & valid.reshape(*valid.shape, *[1] * (values.ndim - 2))
     return observed
+
+
+# compile=True, which needs what a machine may not have.
+
+MAX_VARIANTS = 64
+"""After so many fields, shapes, dtypes and gradient modes, torch runs further ones uncompiled, and warns.
+
+A torch whose `compile` does not know these options, such as 2.8, does so after its own number, 8.
+"""
+
+
+@cache
+def compile_function(function: Callable) -> Callable:
+    """A function, compiled when first called with another field, model, shape or dtype.
+
+    Raises
+    ------
+    ValueError
+        If there is no C++ compiler, which torch.compile needs on a CPU and around the kernels of a GPU.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler  # slow to import, and seldom wanted
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise ValueError(
+            "compile=True needs a C++ compiler, and none was found: install g++ or clang++, or name one "
+            "in the environment variable CXX"
+        ) from error
+    wishes = {"isolate_recompiles": True, "recompile_limit": MAX_VARIANTS}
+    known = signature(torch.compile).parameters
+    options = {name: wish for name, wish in wishes.items() if name in known}
+    return torch.compile(function, dynamic=False, **options)

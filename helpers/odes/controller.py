@@ -6,8 +6,8 @@ from math import log, sqrt
 import torch
 from torch import Tensor
 
+from helpers.arguments import compile_function
 from helpers.odes.loop import Field, State, Step, unsqueeze_like
-from helpers.odes.stepper import compile_function
 
 SAFETY, ALPHA, BETA = 0.9, 0.7, 0.4
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.2, 10.0

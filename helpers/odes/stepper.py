@@ -1,13 +1,12 @@
 """The stepper: from a tableau to one step of every sample. It knows no tolerance and no output time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from inspect import signature
 
 import torch
 from torch import Tensor
 
+from helpers.arguments import compile_function
 from helpers.odes.loop import Field, State, Step, unsqueeze_like
 from helpers.odes.tableau import Row, Tableau
 
@@ -179,35 +178,3 @@ def breaks_between(times: Tensor, epsilon: float) -> Breaks:
     margin = torch.minimum(MARGIN * epsilon * times.abs(), torch.minimum(gaps[:, 1:], gaps[:, :-1]) / 4)
     margin = margin.clamp(min=torch.finfo(torch.float32).tiny)
     return Breaks(times, torch.cat((-infinity, times + margin), 1), torch.cat((times - margin, infinity), 1))
-
-
-MAX_VARIANTS = 64
-"""After so many fields, shapes, dtypes and gradient modes, torch runs further ones uncompiled, and warns.
-
-A torch whose `compile` does not know these options, such as 2.8, does so after its own number, 8.
-"""
-
-
-@cache
-def compile_function(function: Callable) -> Callable:
-    """A function, compiled when first called with a field, method, shape or dtype.
-
-    Raises
-    ------
-    ValueError
-        If there is no C++ compiler, which torch.compile needs on a CPU and around the kernels of a GPU.
-    """
-    from torch._inductor.cpp_builder import get_cpp_compiler  # slow to import, and seldom wanted
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
-        raise ValueError(
-            "compile=True needs a C++ compiler, and none was found: install g++ or clang++, or name one "
-            "in the environment variable CXX"
-        ) from error
-    wishes = {"isolate_recompiles": True, "recompile_limit": MAX_VARIANTS}
-    known = signature(torch.compile).parameters
-    options = {name: wish for name, wish in wishes.items() if name in known}
-    return torch.compile(function, dynamic=False, **options)

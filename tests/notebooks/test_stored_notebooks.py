@@ -44,7 +44,7 @@ def pictures(notebook):
 
 
 def page_of(notebook):
-    """What nbconvert's page shows: the sources of figures, diagrams and carriers of words apart; and words."""
+    """What nbconvert's page shows: the sources of figures, diagrams left out, and words."""
     page = BeautifulSoup(HTMLExporter(embed_images=True).from_notebook_node(notebook)[0], "html.parser")
     images = page.find_all("img")
     words = {image["alt"] for image in images} | {paragraph.get_text() for paragraph in page.find_all("p")}

@@ -1,12 +1,14 @@
 """Linear-Gaussian states: the Kalman filter and what is built on it.
 
 The filter stands in `model.py` (what is assumed), `step.py` (predict and update, the equations) and
-`filter.py` (the loop over them). Every faster path imports `step.py` and equals the plain loop::
+`filter.py` (the loop over them). Every faster path imports `step.py`, or shows its equations in another form,
+and equals the plain loop::
 
     step ─┬─ filter: the plain loop
-          ├─ fused, recursion ─┐
-          └─ scan ─────────────┴─ sharing: covariances once, then means ─ filter ─┬─ smoother ─ sampling
-                                                                      adjoint ────┴─ likelihood ─ gradient, em
+          ├─ riccati, recursion ┐
+          └─ scan ──────────────┴─ sharing: covariances, then means ─ filter ─┬─ smoother ─ sampling
+                                                                 adjoint ─────┤
+          recursion ─ compiled: both at once ─────────────────────────────────┴─ likelihood ─ gradient, em
 """
 
 from helpers.statespace.gaussian.as_rnn import LinearRNN, kalman_as_rnn, state_space_to_linear_rnn

@@ -1,12 +1,9 @@
 """All prefix products of an associative operator at once: what makes a recursion parallel."""
 
-import math
 from collections.abc import Callable
-from itertools import accumulate
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 Element = tuple[Tensor, ...]
 Combine = Callable[[Element, Element], Element]
@@ -46,55 +43,11 @@ def associative_scan(combine: Combine, elements: Element, *, reverse: bool = Fal
     Source: Blelloch (1990), Prefix sums and their applications, Carnegie Mellon University CMU-CS-90-190.
     """
     _check_steps(elements)
-    return _in_direction(_prefixes, combine, elements, reverse)
-
-
-def blocked_scan(combine: Combine, elements: Element, *, reverse: bool = False) -> Element:
-    """What `associative_scan` returns, by 2 √T calls of `combine`.
-
-    The series is cut into √T blocks. All blocks are scanned step by step, side by side; then their totals,
-    one after the other; then each block receives the total of those before it. That takes more calls than the
-    2 log₂ T of `associative_scan`, but moves less memory, and is the faster of the two on a CPU.
-
-    Arguments and result are those of `associative_scan`; the parts may be padded with elements that are 0,
-    and the results of those are dropped.
-    """
-    _check_steps(elements)
-    return _in_direction(_prefixes_by_block, combine, elements, reverse)
-
-
-def _in_direction(scan: Callable, combine: Combine, elements: Element, reverse: bool) -> Element:
     if not reverse:
-        return scan(combine, elements)
+        return _prefixes(combine, elements)
     backwards = tuple(part.flip(0) for part in elements)
-    suffixes = scan(lambda later, earlier: combine(earlier, later), backwards)
+    suffixes = _prefixes(lambda later, earlier: combine(earlier, later), backwards)
     return tuple(part.flip(0) for part in suffixes)
-
-
-def _prefixes_by_block(combine: Combine, elements: Element) -> Element:
-    steps = elements[0].shape[0]
-    length = math.isqrt(steps - 1) + 1
-    blocks = math.ceil(steps / length)
-    parts = tuple(_cut(part, blocks, length) for part in elements)  # (blocks, length, ...)
-    within = accumulate([tuple(part[:, i] for part in parts) for i in range(length)], combine)
-    inside = tuple(torch.stack(part, 1) for part in zip(*within, strict=True))
-    ends = [tuple(part[block, -1:] for part in inside) for block in range(blocks - 1)]
-    totals = tuple(torch.stack(part) for part in zip(*accumulate(ends, combine), strict=True))
-    return _after_totals(combine, totals, inside, steps)
-
-
-def _after_totals(combine: Combine, totals: Element, inside: Element, steps: int) -> Element:
-    """Give each block but the first the total of those before it, and join the blocks."""
-    later = combine(totals, tuple(part[1:] for part in inside)) if totals else inside
-    joined = (
-        torch.cat([part[:1], after]) if totals else part for part, after in zip(inside, later, strict=True)
-    )
-    return tuple(part.flatten(0, 1)[:steps] for part in joined)
-
-
-def _cut(part: Tensor, blocks: int, length: int) -> Tensor:
-    padding = [0, 0] * (part.ndim - 1) + [0, blocks * length - part.shape[0]]
-    return pad(part, padding).unflatten(0, (blocks, length))
 
 
 def _prefixes(combine: Combine, elements: Element) -> Element:

@@ -10,10 +10,11 @@ from torch.nn.functional import pad
 
 from helpers.arguments import refuse_where
 from helpers.statespace.ascent import Fitted, ascend
+from helpers.statespace.gaussian.arrays import product
 from helpers.statespace.gaussian.data import Observations, input_effect, without_intercept
 from helpers.statespace.gaussian.diffuse import DiffusePosterior, marginalise, start_nearer
 from helpers.statespace.gaussian.likelihood import Score
-from helpers.statespace.gaussian.means import affine_loop, as_columns, filter_means
+from helpers.statespace.gaussian.means import as_columns, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
 from helpers.statespace.gaussian.sharing import shared_covariances
 from helpers.statespace.gaussian.step import log_density
@@ -139,14 +140,7 @@ def expect(model: LinearGaussian, data: Observations) -> Expected:
     data = without_intercept(model, data)
     covariances = shared_covariances(model, data.mask)
     effect = input_effect(model, data.inputs)
-    means_of = partial(
-        filter_means,
-        observation=covariances.observation,
-        gain=covariances.gain,
-        y=data.y,
-        effect=effect,
-        recursion=affine_loop,
-    )
+    means_of = partial(filter_means, covariances=covariances, y=data.y, effect=effect)
     _, mean, innovation = means_of(model)
     if model.diffuse is not None:
         nearer = start_nearer(model, innovation, covariances.innovation, len(data.y))
@@ -163,7 +157,7 @@ def expect(model: LinearGaussian, data: Observations) -> Expected:
     score = Score(covariances, mean, innovation, weight, series)
     P = covariances.filtered
     rounding = ROUNDING * torch.finfo(P.dtype).eps * P.diagonal(dim1=-2, dim2=-1)  # of the difference
-    smoothed = P - P @ score.future_N @ P + torch.diag_embed(rounding)
+    smoothed = P - product(product(P, score.future_N), P) + torch.diag_embed(rounding)
     return Expected(steps.sum(0).flatten(), score, score.mean, smoothed, series)
 
 

@@ -1,6 +1,5 @@
 """The log-likelihood of a linear-Gaussian model, with a gradient that needs no graph over time."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -8,8 +7,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from helpers.series import IrregularBatch
-from helpers.statespace.gaussian.adjoint import adjoint, with_nothing_after
-from helpers.statespace.gaussian.associative_scan import blocked_scan
+from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, with_nothing_after
+from helpers.statespace.gaussian.arrays import product
+from helpers.statespace.gaussian.compiled import LARGEST_COMPILED, compiled_log_likelihood
 from helpers.statespace.gaussian.data import (
     Observations,
     check_observations,
@@ -17,10 +17,9 @@ from helpers.statespace.gaussian.data import (
     without_intercept,
 )
 from helpers.statespace.gaussian.filter import filter_observations
-from helpers.statespace.gaussian.means import affine_loop, as_columns, as_rows, filter_means
+from helpers.statespace.gaussian.means import Covariances, as_columns, as_rows, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian
-from helpers.statespace.gaussian.scan import adjoint_scan, affine_scan
-from helpers.statespace.gaussian.sharing import Covariances, shared_covariances
+from helpers.statespace.gaussian.sharing import shared_covariances
 from helpers.statespace.gaussian.step import log_density
 from helpers.statespace.matrices import whiten
 
@@ -32,6 +31,7 @@ def log_likelihood(
     *,
     inputs: Tensor | None = None,
     lengths: Tensor | None = None,
+    compile: bool = False,
 ) -> Tensor:
     """How probable each series is, log p(y_0 … y_{T-1}), with a gradient at the cost of one smoothing pass.
 
@@ -53,7 +53,15 @@ def log_likelihood(
     mirror image together lies at either. It can be differentiated only once; `kalman_filter` can be more
     often. Models with a diffuse start get their gradient through `kalman_filter`.
 
-    Parameters are those of `kalman_filter`.
+    Parameters are those of `kalman_filter`, but for this one.
+
+    Parameters
+    ----------
+    compile : bool
+        Compile the steps with torch.compile, at the first call with each shape, which takes half a minute:
+        means and covariances in one recursion. Only values are computed so, of models of at most four states
+        and observations without a flat prior, and where entries are missing or matrices change; others, and
+        whatever a gradient is wanted of, as without.
 
     Returns
     -------
@@ -63,7 +71,7 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        As `kalman_filter` does.
+        As `kalman_filter` does, or if `compile` finds no C++ compiler.
     RuntimeError
         When differentiated with `create_graph=True`.
 
@@ -71,17 +79,15 @@ def log_likelihood(
     and Shephard (1992), Exact score for time series models in state space form, Biometrika 79(4), for Q and
     R.
     """
-    return log_likelihood_of(model, check_observations(model, y, mask, inputs, lengths))
+    return log_likelihood_of(model, check_observations(model, y, mask, inputs, lengths), compile)
 
 
-def log_likelihood_of(model: LinearGaussian, data: Observations) -> Tensor:
+def log_likelihood_of(model: LinearGaussian, data: Observations, compile: bool = False) -> Tensor:
     """`log_likelihood` of data that have been checked."""
     if model.diffuse is not None:
         return filter_observations(model, data).log_likelihood
     data = without_intercept(model, data)
-    return _LogLikelihood.apply(
-        model,
-        data.mask,
+    arguments = (
         data.y,
         input_effect(model, data.inputs),
         model.transition,
@@ -91,6 +97,20 @@ def log_likelihood_of(model: LinearGaussian, data: Observations) -> Tensor:
         model.initial_mean,
         model.initial_covariance,
     )
+    wants_gradient = any(part is not None and part.requires_grad for part in arguments)
+    if compile and not (wants_gradient and torch.is_grad_enabled()) and _is_worth_compiling(model, data.mask):
+        value = compiled_log_likelihood(model, data, arguments[1])
+        if value is not None:
+            return value
+    return _LogLikelihood.apply(model, data.mask, *arguments)
+
+
+def _is_worth_compiling(model: LinearGaussian, mask: Tensor) -> bool:
+    """Whether steps are small and noisy, and covariances neither come to rest nor serve all series."""
+    noisy = bool((model.observation_covariance.diagonal(dim1=-2, dim2=-1) > 0).all())
+    small = max(model.state_size, model.observation_size) <= LARGEST_COMPILED
+    at_rest = model.steps is None and not model.has_own_covariances and bool((mask == mask[:1, :1]).all())
+    return noisy and small and not at_rest
 
 
 class _LogLikelihood(torch.autograd.Function):
@@ -100,11 +120,8 @@ class _LogLikelihood(torch.autograd.Function):
     def forward(
         ctx: Any, model: LinearGaussian, mask: Tensor, y: Tensor, effect: Tensor | None, *matrices: Tensor
     ):
-        covariances = shared_covariances(model, mask)
-        recursion = partial(affine_scan, scan=blocked_scan) if covariances.shared else affine_loop
-        _, mean, innovation = filter_means(
-            model, covariances.observation, covariances.gain, y, effect, recursion
-        )
+        covariances = shared_covariances(model, mask, gains_only=not any(ctx.needs_input_grad))
+        _, mean, innovation = filter_means(model, covariances, y, effect)
         ctx.covariances, ctx.mask = covariances, mask
         ctx.save_for_backward(mean, innovation, *matrices)
         seen = as_columns(mask, covariances.shared)
@@ -152,19 +169,26 @@ class Score:
         weight: Tensor,
         series: int | None = None,
     ):
-        C, self.P, self.K = covariances.observation, covariances.filtered, covariances.gain
-        self.A = covariances.transition[1:]
+        self.P, self.K, self.A = covariances.filtered, covariances.gain, covariances.transition[1:]
         self.shared = covariances.shared
         self.weight = weight.reshape(1, 1, 1, -1) if self.shared else weight.reshape(1, -1, 1, 1)
         self.total = (self.weight if series is None else self.weight[..., :series]).sum()
-        run = partial(adjoint_scan, scan=blocked_scan)
-        future = adjoint(self.A, C, covariances.predicted, covariances.innovation, innovation, run)
+        future = adjoint(
+            covariances.transition,
+            covariances.observation,
+            covariances.seen,
+            self.K,
+            covariances.innovation,
+            innovation,
+            adjoint_loop,
+        )
         self.r, self.N = future.r, future.N
-        future_r = with_nothing_after(self.A.mT @ self.r[1:])
-        self.future_N = with_nothing_after(self.A.mT @ self.N[1:] @ self.A)
-        self.u = future.precision @ innovation - self.K.mT @ future_r
-        self.U = future.precision + self.K.mT @ self.future_N @ self.K
-        self.mean = mean + self.P @ future_r
+        future_r = with_nothing_after(product(self.A.mT, self.r[1:]))
+        self.future_N = with_nothing_after(product(product(self.A.mT, self.N[1:]), self.A))
+        self.forgotten = product(self.K.mT, self.future_N)  # Kᵀ N⁺
+        self.u = product(future.precision, innovation) - product(self.K.mT, future_r)
+        self.U = future.precision + product(self.forgotten, self.K)
+        self.mean = mean + product(self.P, future_r)
 
     def observations(self) -> Tensor:
         """∂/∂y = −u."""
@@ -177,12 +201,12 @@ class Score:
 
     def transition(self, A: Tensor) -> Tensor:
         """∂/∂A = r m̄ᵀ − N A P."""
-        moments = self.N[1:] @ (self.A @ self.P[:-1])
+        moments = product(self.N[1:], product(self.A, self.P[:-1]))
         return self._sum(A, self.r[1:], self.mean[:-1], moments)
 
     def observation(self, C: Tensor) -> Tensor:
         """∂/∂C = u m̄ᵀ − Kᵀ (I − N⁺ P)."""
-        moments = self.K.mT - (self.K.mT @ self.future_N) @ self.P
+        moments = self.K.mT - product(self.forgotten, self.P)
         return self._sum(C, self.u, self.mean, moments)
 
     def transition_covariance(self, Q: Tensor) -> Tensor:
@@ -208,9 +232,12 @@ class Score:
         """Σ left rightᵀ − moments over the series and steps that share a matrix."""
         series = like.shape[0] if like.ndim == 4 else 1
         steps = like.shape[-3] if like.ndim > 2 else 1
-        kept = "t" * (steps > 1) + "m" * (series > 1)
-        pairs = torch.einsum(f"tmin,tmjn->{kept}ij", self.weight * left, right)
-        weight = self.total.reshape(1, 1, 1, 1) if self.shared else self.weight
-        total = pairs - torch.einsum(f"tmij,xmyz->{kept}ij", moments, weight)
-        total = total.reshape(-1 if steps > 1 else 1, series, *total.shape[-2:]).transpose(0, 1)
+        if series > 1:
+            total = product(self.weight * left, right.mT) - self.weight * moments  # (T, M, i, j)
+        else:
+            left, right = ((columns.movedim(1, -1).flatten(-2)) for columns in (self.weight * left, right))
+            weight = self.total if self.shared else self.weight.flatten()
+            total = left @ right.mT - (moments.movedim(1, -1) * weight).sum(-1)  # (T, i, j)
+            total = total.unsqueeze(1)
+        total = total.transpose(0, 1) if steps > 1 else total.sum(0).unsqueeze(1)
         return pad(total, (0, 0, 0, 0, steps - total.shape[1], 0)).reshape(like.shape)

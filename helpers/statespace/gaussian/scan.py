@@ -5,15 +5,16 @@ columns (T, M, ·, N) (see `means`). The log-likelihood is not accumulated in a 
 innovations, as in the sequential filter.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from helpers.arguments import refuse_where
+from helpers.statespace.gaussian.arrays import sets_first, sets_last
 from helpers.statespace.gaussian.associative_scan import Element, associative_scan
 from helpers.statespace.gaussian.step import predict_covariance, update_covariance
 from helpers.statespace.matrices import symmetric
+
+SWEEPS = 3  # each hands what is exact on by one step, and shrinks what is not as the filter does
 
 
 def scan_covariances(
@@ -27,8 +28,8 @@ def scan_covariances(
         p(h_t | y_t, h_{t-1}) = N(h_t; F_t h_{t-1} + …, V_t)
         p(y_t | h_{t-1}) ∝ exp(−½ h_{t-1}ᵀ J_t h_{t-1} + …)
 
-    and the prefix products hold the filtered covariances, V. From each step's neighbour follow one predict
-    and one Joseph update, for all steps together: they forget the scan's round-off as the sequential filter
+    and the prefix products hold the filtered covariances, V. From each neighbour some predictions
+    and Joseph updates follow, for all steps together: they forget the round-off as the sequential filter
     would, and leave every covariance positive semi-definite.
 
     Parameters
@@ -60,10 +61,12 @@ def scan_covariances(
         for start, part in zip((nothing, first, nothing), later, strict=True)
     )
     _, filtered, _ = associative_scan(_filter_both, elements)
-    following = symmetric(predict_covariance(filtered[:-1], A, Q))
-    predicted = torch.cat([initial.unsqueeze(0), following])
-    filtered, gain, innovation = update_covariance(predicted, C, R)
-    return symmetric(filtered), predicted, gain, innovation
+    for _ in range(SWEEPS):
+        following = symmetric(predict_covariance(filtered[:-1], A, Q))
+        predicted = torch.cat([initial.unsqueeze(0), following])
+        filtered, gain, innovation = update_covariance(predicted, C, R)
+        filtered = symmetric(filtered)
+    return tuple(sets_first(sets_last(part)) for part in (filtered, predicted, gain, innovation))
 
 
 def _elements(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Element:
@@ -96,16 +99,16 @@ def _filter_both(earlier: Element, later: Element) -> Element:
     return F_j @ across, symmetric(F_j @ G @ V_i @ F_j.mT) + V_j, symmetric(F_i.mT @ J_j @ across) + J_i
 
 
-def affine_scan(factor: Tensor, shift: Tensor, scan: Callable = associative_scan) -> Tensor:
+def affine_scan(start: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
     """All states of m_t = F_t m_{t-1} + f_t at once, by prefix products of affine maps.
 
-    Arguments and result are those of `means.affine_loop`; `scan` may be `blocked_scan`.
+    Arguments and result are those of `means.affine_loop`.
 
     Source: Särkkä and García-Fernández (2021), section IV-A, with the covariances' share of the elements
     known.
     """
-    factor = torch.cat([torch.zeros_like(factor[:1]), factor[1:]])
-    return scan(_apply_both, (factor, shift))[1]
+    factor = torch.cat([factor.new_zeros(1, *factor.shape[1:]), factor])
+    return associative_scan(_apply_both, (factor, torch.cat([start.unsqueeze(0), shift])))[1]
 
 
 def _apply_both(earlier: Element, later: Element) -> Element:
@@ -114,9 +117,7 @@ def _apply_both(earlier: Element, later: Element) -> Element:
     return F_j @ F_i, F_j @ f_i + f_j
 
 
-def adjoint_scan(
-    back: Tensor, surprise: Tensor, information: Tensor, scan: Callable = associative_scan
-) -> tuple[Tensor, Tensor]:
+def adjoint_scan(back: Tensor, surprise: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
     """What all that is observed from each step on says about its predicted state, for all steps at once.
 
     ::
@@ -126,13 +127,11 @@ def adjoint_scan(
     Parameters
     ----------
     back : Tensor (T, M, H, H)
-        E_t = (I − K_t C_t)ᵀ A_{t+1}ᵀ, 0 at the last step.
+        E_t = (I − K_t C_t)ᵀ A_{t+1}ᵀ; the last is not read.
     surprise : Tensor (T, M, H, N)
         c_t = C_tᵀ S_t⁻¹ e_t.
     information : Tensor (T, M, H, H)
         W_t = C_tᵀ S_t⁻¹ C_t.
-    scan : function
-        `associative_scan` or `blocked_scan`.
 
     Returns
     -------
@@ -140,7 +139,7 @@ def adjoint_scan(
 
     Source: Durbin and Koopman (2012), Time series analysis by state space methods, eqs 4.38 and 4.42.
     """
-    _, r, N = scan(_adjoint_both, (back, surprise, information), reverse=True)
+    _, r, N = associative_scan(_adjoint_both, (back, surprise, information), reverse=True)
     return r, N
 
 

@@ -4,56 +4,24 @@ How uncertain the state is depends on what is observed, never on the values. So 
 and the same missing entries have the same covariances and gains.
 """
 
-from dataclasses import dataclass
-from functools import partial
-
 import torch
 from torch import Tensor
 
+from helpers.statespace.gaussian.arrays import sets_first, sets_last
 from helpers.statespace.gaussian.data import Observations, input_effect
 from helpers.statespace.gaussian.diffuse import initial_covariance
 from helpers.statespace.gaussian.digits import check_digits
-from helpers.statespace.gaussian.fused import fused_steps, is_fusible
-from helpers.statespace.gaussian.means import Moments, affine_loop, filter_means
+from helpers.statespace.gaussian.means import Covariances, Moments, affine_loop, filter_means
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
-from helpers.statespace.gaussian.recursion import Advance, Parts, recurse
+from helpers.statespace.gaussian.recursion import Parts, recurse
+from helpers.statespace.gaussian.riccati import riccati_steps
 from helpers.statespace.gaussian.scan import affine_scan, scan_covariances
 from helpers.statespace.gaussian.step import (
     observed_pairs,
     observed_rows,
-    predict_covariance,
     update_covariance,
 )
 from helpers.statespace.matrices import symmetric
-
-
-@dataclass(frozen=True, eq=False)
-class Covariances:
-    """Covariances and gains over time: M = 1 set where all series share them, else M = B.
-
-    Attributes
-    ----------
-    transition, observation : Tensor (T, M or 1, H, H) and (T, M, D, H)
-        A_t and C_t; a row of C_t that belongs to a missing entry is 0.
-    predicted, filtered : Tensor (T, M, H, H)
-        Of h_t before and after y_t.
-    gain : Tensor (T, M, H, D)
-        K_t; a column that belongs to a missing entry is 0.
-    innovation : Tensor (T, M, D, D)
-        S_t; the rows and columns of missing entries are those of the identity.
-    """
-
-    transition: Tensor
-    observation: Tensor
-    predicted: Tensor
-    filtered: Tensor
-    gain: Tensor
-    innovation: Tensor
-
-    @property
-    def shared(self) -> bool:
-        """Whether all series share them."""
-        return self.filtered.shape[1] == 1
 
 
 def filter_in_halves(model: LinearGaussian, data: Observations, parallel: bool = False) -> Moments:
@@ -61,11 +29,13 @@ def filter_in_halves(model: LinearGaussian, data: Observations, parallel: bool =
     covariances = shared_covariances(model, data.mask, parallel)
     effect = input_effect(model, data.inputs)
     recursion = affine_scan if parallel else affine_loop
-    means = filter_means(model, covariances.observation, covariances.gain, data.y, effect, recursion)
+    means = filter_means(model, covariances, data.y, effect, recursion)
     return Moments(*means, covariances.predicted, covariances.filtered, covariances.innovation)
 
 
-def shared_covariances(model: LinearGaussian, mask: Tensor, parallel: bool = False) -> Covariances:
+def shared_covariances(
+    model: LinearGaussian, mask: Tensor, parallel: bool = False, gains_only: bool = False
+) -> Covariances:
     """Predict and update the covariances of every group of series that share them.
 
     Parameters
@@ -74,6 +44,8 @@ def shared_covariances(model: LinearGaussian, mask: Tensor, parallel: bool = Fal
         True where observed.
     parallel : bool
         Use an associative scan instead of a loop.
+    gains_only : bool
+        Keep K and S alone.
 
     Raises
     ------
@@ -81,18 +53,20 @@ def shared_covariances(model: LinearGaussian, mask: Tensor, parallel: bool = Fal
         Naming series, step and smallest eigenvalue of an innovation covariance that is not positive definite.
     """
     first_of_group, group = _group(model, mask)
-    seen = mask[first_of_group].transpose(0, 1)  # (T, G, D)
-    A, Q, C, R = matrices_over_time(model, len(seen))  # (T, G or 1, ·, ·)
-    C = observed_rows(C, seen)
+    seen = mask[first_of_group].permute(1, 2, 0).contiguous().movedim(-1, 1)  # (T, G, D)
+    matrices = tuple(_lay_out(matrix) for matrix in matrices_over_time(model, len(seen)))
     initial = initial_covariance(model).expand(len(first_of_group), -1, -1)
     if parallel:
-        recursion = scan_covariances(initial, A, Q, C, observed_pairs(R, seen))
+        A, Q, C, R = matrices
+        parts = scan_covariances(initial, A, Q, observed_rows(C, seen), observed_pairs(R, seen))
     else:
-        recursion = _loop(model, initial, (A, Q, C, R), seen)
-    filtered, predicted, gain, innovation = recursion
-    check_digits(A, C, predicted, innovation, first_of_group)
-    stacks = C, symmetric(predicted), symmetric(filtered), gain, innovation
-    return Covariances(A, *(_spread(stack, group) for stack in stacks))
+        parts = _loop(model, initial, matrices, seen, slice(1, 4) if gains_only else slice(4))
+    predicted, gain, innovation = parts[-3:]
+    innovation = observed_pairs(innovation, seen)
+    check_digits(matrices[0], observed_rows(matrices[2], seen), predicted, innovation, first_of_group)
+    states = [None, None] if gains_only else [symmetric(_spread(part, group)) for part in parts[:2]]
+    spread = (_spread(part, group) for part in (seen.unsqueeze(-1), gain, innovation))
+    return Covariances(matrices[0], matrices[2], *spread, *states)
 
 
 def _group(model: LinearGaussian, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,31 +85,27 @@ def _group(model: LinearGaussian, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def _spread(stack: Tensor, group: Tensor) -> Tensor:
     """What G groups share (T, G, ...), unless one group has all series or each its own: (T, B, ...)."""
-    return stack if stack.shape[1] in (1, len(group)) else stack[:, group]
+    return stack if stack.shape[1] in (1, len(group)) else stack.movedim(1, -1)[..., group].movedim(-1, 1)
 
 
-def _loop(model: LinearGaussian, initial: Tensor, matrices: tuple[Tensor, ...], seen: Tensor) -> Parts:
+def _lay_out(matrix: Tensor) -> Tensor:
+    """A sequence (T, M or 1, ·, ·) with the sets of each step side by side."""
+    if matrix.stride(0) == 0:
+        return sets_first(sets_last(matrix[:1])).expand(len(matrix), -1, -1, -1)
+    return sets_first(sets_last(matrix))
+
+
+def _loop(
+    model: LinearGaussian, initial: Tensor, matrices: tuple[Tensor, ...], seen: Tensor, kept: slice
+) -> Parts:
     """Filtered and predicted covariances, gains and innovation covariances, each (T, G, ·, ·)."""
-    A, Q, C, R = matrices
-    filtered, *rest = update_covariance(initial, C[0], observed_pairs(R[0], seen[0]))
-    first = filtered, initial, *rest
+    _, _, C, R = matrices
+    filtered, *rest = update_covariance(initial, observed_rows(C[0], seen[0]), observed_pairs(R[0], seen[0]))
+    first = tuple(sets_last(part) for part in (filtered, initial, *rest))
+    maps = tuple(part.movedim(1, -1) for part in (*matrices, seen))
     changed, differentiable = _map_changes(model, seen), _wants_gradient(model)
-    if is_fusible(model):
-        return recurse(first, partial(fused_steps, model), (seen,), changed, differentiable)
-    maps = A, Q, C, observed_pairs(R, seen)
-    return recurse(first, _predict_and_update, maps, changed, differentiable)
-
-
-def _predict_and_update(A: Tensor, Q: Tensor, C: Tensor, R: Tensor) -> Advance:
-    """The step of every model, with the matrices (T, G or 1, ·, ·)."""
-    A, Q, C, R = (matrix.unbind(0) for matrix in (A, Q, C, R))
-
-    def advance(step: int, before: Parts) -> Parts:
-        predicted = predict_covariance(before[0], A[step], Q[step])
-        filtered, gain, innovation = update_covariance(predicted, C[step], R[step])
-        return filtered, predicted, gain, innovation
-
-    return advance
+    parts = recurse(first, riccati_steps, maps, changed, differentiable, kept)
+    return tuple(sets_first(part) for part in parts)
 
 
 def _map_changes(model: LinearGaussian, seen: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, with_nothing_after
+from helpers.statespace.gaussian.adjoint import adjoint, adjoint_loop, gain_of, with_nothing_after
+from helpers.statespace.gaussian.arrays import product
 from helpers.statespace.gaussian.diffuse import diffuse_covariance, include_diffuse
 from helpers.statespace.gaussian.filter import Filtered
 from helpers.statespace.gaussian.means import Moments, as_rows, by_series
 from helpers.statespace.gaussian.model import LinearGaussian, matrices_over_time
 from helpers.statespace.gaussian.scan import adjoint_scan
-from helpers.statespace.gaussian.step import observed_rows
 from helpers.statespace.matrices import symmetric
 
 NEGLIGIBLE = 64  # units in the last place of the filtered variance below which a state is known exactly
@@ -92,20 +92,19 @@ def _by_adjoint(
     diag(P Aᵀ D A P) with D_t = diag(N_t) + E_t diag(N_{t+1}) E_tᵀ, beside the unit in the last place.
     """
     A, _, C, _ = matrices_over_time(model, len(mask[0]))
-    sets = moments.innovation_covariance.shape[1]
-    A, C = A[1:], observed_rows(C, mask[:sets].transpose(0, 1))
-    P, predicted = moments.filtered_covariance, moments.predicted_covariance
-    future = adjoint(A, C, predicted, moments.innovation_covariance, moments.innovation, run)
-    onward = A @ P[:-1]
-    informed = future.N[1:] @ onward
-    mean = moments.filtered + with_nothing_after(onward.mT @ future.r[1:])
-    covariance = symmetric(P - with_nothing_after(onward.mT @ informed))
+    P, predicted, S = moments.filtered_covariance, moments.predicted_covariance, moments.innovation_covariance
+    seen = mask[: S.shape[1]].permute(1, 2, 0).contiguous().movedim(-1, 1).unsqueeze(-1)
+    gain = gain_of(S, product(C, predicted), seen)
+    future = adjoint(A, C, seen, gain, S, moments.innovation, run)
+    onward = product(A[1:], P[:-1])
+    informed = product(future.N[1:], onward)
+    mean = moments.filtered + with_nothing_after(product(onward.mT, future.r[1:]))
+    covariance = symmetric(P - with_nothing_after(product(onward.mT, informed)))
     with torch.no_grad():
-        size = future.N.diagonal(dim1=-2, dim2=-1)
-        later = pad(size[1:], (0, 0, 0, 0, 0, 1)).unsqueeze(-2)
-        size = size + (future.back.square() * later).sum(-1)
-        size = (onward.square() * size[1:].unsqueeze(-1)).sum(-2)
-    return mean, covariance, onward - predicted[1:] @ informed, size
+        size = future.N.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        size = size + product(future.back.square(), with_nothing_after(size[1:]))
+        size = product(onward.square().mT, size[1:]).squeeze(-1)
+    return mean, covariance, onward - product(predicted[1:], informed), size
 
 
 def _by_steps_back(

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.statespace.gaussian.associative_scan import associative_scan, blocked_scan
+from helpers.statespace.gaussian.associative_scan import associative_scan
 
-SCANS = [associative_scan, blocked_scan]
+SCANS = [associative_scan]
 
 
 def affine(earlier, later):

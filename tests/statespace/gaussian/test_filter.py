@@ -434,3 +434,18 @@ def test_lengths_in_few_bits(dtype):
     lengths = torch.tensor([100, 120])
     expected = kalman_filter(MODEL, y, lengths=lengths).log_likelihood
     assert torch.equal(kalman_filter(MODEL, y, lengths=lengths.to(dtype)).log_likelihood, expected)
+
+
+@pytest.mark.parametrize("parallel", [False, True], ids=["sequential", "scan"])
+def test_noise_far_above_the_readings_in_one_direction(parallel):
+    """Two states driven as one by a noise of 1e8, one reading between two gaps: variances as if by hand."""
+    double = {"dtype": torch.float64}
+    A = torch.tensor([[-0.4, -0.4], [0.5, 0.5]], **double)
+    drive = torch.tensor([[-1.0], [1e8]], **double)
+    C, R, Q = torch.tensor([[0.5, 0.25]], **double), torch.ones(1, 1, **double), drive @ drive.T
+    model = LinearGaussian(A, C, Q, R, torch.zeros(2, **double), torch.zeros(2, 2, **double))
+    mask = torch.tensor([[[False], [True], [False]]])
+    found = kalman_filter(model, torch.zeros(1, 3, 1, **double), mask, parallel=parallel).covariance[0, 2]
+    told = (drive.T @ C.T).item()  # how the one number that is unknown, of variance 1, shows
+    left = (A @ drive) @ (A @ drive).T / (1 + told**2)
+    torch.testing.assert_close(found, left + Q, rtol=1e-9, atol=0.0)
