@@ -9,7 +9,7 @@ from torch import Tensor
 
 from helpers.arguments import refuse_where
 from helpers.statespace.gaussian.step import check_innovations
-from helpers.statespace.matrices import lost
+from helpers.statespace.matrices import lost, principal_correlations
 
 LOST = (
     "the innovation covariance C P C' + R is positive only by rounding: what is read was known to the last "
@@ -55,14 +55,17 @@ def has_few_digits(C: Tensor, predicted: Tensor, innovation: Tensor) -> Tensor:
 def has_lost_variance(C: Tensor, R: Tensor, predicted: Tensor, filtered: Tensor, S: Tensor) -> Tensor:
     """Whether some P_ii (...) is less than `lost` of the terms of (I − K C) P⁻ (I − K C)ᵀ.
 
-    Readings without noise tell a state to the last digit: it has no digits to lose.
+    Readings without noise tell a state to the last digit: it has no digits to lose. K has lost as many as the
+    condition of S, in correlations, has.
     """
     eps, share = torch.finfo(C.dtype).eps, lost(C.dtype)
     gain = torch.linalg.solve_ex(S, C @ predicted).result.mT
     identity = torch.eye(C.shape[-1], dtype=C.dtype, device=C.device)
     deviation = _deviations(predicted)
     terms = (identity - gain @ C).abs() @ deviation
-    rounding = eps * (identity + gain.abs() @ C.abs()) @ deviation
+    values = principal_correlations(S)[1]  # ascending
+    condition = (values[..., -1:] / values[..., :1].clamp(min=eps)).unsqueeze(-1)
+    rounding = eps * (identity + condition * (gain.abs() @ C.abs())) @ deviation
     size = share * terms.square() + share / eps * rounding.square()
     noisy = (_variances(R) > 0).all(-1, keepdim=True)
     return (noisy & (_variances(filtered) < size.squeeze(-1))).any(-1)
