@@ -634,7 +634,9 @@ def test_the_growth_is_told_beside_what_is_said(assert_says):
     assert states.shape == (32, 50, 64)
     mean = 1.2 * (1 - states**2).mean()
     verdict = checks.growth(lambda h, gain: gain * (1 - h**2).mean())
-    assert_says(verdict, f"gain 1.2, inputs 1: you say {mean:.3f}, measured is {growth:.3f}")
+    assert_says(
+        verdict, f"gain 1.2, inputs 1: measured is {growth:.3f}, you say {mean:.3f}", "the same again"
+    )
     assert_says(checks.growth(lambda h, gain: h), "instead of a number")
 
 

@@ -1,6 +1,6 @@
 """Exercise 10: what the states of a tanh network say about its gradient, as a formula."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ def growth(answer, seed: int = 1) -> Verdict:
         answer,
         cases={},  # a formula that is near enough is right: the measurement judges
         reference=_slopes,
-        properties=lambda function: [_judge(function, *setting, seed) for setting in settings],
+        properties=lambda function: _judge(function, settings, seed),
     )
 
 
@@ -103,20 +103,28 @@ def measure_growth(
     return ((norms[:, 25] / norms[:, 75]).log().mean() / 50).exp().item(), states
 
 
-def _judge(function: Callable, gain: float, inputs: float, seed: int) -> Item:
-    measured, h = measure_growth(gain, inputs, seed=seed)
-    given = {"h": h, "gain": torch.tensor(gain, dtype=torch.float64)}
-    tried = attempt(function, given, torch.empty((), dtype=torch.float64))
-    where = f"gain {gain:g}, inputs {inputs:g}"
-    if tried.answer is None:
-        return Item(False, f"{where}: {tried.problem}")
-    said = f"{where}: you say {tried.answer:.3f}, measured is {measured:.3f}"
-    if abs(tried.answer / measured - 1) <= LARGEST_MISS:
-        return Item(True, said)
-    return Item(False, f"{said}; {_misconception(tried.answer, given)}")
+def _judge(function: Callable, settings: Iterable[tuple[float, float]], seed: int) -> list[Item]:
+    """One item per network; a reason that has been given before is not repeated."""
+    items, given = [], set()
+    for gain, inputs in settings:
+        measured, h = measure_growth(gain, inputs, seed=seed)
+        arguments = {"h": h, "gain": torch.tensor(gain, dtype=torch.float64)}
+        tried = attempt(function, arguments, torch.empty((), dtype=torch.float64))
+        said = f"gain {gain:g}, inputs {inputs:g}: measured is {measured:.3f}"
+        if tried.answer is not None:
+            said += f", you say {tried.answer:.3f}"
+        reason = tried.problem or _fault(tried.answer, measured, arguments)
+        if reason:
+            said += "; " + ("the same again" if reason in given else reason)
+        items.append(Item(not reason, said))
+        given.add(reason)
+    return items
 
 
-def _misconception(answer: Tensor, given: dict[str, Tensor]) -> str:
+def _fault(answer: Tensor, measured: float, given: dict[str, Tensor]) -> str | None:
+    """Which formula leads to an answer that is too far from the measurement."""
+    if abs(answer / measured - 1) <= LARGEST_MISS:
+        return None
     for sentence, formula in MISCONCEPTIONS:
         if torch.isclose(answer, formula(**given), rtol=SAME, atol=0.0):
             return sentence
