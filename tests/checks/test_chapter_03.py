@@ -490,7 +490,7 @@ def test_any_basis_will_do():
 
 
 RIGHT_PROFILES = ("truncated", "vanishing", "detached", "exploding")
-RIGHT_REMEDIES = ("longer window", "radius 1", "no detach", "clip")
+RIGHT_REMEDIES = ("longer window", "larger radius", "no detach", "clip")
 
 
 def test_profiles_read_right():

@@ -252,7 +252,7 @@ window_read = 13
 slow_from = 202
 """,
     "remedies": """
-remedies = "longer window", "radius 1", "clip", "no detach"
+remedies = "longer window", "larger radius", "clip", "no detach"
 """,
     "growth": """
 def growth(h, gain):

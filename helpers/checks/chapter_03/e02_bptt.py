@@ -12,7 +12,7 @@ from helpers.checks.verdict import Verdict
 
 def _by_autograd(h: Tensor, W_hh: Tensor, at_once: Tensor) -> tuple[Tensor, Tensor]:
     """∂L/∂W_hh and ∂L/∂h_0 by PyTorch, from a network that is rebuilt to have these states."""
-    h, W, at_once = h.double(), W_hh.double().requires_grad_(), at_once.double()
+    h, W, at_once = h.double(), W_hh.double().clone().requires_grad_(), at_once.double()
     read = torch.atanh(h[1:]) - h[:-1] @ W.detach().T  # W_xh x_t + b, (T, H)
     with torch.enable_grad():
         h_0 = h[0].clone().requires_grad_()

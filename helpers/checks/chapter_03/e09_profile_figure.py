@@ -21,15 +21,20 @@ APPEARANCE = {
 PROFILES = Figure(
     "four profiles", {"A": "truncated", "B": "vanishing", "C": "detached", "D": "exploding"}, APPEARANCE
 )
-REMEDY = {"truncated": "longer window", "vanishing": "radius 1", "detached": "no detach", "exploding": "clip"}
+REMEDY = {
+    "truncated": "longer window",
+    "vanishing": "larger radius",
+    "detached": "no detach",
+    "exploding": "clip",
+}
 MENDS = {
     "longer window": "it moves a cliff further into the past, for more memory, and does nothing where a line "
     "has fallen before the cliff",
-    "radius 1": "at the start of training it makes a line level that fell, so that there is something to "
-    "learn from; it promises nothing for later",
+    "larger radius": "at the start of training it makes a line level that fell, so that there is something "
+    "to learn from; it promises nothing for later",
     "no detach": "it gives a network its past back that had none at all; no tuning can",
     "clip": "it keeps short the steps along a gradient that is too long; it lengthens none, and states that "
-    "explode go on exploding",
+    "explode go on exploding: start smaller as well",
 }
 WINDOW_READ = Number(
     "window_read",
