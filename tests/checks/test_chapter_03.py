@@ -12,12 +12,14 @@ from helpers.checks import chapter_03 as checks
 SEEDS = (1, 2026)
 
 
-def run(x, h_0, W_xh, W_hh, b):
-    """torch.nn.RNN with these weights."""
-    rnn = nn.RNN(x.shape[2], h_0.shape[1], batch_first=True)
+def run(x, h, W_xh, W_hh, b):
+    """torch.nn.RNN with these weights, one network after the other."""
+    if x.ndim == 4:
+        return torch.stack([run(*weights) for weights in zip(x, h, W_xh, W_hh, b.squeeze(-2), strict=True)])
+    rnn = nn.RNN(x.shape[2], h.shape[1], batch_first=True)
     weights = {"weight_ih_l0": W_xh, "weight_hh_l0": W_hh, "bias_ih_l0": b, "bias_hh_l0": torch.zeros_like(b)}
     rnn.load_state_dict(weights)
-    return rnn(x, h_0[None])[0]
+    return rnn(x, h[None])[0]
 
 
 def reach(W, epsilon):
@@ -31,15 +33,18 @@ def reach(W, epsilon):
     return torch.tensor(counts)
 
 
-def bptt(h, W_hh, dL_dhT):
-    """Forwards: dh_t/dW is carried along as a tensor of shape (H, H, H)."""
+def bptt(h, W_hh, at_once):
+    """Forwards: dh_t/dW and dh_t/dh_0 are carried along, (H, H, H) and (H, H), and meet each loss."""
     units = len(W_hh)
-    sensitivity = torch.zeros(units, units, units)
-    for before, after in zip(h[:-1], h[1:], strict=True):
+    of_W, of_first = torch.zeros(units, units, units), torch.eye(units)
+    dW_hh, dh_0 = torch.zeros(units, units), at_once[0]
+    for before, after, here in zip(h[:-1], h[1:], at_once[1:], strict=True):
         direct = torch.einsum("ij,k->ijk", torch.eye(units), before)
-        through = torch.einsum("il,ljk->ijk", W_hh, sensitivity)
-        sensitivity = (1 - after**2)[:, None, None] * (direct + through)
-    return torch.einsum("i,ijk->jk", dL_dhT, sensitivity)
+        of_W = (1 - after**2)[:, None, None] * (direct + torch.einsum("il,ljk->ijk", W_hh, of_W))
+        of_first = torch.diag(1 - after**2) @ W_hh @ of_first
+        dW_hh = dW_hh + torch.einsum("i,ijk->jk", here, of_W)
+        dh_0 = dh_0 + here @ of_first
+    return dW_hh, dh_0
 
 
 def transient(rho, peak):
@@ -62,7 +67,9 @@ def descend(W_hh, read, target, learning_rate, max_norm):
     for read_t in read:
         states.append(torch.tanh(torch.addmv(read_t, W_hh, states[-1])))
     W = nn.Parameter(W_hh.clone())
-    W.grad = bptt(torch.stack(states), W_hh, 2 * (states[-1] - target))
+    at_once = torch.zeros(len(states), len(W_hh))
+    at_once[-1] = 2 * (states[-1] - target)
+    W.grad = bptt(torch.stack(states), W_hh, at_once)[0]
     clip_grad_norm_([W], float(max_norm))
     return W_hh - learning_rate * W.grad
 
@@ -84,7 +91,24 @@ def leak(tau, dt, delay):
     return dt / tau, kept
 
 
-FUNCTIONS = [run, reach, bptt, transient, descend, clip, leak]
+def accumulate(J, tau):
+    """Each product on its own, as the formula is written."""
+    total = torch.zeros(tau.shape[1])
+    for n in range(len(J)):
+        product = torch.eye(tau.shape[1])
+        for k in range(n + 1, len(J)):
+            product = J[k] @ product
+        total += product @ tau[n]
+    return total
+
+
+def growth(h, gain):
+    """The root mean square slope of each step first, and their geometric mean over steps."""
+    squares = (1 / torch.cosh(torch.atanh(h)) ** 2).square().mean((0, 2))  # (T,)
+    return gain * (squares.log().mean() / 2).exp()
+
+
+FUNCTIONS = [run, bptt, reach, transient, accumulate, clip, leak, descend, growth]
 
 
 @pytest.mark.parametrize("answer", FUNCTIONS)
@@ -95,38 +119,46 @@ def test_right_answers_pass(answer, seed):
     assert verdict.score(3) == 3.0
 
 
-def loop(cell):
-    """Wrong cells, given as what they make of x_t, h and the weights."""
+def loop(step):
+    """Wrong networks, given as what they make of x_t, h and the weights."""
 
-    def answer(x, h_0, W_xh, W_hh, b):
-        h, states = h_0, []
-        for t in range(x.shape[1]):
-            h = cell(x[:, t], h, W_xh, W_hh, b)
+    def answer(x, h, W_xh, W_hh, b):
+        states = []
+        for t in range(x.shape[-2]):
+            h = step(x[..., t, :], h, W_xh, W_hh, b)
             states.append(h)
-        return torch.stack(states, 1)
+        return torch.stack(states, -2)
 
     return answer
 
 
-bias_outside = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.T + h @ W_hh.T) + b)
-no_bias = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.T + h @ W_hh.T))
-not_squashed = loop(lambda x, h, W_xh, W_hh, b: x @ W_xh.T + h @ W_hh.T + b)
-memory_outside = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.T + b) + h @ W_hh.T)
-recurrent_transposed = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.T + h @ W_hh + b))
-input_transposed = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh + h @ W_hh.T + b))
+bias_outside = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.mT + h @ W_hh.mT) + b)
+no_bias = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.mT + h @ W_hh.mT))
+not_squashed = loop(lambda x, h, W_xh, W_hh, b: x @ W_xh.mT + h @ W_hh.mT + b)
+memory_outside = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.mT + b) + h @ W_hh.mT)
+recurrent_transposed = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh.mT + h @ W_hh + b))
+input_transposed = loop(lambda x, h, W_xh, W_hh, b: torch.tanh(x @ W_xh + h @ W_hh.mT + b))
 
 
-def reads_the_step_before(x, h_0, W_xh, W_hh, b):
-    return run(torch.nn.functional.pad(x, (0, 0, 1, 0))[:, :-1], h_0, W_xh, W_hh, b)
+def reads_the_step_before(x, h, W_xh, W_hh, b):
+    return run(torch.nn.functional.pad(x, (0, 0, 1, 0))[..., :-1, :], h, W_xh, W_hh, b)
 
 
-def states_before(x, h_0, W_xh, W_hh, b):
-    states = run(x, h_0, W_xh, W_hh, b)
-    return torch.stack([h_0, *states.unbind(1)[:-1]], 1)
+def states_before(x, h, W_xh, W_hh, b):
+    states = run(x, h, W_xh, W_hh, b)
+    return torch.stack([h, *states.unbind(-2)[:-1]], -2)
 
 
-def never_updates(x, h_0, W_xh, W_hh, b):
-    return torch.cat([run(x[:, [t]], h_0, W_xh, W_hh, b) for t in range(x.shape[1])], 1)
+def never_updates(x, h, W_xh, W_hh, b):
+    return torch.cat([run(x[..., [t], :], h, W_xh, W_hh, b) for t in range(x.shape[-2])], -2)
+
+
+def one_network_only(x, h, W_xh, W_hh, b):
+    states = []
+    for x_t in x.unbind(1):
+        h = torch.tanh(x_t @ W_xh.mT + h @ W_hh.mT + b)
+        states.append(h)
+    return torch.stack(states, 1)
 
 
 def by_formula(formula):
@@ -153,22 +185,59 @@ def never_guarded(W, epsilon):
     return (epsilon.log() / torch.linalg.eigvals(W).abs().max(-1).values.log()).ceil()
 
 
-def backwards(slope=None, state=None, carry=None):
+def backwards(slope=None, state=None, carry=None, meet=None):
     """Wrong backward passes, as one wrong line of it."""
 
-    def answer(h, W_hh, dL_dhT):
-        a, gradient = dL_dhT, torch.zeros(W_hh.shape)
+    def answer(h, W_hh, at_once):
+        a, dW_hh = at_once[-1], torch.zeros(W_hh.shape)
         for t in range(len(h) - 1, 0, -1):
             d = (slope(h, t) if slope else 1 - h[t] ** 2) * a
-            gradient += torch.outer(d, h[t] if state else h[t - 1])
-            a = carry(d, a, W_hh) if carry else W_hh.T @ d
-        return gradient
+            dW_hh += torch.outer(d, h[t] if state else h[t - 1])
+            carried = carry(d, a, W_hh) if carry else W_hh.T @ d
+            a = meet(at_once[t - 1], carried) if meet else at_once[t - 1] + carried
+        return dW_hh, a
 
     return answer
 
 
-def last_step_only(h, W_hh, dL_dhT):
-    return torch.outer((1 - h[-1] ** 2) * dL_dhT, h[-2])
+def last_step_only(h, W_hh, at_once):
+    return torch.outer((1 - h[-1] ** 2) * at_once[-1], h[-2]), bptt(h, W_hh, at_once)[1]
+
+
+def with_weights(change):
+    return lambda h, W, at_once: (change(bptt(h, W, at_once)[0], h), bptt(h, W, at_once)[1])
+
+
+def with_first_state(change):
+    return lambda h, W, at_once: (bptt(h, W, at_once)[0], change(h, W, at_once))
+
+
+def carried(step):
+    """Wrong recursions of a sum that is carried on."""
+
+    def answer(J, tau):
+        e = torch.zeros(tau.shape[1])
+        for n in range(len(J)):
+            e = step(e, J, tau, n)
+        return e
+
+    return answer
+
+
+def wrong_order(J, tau):
+    return sum(
+        torch.linalg.multi_dot([torch.eye(len(t)), *J[n + 1 :], torch.eye(len(t))]) @ t
+        for n, t in enumerate(tau)
+    )
+
+
+def steps_before(J, tau):
+    units = torch.eye(tau.shape[1])
+    return sum(torch.linalg.multi_dot([units, *J[: n + 1].flip(0), units]) @ t for n, t in enumerate(tau))
+
+
+def by_slopes(formula):
+    return lambda h, gain: formula(1 - h**2, gain)
 
 
 def trained(*, detach=False, clip_after=False, change=None):
@@ -206,8 +275,8 @@ def clips_the_step(W_hh, read, target, learning_rate, max_norm):
 def scaled(factor):
     """Wrong clippings by one factor, given both norms and max_norm."""
 
-    def answer(dW_hh, db, max_norm):
-        by = factor(torch.cat([dW_hh.flatten(), db]), dW_hh.norm(), db.norm(), max_norm)
+    def answer(dW_hh, db, theta):
+        by = factor(torch.cat([dW_hh.flatten(), db]), dW_hh.norm(), db.norm(), theta)
         return dW_hh * by, db * by
 
     return answer
@@ -232,14 +301,14 @@ def with_kept(formula):
 MISCONCEPTIONS = {
     "run": [
         (bias_outside, "you add the bias after squashing"),
-        (no_bias, "your cell has no bias"),
+        (no_bias, "your network has no bias"),
         (not_squashed, "the activation is missing"),
         (memory_outside, "you squash the input only"),
         (recurrent_transposed, "you use the transpose of W_hh"),
         (input_transposed, "you use the transpose of W_xh"),
         (reads_the_step_before, "your h_t reads x_{t-1}"),
         (states_before, "your entry for step t is the state before it"),
-        (never_updates, "every step of yours starts from h_0 again"),
+        (never_updates, "every step of yours starts from the first state again"),
     ],
     "reach": [
         (never_guarded, "with ρ ≥ 1 the gradient never falls"),
@@ -257,6 +326,8 @@ MISCONCEPTIONS = {
         (by_radius(lambda W: W.abs().flatten(1).max(1).values), "you take the largest entry of W"),
     ],
     "bptt": [
+        (backwards(meet=lambda here, carried: carried), "only the loss of the last step is in your gradient"),
+        (backwards(meet=lambda here, carried: here), "nothing is carried back"),
         (backwards(slope=lambda h, t: 1.0), "you forgot φ'"),
         (backwards(slope=lambda h, t: 1 - h[t - 1] ** 2), "your φ' belongs to the wrong step"),
         (backwards(slope=lambda h, t: 1 - h[t]), "φ'(z_t) is 1 - h_t², with the square"),
@@ -265,9 +336,37 @@ MISCONCEPTIONS = {
         (last_step_only, "only the last step is in your sum"),
         (backwards(carry=lambda d, a, W: W @ d), "backwards it is the transpose"),
         (backwards(carry=lambda d, a, W: W.T @ a), "you carry a_t itself back"),
-        (backwards(carry=lambda d, a, W: a), "you do not carry a back"),
-        (lambda h, W, g: bptt(h, W, g).T, "your gradient is transposed"),
-        (lambda h, W, g: bptt(h, W, g) / (len(h) - 1), "you average over steps"),
+        (backwards(carry=lambda d, a, W: d), "between d_t and h_{t-1} stands the weight"),
+        (with_weights(lambda dW_hh, h: dW_hh.T), "your gradient is transposed"),
+        (with_weights(lambda dW_hh, h: dW_hh / (len(h) - 1)), "you average over steps"),
+        (with_first_state(lambda h, W, g: bptt(h, W, g)[1] - g[0]), "at_once[0], is missing"),
+        (with_first_state(lambda h, W, g: bptt(h[1:], W, g[1:])[1]), "that is a_1"),
+    ],
+    "accumulate": [
+        (carried(lambda e, J, tau, n: J[n] @ (e + tau[n])), "you carry τ_n through step n itself"),
+        (lambda J, tau: tau.sum(0), "you add up what each step makes"),
+        (carried(lambda e, J, tau, n: J[max(n - 1, 0)] @ e + tau[n]), "the Jacobian of the step before"),
+        (carried(lambda e, J, tau, n: J[n].T @ e + tau[n]), "you use transposes"),
+        (wrong_order, "your products are in the wrong order"),
+        (steps_before, "the Jacobians of the steps before"),
+        (carried(lambda e, J, tau, n: J[-1] @ e + tau[n]), "you use the last Jacobian at every step"),
+        (carried(lambda e, J, tau, n: J[0] @ e + tau[n]), "you use the first Jacobian at every step"),
+        (lambda J, tau: accumulate(J, tau) - tau[-1], "your sum lacks the last step"),
+        (lambda J, tau: tau[-1], "only the last step is in your sum"),
+    ],
+    "growth": [
+        (lambda h, gain: gain, "that is the linear network's growth"),
+        (lambda h, gain: gain * (1 - h.mean() ** 2), "as if every unit were at 0"),
+        (by_slopes(lambda slope, gain: gain * slope.mean()), "you average the slopes"),
+        (by_slopes(lambda slope, gain: gain * slope.log().mean().exp()), "you multiply the slopes"),
+        (by_slopes(lambda slope, gain: gain**2 * slope.square().mean()), "the *square* of the length"),
+        (by_slopes(lambda slope, gain: gain * slope.square().mean()), "lacks its root"),
+        (by_slopes(lambda slope, gain: slope.square().mean() ** 0.5), "the gain is missing"),
+        (by_slopes(lambda slope, gain: gain * slope.amax(2).mean()), "you take the largest slope"),
+        (by_slopes(lambda slope, gain: 1 / (gain * slope.square().mean() ** 0.5)), "1 over the growth"),
+        (lambda h, gain: gain * (1 - h.abs()).square().mean() ** 0.5, "φ' is 1 - h², with the square"),
+        (lambda h, gain: gain * torch.cosh(h).pow(-4).mean() ** 0.5, "you take tanh' of h"),
+        (lambda h, gain: 0.7, "which slopes does a gradient meet"),
     ],
     "descend": [
         (trained(detach=True, clip_after=True), "both faults are left"),
@@ -283,7 +382,7 @@ MISCONCEPTIONS = {
         (by_value, "you clip each entry"),
         (scaled(lambda g, W, b, m: m / g.norm()), "you stretch gradients that are shorter"),
         (scaled(lambda g, W, b, m: min(1.0, m / (g @ g))), "you divide by the squared norm"),
-        (scaled(lambda g, W, b, m: 1.0 if g.norm() <= m else m / (g @ g)), "has the norm max_norm / ‖g‖"),
+        (scaled(lambda g, W, b, m: 1.0 if g.norm() <= m else m / (g @ g)), "has the norm θ / ‖g‖"),
         (scaled(lambda g, W, b, m: min(1.0, m / (W + b))), "you add the two norms"),
         (scaled(lambda g, W, b, m: min(1.0, m / max(W, b))), "you compare the larger of the two norms"),
         (scaled(lambda g, W, b, m: min(1.0, m / g.abs().max())), "you compare the largest entry"),
@@ -332,7 +431,8 @@ def test_cases_worked_by_hand():
     by_hand = {
         "run": torch.tensor([1.0, 2 * math.tanh(1), 0.0]).reshape(1, 3, 1).tanh(),
         "reach": torch.tensor([4.0]),  # 1/16 is below 0.1, 1/8 is not
-        "bptt": torch.tensor([[0.9375 * 0.5 + 0.9375 * 0.8 * 0.75 * 0.5]]),
+        "bptt": (torch.tensor([[1.125]]), torch.tensor([3.05])),  # d_2 = 15/16, d_1 = 0.75 · 1.75
+        "accumulate": torch.tensor([21.0]),  # 5 · 3 + 5 + 1
         "leak": (torch.tensor([0.5]), torch.tensor([0.125])),
         "clip": (torch.tensor([[1.2]]), torch.tensor([1.6])),
     }
@@ -390,19 +490,41 @@ def test_any_basis_will_do():
 
 
 RIGHT_PROFILES = ("truncated", "vanishing", "detached", "exploding")
+RIGHT_REMEDIES = ("longer window", "larger radius", "no detach", "clip")
 
 
 def test_profiles_read_right():
-    verdict = checks.profile_figure(RIGHT_PROFILES, 14)
+    verdict = checks.profile_figure(RIGHT_PROFILES, 14, 168, RIGHT_REMEDIES)
     assert verdict.passed
     assert verdict.score(2) == 2.0
 
 
 def test_profiles_misread_are_explained(assert_says):
-    verdict = checks.profile_figure(("vanishing", "Truncated", "detached"), 14)
-    assert verdict.score(5) == 2.0
+    names = ("vanishing", "Truncated", "detached")
+    verdict = checks.profile_figure(names, 14, 171, RIGHT_REMEDIES)
+    assert verdict.score(10) == 7.0
     assert_says(verdict, "A is not vanishing", "B is not truncated", "C is detached", "D: not answered yet")
-    assert_says(checks.profile_figure((*RIGHT_PROFILES, "vanishing"), 14), "there are four profiles")
+    too_many = checks.profile_figure((*RIGHT_PROFILES, "vanishing"), 14, 171, RIGHT_REMEDIES)
+    assert_says(too_many, "there are four profiles")
+
+
+def test_remedies_misplaced_are_explained(assert_says):
+    verdict = checks.profile_figure(RIGHT_PROFILES, 14, 171, ("clip", "clip", "no detach", "adam"))
+    assert verdict.score(10) == 7.0
+    assert_says(
+        verdict,
+        'remedy for A is not "clip". You would know it by this: it keeps short',
+        "remedy for D: 'adam' is none of",
+    )
+
+
+def test_blank_parts_of_the_figure_earn_no_more_than_wrong_ones():
+    right = (RIGHT_PROFILES, 14, 171, RIGHT_REMEDIES)
+    wrong = (("clip",) * 4, 3, 3, ("truncated",) * 4)
+    for part in range(4):
+        blank = checks.profile_figure(*(... if i == part else right[i] for i in range(4)))
+        tried = checks.profile_figure(*(wrong[i] if i == part else right[i] for i in range(4)))
+        assert blank.score(10) == tried.score(10) < 10
 
 
 @pytest.mark.parametrize(
@@ -417,8 +539,25 @@ def test_profiles_misread_are_explained(assert_says):
     ],
 )
 def test_a_window_misread_is_explained(window, message, assert_says):
-    verdict = checks.profile_figure(RIGHT_PROFILES, window)
-    assert verdict.score(5) == 4.0
+    verdict = checks.profile_figure(RIGHT_PROFILES, window, 171, RIGHT_REMEDIES)
+    assert verdict.score(10) == 9.0
+    assert_says(verdict, message)
+
+
+@pytest.mark.parametrize(
+    ("slow_from", "message"),
+    [
+        (math.ceil(149 * math.log(2) / math.log(1 / 0.6)), "exactly zero, and fast again"),
+        (math.ceil(24 * math.log(2) / math.log(1 / 0.6)), "lost beside a term of size 1"),
+        (math.ceil(1022 * math.log(2) / math.log(1 / 0.6)), "that is float64"),
+        (40, "follow the line on"),
+        (391, "solve factor^j = 2^-126"),
+        pytest.param(..., "slow_from: not answered yet", id="untouched"),
+    ],
+)
+def test_a_slow_step_misread_is_explained(slow_from, message, assert_says):
+    verdict = checks.profile_figure(RIGHT_PROFILES, 14, slow_from, RIGHT_REMEDIES)
+    assert verdict.score(10) == 9.0
     assert_says(verdict, message)
 
 
@@ -431,56 +570,77 @@ def test_the_profiles_are_what_their_names_say():
     torch.testing.assert_close(detached, (steps == 0).double())
 
 
-def flat(inputs):
-    """The gain at which the growth is 1, by bisection."""
-    low, high = 1.0, 3.0
-    for _ in range(9):
-        gain = (low + high) / 2
-        low, high = (gain, high) if checks.growth_per_step(gain, inputs) < 1 else (low, gain)
-    return gain
+def test_the_vanishing_line_becomes_subnormal_where_the_check_says():
+    sizes = torch.tensor(0.6, dtype=torch.float64) ** torch.arange(300.0, dtype=torch.float64)
+    first = int((sizes < torch.finfo(torch.float32).tiny).nonzero()[0])
+    assert checks.profile_figure(RIGHT_PROFILES, 14, first, RIGHT_REMEDIES).passed
+
+
+def test_only_several_networks_at_once_need_the_axes_in_front(assert_says):
+    verdict = checks.run(one_network_only)
+    assert verdict.score(5) == 4.0
+    assert_says(verdict, "three networks at once: your function")
+
+
+def asked_of(check, case):
+    """The arguments of one case of an exercise."""
+    asked = []
+    getattr(checks, check)(lambda *arguments: asked.append(arguments))
+    return asked[case]
+
+
+def test_local_errors_carried_on_are_the_error_of_euler():
+    """A and dt are read off J = I + dt A(t), and Euler's method is run from the exact start."""
+    J, tau = asked_of("accumulate", case=1)
+    dt = ((J[1, 1, 0] - J[0, 1, 0]) / 2).sqrt()  # 2 dt (1 + t) grows by 2 dt² per step
+    y = torch.tensor([1.0, 0.0])
+    for n, J_n in enumerate(J):
+        t = n * dt
+        exact, slope = torch.stack([t.cos(), t.sin()]), torch.stack([-t.sin(), t.cos()])
+        y = y + (J_n - torch.eye(2)) @ (y - exact) + dt * slope
+    t = len(J) * dt
+    torch.testing.assert_close(accumulate(J, tau), y - torch.stack([t.cos(), t.sin()]), rtol=1e-3, atol=1e-5)
+
+
+def test_terms_of_a_bias_carried_on_are_its_gradient():
+    """J_t = diag(φ') W and τ_t = φ' e_1 name one network; its first unit's slopes are in τ."""
+    J, tau = asked_of("accumulate", case=2)
+    assert torch.equal(tau[:, 1:], torch.zeros(len(tau), 2))
+    first_row = J[:, 0] / tau[:, :1]
+    torch.testing.assert_close(first_row, first_row[:1].expand_as(first_row))
+    W, read = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.eye(9, 3)
+    b, h, slopes = torch.zeros(3, requires_grad=True), torch.zeros(3), []
+    for read_t in read:
+        h = torch.tanh(read_t + W @ h + b)
+        slopes.append(1 - h.detach() ** 2)
+    slope = torch.stack(slopes)
+    of_h = [torch.autograd.grad(h_i, b, retain_graph=True)[0][0] for h_i in h]
+    total = accumulate(slope[:, :, None] * W, slope * torch.eye(3)[0])
+    torch.testing.assert_close(total, torch.stack(of_h))
 
 
 def test_the_growth_of_a_linear_network_is_its_gain():
-    assert checks.growth_per_step(0.8, activation="linear") == pytest.approx(0.8, abs=1e-9)
+    assert checks.measure_growth(0.8, 0.5, activation="linear")[0] == pytest.approx(0.8, abs=1e-9)
 
 
-def test_the_flat_gain_is_found(assert_says):
-    gain, larger = flat(0.5), flat(1.0)
-    assert 1.0 < gain < larger
-    verdict = checks.flat_profile(gain, larger, 1.0)
-    assert verdict.passed
-    assert_says(verdict, "per step into the past; you predicted 1")
-    assert_says(checks.flat_profile(gain, gain), "that is the gain for the smaller inputs")
+def test_no_constant_passes_for_a_formula():
+    measured = [checks.measure_growth(gain, 1.0)[0] for gain in (0.5, 1.2)]
+    for constant in measured:
+        assert not checks.growth(lambda h, gain, constant=constant: constant).passed
 
 
-@pytest.mark.parametrize(
-    ("gain", "message"),
-    [
-        (1, "a gain of 1 is flat for a linear network"),
-        (1.1, "per step into the past: go higher"),
-        (3.0, "per step into the past: go lower"),
-        (-1, "-1 is no gain; give a positive number"),
-        ("one", "give one number"),
-        pytest.param(..., "not answered yet", id="untouched"),
-    ],
-)
-def test_a_gain_that_is_not_flat_is_measured(gain, message):
-    small, _ = checks.flat_profile(gain, 1.0).items
-    _, large = checks.flat_profile(1.0, gain).items
-    assert not small.passed and not large.passed
-    assert message in small.message and message in large.message
-
-
-def test_the_growth_that_is_told_is_measured(assert_says):
-    verdict = checks.flat_profile(1.2, 2.0)
+def test_the_growth_is_told_beside_what_is_said(assert_says):
+    growth, states = checks.measure_growth(1.2, 1.0, seed=1)
+    assert states.shape == (32, 50, 64)
+    mean = 1.2 * (1 - states**2).mean()
+    verdict = checks.growth(lambda h, gain: gain * (1 - h**2).mean())
     assert_says(
-        verdict, "gain: at 1.200 the gradient is multiplied by 0.863 per step into the past: go higher"
+        verdict, f"gain 1.2, inputs 1: measured is {growth:.3f}, you say {mean:.3f}", "the same again"
     )
-    assert_says(verdict, f"at 2.000 the gradient is multiplied by {checks.growth_per_step(2.0, 1.0):.3f}")
+    assert_says(checks.growth(lambda h, gain: h), "instead of a number")
 
 
 def test_untouched_answers_are_not_attempts():
-    assert checks.profile_figure(..., ...).items == ()
-    assert checks.flat_profile(..., ...).items == ()
+    assert checks.profile_figure(..., ..., ..., ...).items == ()
     for function in FUNCTIONS:
         assert getattr(checks, function.__name__)(...).items == ()

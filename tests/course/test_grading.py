@@ -207,30 +207,41 @@ STATE_SPACE = Assignment(
 
 MISTAKES_03 = {
     "run": """
-def run(x, h_0, W_xh, W_hh, b):
-    h, states = h_0, []
-    for x_t in x.unbind(1):
-        h = torch.tanh(x_t @ W_xh.T + h @ W_hh + b)
+def run(x, h, W_xh, W_hh, b):
+    states = []
+    for x_t in x.unbind(-2):
+        h = torch.tanh(x_t @ W_xh.mT + h @ W_hh + b)
         states.append(h)
-    return torch.stack(states, 1)
+    return torch.stack(states, -2)
+""",
+    "bptt": """
+def bptt(h, W_hh, at_once):
+    a, dW_hh = at_once[-1], torch.zeros_like(W_hh)
+    for t in range(len(h) - 1, 0, -1):
+        d = (1 - h[t] ** 2) * a
+        dW_hh += torch.outer(d, h[t])
+        a = at_once[t - 1] + W_hh.T @ d
+    return dW_hh, a
 """,
     "reach": """
 def reach(W, epsilon):
     rho = torch.linalg.eigvalsh(W).abs().amax(-1)
     return (epsilon.log() / rho.log()).ceil()
 """,
-    "bptt": """
-def bptt(h, W_hh, dL_dhT):
-    a, dW_hh = dL_dhT, torch.zeros_like(W_hh)
-    for t in range(len(h) - 1, 0, -1):
-        d = (1 - h[t] ** 2) * a
-        dW_hh += torch.outer(d, h[t])
-        a = W_hh.T @ d
-    return dW_hh
-""",
     "transient": """
 def transient(rho, peak):
     return torch.tensor([[rho, 0.0], [peak, rho]])
+""",
+    "accumulate": """
+def accumulate(J, tau):
+    e = torch.zeros_like(tau[0])
+    for J_n, tau_n in zip(J, tau, strict=True):
+        e = J_n @ (e + tau_n)
+    return e
+""",
+    "leak": """
+def leak(tau, dt, delay):
+    return dt / tau, torch.exp(-delay / tau)
 """,
     "descend": """
 descend = descend_broken
@@ -238,52 +249,62 @@ descend = descend_broken
     "figure-answer": """
 names = "truncated", "vanishing", "exploding", "detached"
 window_read = 13
+slow_from = 202
 """,
-    "leak": """
-def leak(tau, dt, delay):
-    return dt / tau, torch.exp(-delay / tau)
+    "remedies": """
+remedies = "longer window", "larger radius", "clip", "no detach"
 """,
-    "flat": """
-gain = 1.0
-gain_for_larger_inputs = 1.9
+    "growth": """
+def growth(h, gain):
+    return gain * (1 - h**2).mean()
 """,
+    "open-proof": "The largest eigenvalue wins.",
 }
 VANILLA_RNN = Assignment(
     name="03_vanilla_rnn",
     points={
         "run-check": 3,
-        "reach-check": 3,
         "bptt-check": 4,
+        "reach-check": 3,
         "transient-check": 3,
-        "descend-check": 3,
+        "accumulate-check": 3,
         "clip-check": 3,
-        "figure-answer-check": 3,
         "leak-check": 2,
-        "flat-check": 2,
+        "descend-check": 3,
+        "figure-answer-check": 4,
+        "growth-check": 3,
+        "open-proof": 0,
+        "open-verdict": 0,
     },
-    students=("solution", "mistaken"),
+    students=("solution", "untouched", "mistaken"),
     mistakes=MISTAKES_03,
     marks={
-        "run-check": 3 * 1 / 4,
+        "run-check": 3 * 1 / 5,
+        "bptt-check": 4 * 4 / 8,
         "reach-check": 3 * 4 / 5,
-        "bptt-check": 0,
         "transient-check": 0,
-        "descend-check": 3 * 1 / 4,
+        "accumulate-check": 0,
         "clip-check": 0,
-        "figure-answer-check": 3 * 2 / 5,
         "leak-check": 2 * 4 / 8,
-        "flat-check": 2 * 1 / 2,
+        "descend-check": 3 * 1 / 4,
+        "figure-answer-check": 4 * 4 / 10,
+        "growth-check": 0,
+        "open-proof": 0,
+        "open-verdict": 0,
     },
     help=(
         "you use the transpose of W_hh",
-        "with ρ ≥ 1 the gradient never falls",
         "you pair d_t with h_t",
-        "both faults are left",
+        "with ρ ≥ 1 the gradient never falls",
+        "you carry τ_n through step n itself",
         "clip: not attempted yet",
+        "e^(-delay/τ) is the limit of ever shorter steps",
+        "both faults are left",
         "C is not exploding. You would know exploding by this",
         "it is the last of one more",
-        "e^(-delay/τ) is the limit of ever shorter steps",
-        "a gain of 1 is flat for a linear network",
+        "there it becomes exactly zero, and fast again",
+        'remedy for C is not "clip"',
+        "you average the slopes",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Exercise 5: a step of training that learns nothing from the past and is not held back."""
+"""Exercise 8: a step of training that learns nothing from the past and is not held back."""
 
 from collections.abc import Callable
 from functools import partial
@@ -74,7 +74,7 @@ MISCONCEPTIONS = (
 
 
 def descend(answer, seed: int = 1) -> Verdict:
-    """Exercise 5: `answer(W_hh (H, H), read (T, H), target (H,), learning_rate, max_norm) -> (H, H)`."""
+    """Exercise 8: `answer(W_hh (H, H), read (T, H), target (H,), learning_rate, max_norm) -> (H, H)`."""
     generator = torch.Generator().manual_seed(seed)
     recent, far = _network(generator, steps=2), _network(generator, steps=12)
     cases = {

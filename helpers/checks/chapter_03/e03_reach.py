@@ -1,4 +1,4 @@
-"""Exercise 2: after how many steps a gradient has faded."""
+"""Exercise 3: after how many steps a gradient has faded."""
 
 from collections.abc import Callable
 from functools import partial
@@ -85,7 +85,7 @@ MISCONCEPTIONS = (
 
 
 def reach(answer, seed: int = 1) -> Verdict:
-    """Exercise 2: `answer(W (N, H, H), epsilon ()) -> (N,)` for symmetric W: the first T with ρ^T ≤ ε."""
+    """Exercise 3: `answer(W (N, H, H), epsilon ()) -> (N,)` for symmetric W: the first T with ρ^T ≤ ε."""
     cases = {
         "one unit, s = 1/2, ε = 0.1, by hand": _fading(_units(0.5), 0.1),
         "s = 0.5, 0.9 and 0.98, ε = 10⁻⁶": _fading(_units(0.5, 0.9, 0.98), 1e-6),

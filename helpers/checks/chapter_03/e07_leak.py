@@ -1,4 +1,4 @@
-"""Exercise 8: what a leaky unit keeps."""
+"""Exercise 7: what a leaky unit keeps."""
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ OF_KEPT = (
 
 
 def leak(answer, seed: int = 1) -> Verdict:
-    """Exercise 8: `answer(tau (N,), dt (N,), delay (N,)) -> alpha (N,), kept (N,)`, all times in hours."""
+    """Exercise 7: `answer(tau (N,), dt (N,), delay (N,)) -> alpha (N,), kept (N,)`, all times in hours."""
     generator = torch.Generator().manual_seed(seed)
     dt = torch.tensor([0.25, 0.5, 1.0, 2.0])
     steps = torch.randint(2, 12, (4,), generator=generator)

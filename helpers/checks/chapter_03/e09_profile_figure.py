@@ -1,4 +1,6 @@
-"""Exercise 7: four gradient profiles, told apart in a figure."""
+"""Exercise 9: four gradient profiles, told apart in a figure, what mends them, and which will be slow."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -19,6 +21,21 @@ APPEARANCE = {
 PROFILES = Figure(
     "four profiles", {"A": "truncated", "B": "vanishing", "C": "detached", "D": "exploding"}, APPEARANCE
 )
+REMEDY = {
+    "truncated": "longer window",
+    "vanishing": "larger radius",
+    "detached": "no detach",
+    "exploding": "clip",
+}
+MENDS = {
+    "longer window": "it moves a cliff further into the past, for more memory, and does nothing where a line "
+    "has fallen before the cliff",
+    "larger radius": "at the start of training it makes a line level that fell, so that there is something "
+    "to learn from; it promises nothing for later",
+    "no detach": "it gives a network its past back that had none at all; no tuning can",
+    "clip": "it keeps short the steps along a gradient that is too long; it lengthens none, and states that "
+    "explode go on exploding: start smaller as well",
+}
 WINDOW_READ = Number(
     "window_read",
     truth=WINDOW,
@@ -39,9 +56,32 @@ WINDOW_READ = Number(
 )
 
 
-def profile_figure(names: object, window_read: object) -> Verdict:
-    """Exercise 7: which of the `four_profiles` is which, and the window of the truncated one."""
-    return combine("profile_figure", *PROFILES.judge(names), WINDOW_READ.judge(window_read))
+NORMAL = 126 * math.log(2)  # float32 is normal down to 2^-126, subnormal down to 2^-149
+SLOW_FROM = Number(
+    "slow_from",
+    truth=NORMAL / -math.log(GAIN["vanishing"]),
+    relatively=0.07,
+    right="{answer:g}; by the factor 0.6 per step it is 126 ln 2 / ln(1/0.6) = 171",
+    slips=(
+        (149 / 126 * NORMAL / -math.log(GAIN["vanishing"]), "there it becomes exactly zero, and fast again"),
+        (24 / 126 * NORMAL / -math.log(GAIN["vanishing"]), "there it is lost beside a term of size 1"),
+        (1022 / 126 * NORMAL / -math.log(GAIN["vanishing"]), "that is float64, which is normal to 2^-1022"),
+        (lambda answer: answer <= STEPS, "in the figure all is still far above 10^-38: follow the line on"),
+    ),
+    recipe="read the factor per step off the line that falls, and solve factor^j = 2^-126 for j",
+)
+REMEDIES = Figure(
+    "four remedies",
+    {f"remedy for {label}": remedy for label, remedy in zip("ABCD", REMEDY.values(), strict=True)},
+    MENDS,
+    phrases=True,
+)
+
+
+def profile_figure(names: object, window_read: object, slow_from: object, remedies: object) -> Verdict:
+    """Exercise 9: which of the `four_profiles` is which, two numbers read off them, and four remedies."""
+    numbers = WINDOW_READ.judge(window_read), SLOW_FROM.judge(slow_from)
+    return combine("profile_figure", *PROFILES.judge(names), *numbers, *REMEDIES.judge(remedies))
 
 
 def four_profiles(seed: int = 11) -> dict[str, Tensor]:
