@@ -187,10 +187,10 @@ def cells_of(notebook):
 
 
 def claims_in(chapter):
-    """How many statements a chapter checks: its calls of `claim`."""
+    """How many statements a chapter checks: its calls of `claim` and of `identity`."""
     code = "\n".join("".join(cell["source"]) for cell in cells_of(chapter) if cell["cell_type"] == "code")
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    return sum(getattr(call.func, "id", "") == "claim" for call in calls)
+    return sum(getattr(call.func, "id", "") in {"claim", "identity"} for call in calls)
 
 
 def exercises_of(chapter):

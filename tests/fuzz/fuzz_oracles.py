@@ -311,7 +311,7 @@ def step_complaint(arguments: dict, answer) -> str | None:
         other = step(**{name: _perturb(array, random) for name, array in given.items()})
     deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) + KNOWN * size
     eps = 1e-8 + floor(*(given[name] for name in ("A", "C", "R", "covariance", "Q")))
-    allowed = eps * (np.abs(mean) + deviation) + 100 * np.abs(mean - other[0])
+    allowed = eps * (np.abs(mean) + deviation) + 100 * np.abs(mean - other[0]) + 1e-15 * size  # of m⁻
     own = eps * deviation[:, None] * deviation + 100 * np.abs(covariance - other[1])
     told = given["C"] ** 2 @ size**2  # of which a reading without noise leaves rounding
     if (np.diagonal(given["R"]) < np.finfo(float).eps ** 2 * told).any():

@@ -180,7 +180,6 @@ TYPES = (
     "True",
 )
 VALUES = tuple(kind for kind in (*SPOILT, *MATRICES) if kind not in (*SHAPES, *TYPES))
-GROUPS = {"whole": WHOLE, "shapes": SHAPES, "types": TYPES, "values": VALUES}
 
 
 @dataclasses.dataclass(frozen=True)
