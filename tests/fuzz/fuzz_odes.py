@@ -260,7 +260,7 @@ def conserved_quantities(draw: Draw) -> Call:
         found = answer.double().numpy()
         missing = len(S) - np.linalg.matrix_rank(S) - np.linalg.matrix_rank(found) if len(found) else 0
         return first_complaint(
-            differs("C S", found @ S, np.zeros((len(found), S.shape[1])), np.asarray(1e-9)),
+            differs("C S", found @ S, np.zeros((len(found), S.shape[1])), 1e-12 * np.abs(found) @ np.abs(S)),
             f"{missing} quantities are missing" if missing else None,
         )
 
