@@ -259,8 +259,9 @@ def conserved_quantities(draw: Draw) -> Call:
         S = given["S"].double().numpy()
         found = answer.double().numpy()
         missing = len(S) - np.linalg.matrix_rank(S) - np.linalg.matrix_rank(found) if len(found) else 0
+        rounding = 1e-12 * np.abs(found) @ np.abs(S) + np.finfo(float).tiny
         return first_complaint(
-            differs("C S", found @ S, np.zeros((len(found), S.shape[1])), 1e-12 * np.abs(found) @ np.abs(S)),
+            differs("C S", found @ S, np.zeros((len(found), S.shape[1])), rounding),
             f"{missing} quantities are missing" if missing else None,
         )
 
