@@ -6,10 +6,11 @@ less than `lost` of the terms that it was made of, three quarters of its digits 
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from helpers.arguments import refuse_where
 from helpers.statespace.gaussian.step import check_innovations
-from helpers.statespace.matrices import lost, principal_correlations
+from helpers.statespace.matrices import lost
 
 LOST = (
     "the innovation covariance C P C' + R is positive only by rounding: what is read was known to the last "
@@ -63,8 +64,9 @@ def has_lost_variance(C: Tensor, R: Tensor, predicted: Tensor, filtered: Tensor,
     identity = torch.eye(C.shape[-1], dtype=C.dtype, device=C.device)
     deviation = _deviations(predicted)
     terms = (identity - gain @ C).abs() @ deviation
-    values = principal_correlations(S)[1]  # ascending
-    condition = (values[..., -1:] / values[..., :1].clamp(min=eps)).unsqueeze(-1)
+    spread = _deviations(S)
+    values = pad(torch.linalg.eigvalsh(S / spread / spread.mT), (1, 1), value=1.0)  # S may have no rows
+    condition = (values.amax(-1) / values.amin(-1).clamp(min=eps))[..., None, None]
     rounding = eps * (identity + condition * (gain.abs() @ C.abs())) @ deviation
     size = share * terms.square() + share / eps * rounding.square()
     noisy = (_variances(R) > 0).all(-1, keepdim=True)
