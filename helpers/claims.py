@@ -207,7 +207,7 @@ def _judge_equality(measured, expected, source, digits) -> tuple[bool, str, str]
     if measured.shape != expected.shape:
         shapes = f"{source} {_list(expected, digits)} of shape {expected.shape}"
         return False, f"{_list(measured, digits)} of shape {measured.shape}", shapes
-    differs = measured != expected
+    differs = np.asarray(measured != expected)  # NumPy 2.0 gives a bool where one is a word and one a number
     if not differs.any() and measured.size > LONGEST_LIST:
         return True, f"all {measured.size}", f"exactly as {source}"
     where = _which("first that differs", differs)

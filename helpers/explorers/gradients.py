@@ -163,7 +163,9 @@ class Picture:
 
     def _build_profile(self, axes: Axes) -> tuple[Artist, ...]:
         plot_reference(axes, height=1)
-        (self._band,) = axes.fill([], [], color=PALETTE["sky"], alpha=0.4, linewidth=0, label="16 series")
+        (self._band,) = axes.fill(
+            [], [], color=PALETTE["sky"], alpha=0.4, linewidth=0, linestyle="-", label="16 series"
+        )
         (self._median,) = axes.plot([], [], "-", color=PALETTE["blue"], label="their median")
         (self._radius,) = axes.plot([], [], "--", color=PALETTE["vermilion"], label="ρᵏ")
         (self._bound,) = axes.plot([], [], ":", color=PALETTE["grey"], label="bound ‖W_hh‖₂ᵏ")

@@ -244,7 +244,9 @@ class Picture:
         (self._filtered,) = axes.plot([], [], "--", color=blue, label="filter")
         (self._edges,) = axes.plot([], [], ":", color=blue, linewidth=1.4, label="filter ± 2 s.d.")
         (self._smoothed,) = axes.plot([], [], "-", color=PALETTE["vermilion"], label="smoother")
-        (self._band,) = axes.fill([], [], color=orange, alpha=0.3, linewidth=0, label="smoother ± 2 s.d.")
+        (self._band,) = axes.fill(
+            [], [], color=orange, alpha=0.3, linewidth=0, linestyle="-", label="smoother ± 2 s.d."
+        )
         axes.set(xlim=(-1, len(DAYS)), ylim=RATE_RANGE, ylabel="resting heart rate [bpm]")
         return truth, self._readings, self._filtered, self._edges, self._smoothed, self._band
 

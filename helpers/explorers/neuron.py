@@ -226,7 +226,7 @@ def _draw_bifurcations(axes: Axes) -> None:
         weights = np.copysign(np.geomspace(1, abs(furthest), 100), furthest)
         bias = critical_bias(weights, slope)
         edge = np.concatenate([weights[::-1], weights]), np.concatenate([bias[::-1], -bias])
-        axes.fill(*edge, color=PALETTE[colour], alpha=0.2, linewidth=0)
+        axes.fill(*edge, color=PALETTE[colour], alpha=0.2, linewidth=0, linestyle="-")
         axes.plot(*edge, style, color=PALETTE[colour], label=name)
 
 

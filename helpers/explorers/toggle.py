@@ -214,7 +214,7 @@ class Picture:
 
     def _build_plane(self, axes: Axes) -> tuple[Artist, ...]:
         self._basins = [
-            axes.fill([], [], color=PALETTE[colour], alpha=0.22, linewidth=0, label=label)[0]
+            axes.fill([], [], color=PALETTE[colour], alpha=0.22, linewidth=0, linestyle="-", label=label)[0]
             for colour, label in (("sky", "u wins"), ("orange", "v wins"))
         ]
         self._field = axes.quiver(

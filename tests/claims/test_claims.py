@@ -112,6 +112,7 @@ FAILING = {
     ),
     "another shape": (([1, 2], [1, 2, 3]), {}, "1, 2 of shape (2,) (expected 1, 2, 3 of shape (3,))"),
     "another kind": (("a", 3), {}, "a (expected 3, exactly)"),
+    "a number for a word": ((2.5, "stable"), {}, "2.5 (expected stable, exactly)"),
     "false": ((False, None), {}, "false (must be true)"),
     "one false": ((torch.tensor([True, False]), None), {}, "1 of 2 true (all must be true)"),
 }

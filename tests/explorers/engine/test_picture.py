@@ -39,6 +39,13 @@ def test_another_library_reads_back_every_pixel(pixels):
 
 
 @pytest.mark.parametrize("explorer", EXPLORERS, ids=by_name)
+def test_an_area_without_an_edge_takes_no_dashes_from_the_cycle(explorer):
+    """Matplotlib 3.10 refuses to draw dashes of a line without width."""
+    areas = [area for axes in explorer.Picture().figure.axes for area in axes.patches]
+    assert {area.get_linestyle() for area in areas if area.get_linewidth() == 0} <= {"-", "solid"}
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS, ids=by_name)
 def test_blitted_picture_is_the_one_that_a_full_draw_gives(explorer):
     picture = explorer.Picture()
     blitted = BlittedFigure(picture.figure, picture.moving)
