@@ -23,7 +23,7 @@ from helpers.statespace import spectral_radius
 
 @torch.no_grad()
 def orthogonal_(weight: Tensor, gain: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Fill a square matrix with `gain` times a random rotation: all its singular values are `gain`.
+    """Fill a square matrix with `gain` times a random orthogonal one: all its singular values are `gain`.
 
     Parameters
     ----------
