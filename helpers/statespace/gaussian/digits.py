@@ -37,9 +37,19 @@ def check_digits(A: Tensor, C: Tensor, predicted: Tensor, innovation: Tensor, se
         Naming series and step.
     """
     check_innovations(innovation, series)
+    if innovation.numel() == 0 or _have_digits_to_spare(A, C, predicted, innovation):
+        return
     few = has_few_digits(C, predicted, innovation)
     few[1:] |= _repeats(A[1:], C[1:], predicted[:-1], innovation[1:])
     refuse_where(few.T, lambda m, t: f"{LOST}: series {series[m].item()} at step {t}")
+
+
+def _have_digits_to_spare(A: Tensor, C: Tensor, predicted: Tensor, innovation: Tensor) -> bool:
+    """Whether the least variance of all is large beside what the largest numbers could make of any."""
+    states = C.shape[-1]
+    read = states * C.abs().amax() * _variances(predicted).amax().clamp(min=0.0).sqrt()
+    moved = read * (1 + states * A.abs().amax())
+    return bool(_variances(innovation).amin() > lost(C.dtype) * moved.square())
 
 
 @torch.no_grad()
