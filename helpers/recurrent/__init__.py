@@ -1,12 +1,13 @@
 """Recurrent cells, and what happens to gradients inside them.
 
-A cell is read in two files: its own, `vanilla.py`, with its equation in `step`, and `recurrence.py`, the
-protocol that a cell obeys and the loop that runs it. The tools ask for nothing but that protocol.
+A cell is read in two files: its own, such as `lstm.py`, with its equations, and `recurrence.py`, the weights
+and the loop that all cells share. The tools ask for nothing but the protocol `Recurrence`.
 
 Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: `x[:, t-1]` is x_t and
 `states[:, t-1]` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
 """
 
+from helpers.recurrent.bidirectional import Bidirectional
 from helpers.recurrent.explosion import Clipped, clip, first_non_finite, refuse_non_finite
 from helpers.recurrent.gradients import (
     GradientProfile,
@@ -15,8 +16,20 @@ from helpers.recurrent.gradients import (
     path_count,
     path_decomposition,
 )
+from helpers.recurrent.gru import GRU, GRUTrace
 from helpers.recurrent.jacobians import JacobianProduct, jacobian_product, step_jacobians
-from helpers.recurrent.recurrence import Recurrence, scan
+from helpers.recurrent.lstm import LSTM, LSTMTrace
+from helpers.recurrent.memory import (
+    chrono_,
+    cutoff_frequency,
+    forget_bias_for,
+    frequency_response,
+    memory_time_constant,
+)
+from helpers.recurrent.min_gru import MinGRU, MinGRUTrace, affine_scan
+from helpers.recurrent.recurrence import Cell, Recurrence, scan
+from helpers.recurrent.stacked import Stacked
+from helpers.recurrent.torch_layers import from_torch, to_torch
 from helpers.recurrent.truncation import (
     TruncatedPass,
     TruncationCurve,
@@ -35,6 +48,23 @@ from helpers.recurrent.weights import (
 )
 
 __all__ = [
+    "Bidirectional",
+    "Cell",
+    "GRU",
+    "GRUTrace",
+    "LSTM",
+    "LSTMTrace",
+    "MinGRU",
+    "MinGRUTrace",
+    "Stacked",
+    "affine_scan",
+    "chrono_",
+    "cutoff_frequency",
+    "forget_bias_for",
+    "frequency_response",
+    "from_torch",
+    "memory_time_constant",
+    "to_torch",
     "Clipped",
     "GradientProfile",
     "JacobianProduct",

@@ -11,7 +11,13 @@ from torch.nn.utils import parametrize
 
 from helpers.arguments import check_tensor, check_whole_number, kind
 from helpers.recurrent.explosion import euclidean_norm
-from helpers.recurrent.recurrence import Recurrence, initial_state, iterate, observed_steps
+from helpers.recurrent.recurrence import (
+    Recurrence,
+    Transition,
+    initial_state,
+    iterate,
+    observed_steps,
+)
 from helpers.series import IrregularBatch
 
 
@@ -25,15 +31,23 @@ class GradientProfile:
         What the loss function returned, without gradient.
     gradients : Tensor (B, T + 1, S)
         ∂L/∂h_k at `[:, k]`, k = 0 … T: the whole derivative, along every path from h_k to the loss.
+    highway : Tensor (B, T + 1, S) or None
+        The part of it along the paths that never enter a gate, where it was asked for.
     """
 
     loss: Tensor
     gradients: Tensor
+    highway: Tensor | None = None
 
     @property
     def norms(self) -> Tensor:
         """‖∂L/∂h_k‖ at `[:, k]`, (B, T + 1); right even where its square is no float."""
         return euclidean_norm(self.gradients)
+
+    @property
+    def through_gates(self) -> Tensor | None:
+        """The part along all other paths, (B, T + 1, S): what a state does by opening and closing gates."""
+        return None if self.highway is None else self.gradients - self.highway
 
 
 @torch.inference_mode(False)
@@ -45,6 +59,7 @@ def gradient_profile(
     h0: Tensor | None = None,
     mask: Tensor | None = None,
     lengths: Tensor | None = None,
+    by_path: bool = False,
 ) -> GradientProfile:
     """Measure how a loss depends on each state, for every step and series, in one backward pass.
 
@@ -54,6 +69,11 @@ def gradient_profile(
 
     Backpropagation through time computes all of these on its way to the weights; here they are kept, and the
     weights are left out. The model's `.grad` are not touched.
+
+    A gated cell leads a gradient back on two ways: along the highway, on which a state is only multiplied (by
+    f_t in an LSTM, 1 - z_t in a GRU, 1 - α in a leaky unit), and through the gates and candidates, which read
+    h_{t-1} by their weights. `by_path` tells them apart by a second pass, in which no gate reads a state that
+    a gradient flows to.
 
     Parameters
     ----------
@@ -67,21 +87,48 @@ def gradient_profile(
     h0 : Tensor (B, S), optional
     mask, lengths : optional
         As for `VanillaRNN.forward`.
+    by_path : bool
+        Split the gradient by its paths; the model must then have a highway, that is, its `step` must be
+        `update(state, gates(state, p))`.
 
     Raises
     ------
     ValueError
-        If shapes clash, the loss has another shape, or it does not depend on the states.
+        If shapes clash, the loss has another shape, it does not depend on the states, or the paths of a model
+        without a highway are asked for.
     """
     x, active = observed_steps(x, mask, lengths)
     with parametrize.cached(), torch.enable_grad():
         projected = model.project(x)
-        first = initial_state(model, projected, h0).detach().requires_grad_()
-        states = [first, *iterate(model.step, first, projected, active)]
-        value = loss(torch.stack(states[1:], dim=1) if states[1:] else first.unsqueeze(1)[:, :0])
-        _check_loss(value, len(first))
-        gradients = torch.autograd.grad(value.sum(), states, allow_unused=True, materialize_grads=True)
-    return GradientProfile(value.detach(), torch.stack(gradients, dim=1))
+        first = initial_state(model, projected, h0).detach()
+        value, gradients = _backward(model.step, first, projected, active, loss)
+        highway = None
+        if by_path:
+            _, highway = _backward(_highway_of(model), first, projected, active, loss)
+    return GradientProfile(value, gradients, highway)
+
+
+def _backward(
+    step: Transition,
+    first: Tensor,
+    projected: Tensor,
+    active: Tensor | None,
+    loss: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """The loss, and its gradient by every state (B, T + 1, S)."""
+    first = first.clone().requires_grad_()
+    states = [first, *iterate(step, first, projected, active)]
+    value = loss(torch.stack(states[1:], dim=1) if states[1:] else first.unsqueeze(1)[:, :0])
+    _check_loss(value, len(first))
+    gradients = torch.autograd.grad(value.sum(), states, allow_unused=True, materialize_grads=True)
+    return value.detach(), torch.stack(gradients, dim=1)
+
+
+def _highway_of(model: Recurrence) -> Transition:
+    """The same step, to a gradient closed everywhere but on the highway."""
+    if not (hasattr(model, "gates") and hasattr(model, "update")):
+        raise ValueError(f"model must have gates and update to be split by path: {kind(model)} has not")
+    return lambda state, p: model.update(state, model.gates(state.detach(), p))
 
 
 def _check_loss(value: Tensor, series: int) -> None:

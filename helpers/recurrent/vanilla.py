@@ -5,18 +5,10 @@ from numbers import Real
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import linear
 from torch.nn.utils import parametrize
 
-from helpers.arguments import (
-    check_like,
-    check_one_of,
-    check_positive_number,
-    check_tensor,
-    check_whole_number,
-    refuse_where,
-)
-from helpers.recurrent.recurrence import check_sequence, observed_steps, unroll
+from helpers.arguments import check_one_of, check_positive_number, check_tensor, refuse_where
+from helpers.recurrent.recurrence import Cell, observed_steps, unroll
 from helpers.series import IrregularBatch
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -26,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class VanillaRNN(nn.Module):
+class VanillaRNN(Cell):
     """A state that is renewed, at every step, from the input and from itself.
 
     ::
@@ -70,25 +62,9 @@ class VanillaRNN(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        check_whole_number("input_size", input_size, least=0)
-        check_whole_number("hidden_size", hidden_size)
+        super().__init__(input_size, hidden_size, bias=bias, generator=generator, device=device, dtype=dtype)
         check_one_of("activation", activation, ACTIVATIONS)
-        self.input_size, self.state_size = input_size, hidden_size
         self.activation, self.phi = activation, ACTIVATIONS[activation]
-        self.W_xh = nn.Parameter(torch.empty(hidden_size, input_size, device=device, dtype=dtype))
-        self.W_hh = nn.Parameter(torch.empty(hidden_size, hidden_size, device=device, dtype=dtype))
-        self.b = nn.Parameter(torch.empty(hidden_size, device=device, dtype=dtype)) if bias else None
-        bound = hidden_size**-0.5
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -bound, bound, generator=generator)
-
-    def project(self, x: Tensor) -> Tensor:
-        """p_t = W_xh x_t + b for all steps in one matrix product, (B, T, D) to (B, T, H)."""
-        check_sequence("x", x, self.input_size)
-        check_like("x", x, "the weights", self.W_xh)
-        time_major = linear(x.transpose(0, 1), self.W_xh, self.b)  # (T, B, H): each step's rows lie together
-        return time_major.transpose(0, 1)
 
     def step(self, h: Tensor, p: Tensor) -> Tensor:
         """φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""
@@ -130,30 +106,6 @@ class VanillaRNN(nn.Module):
         """
         x, active = observed_steps(x, mask, lengths)
         return unroll(self, x, h0, active)
-
-    @torch.no_grad()
-    def copy_weights(self, rnn: nn.RNN) -> None:
-        """Take the weights of a `torch.nn.RNN` with one layer; its two biases add up to b.
-
-        Raises
-        ------
-        ValueError
-            If it has several layers or directions, other sizes, or a bias where this network has none;
-            if this network's weights are already constrained.
-        """
-        if parametrize.is_parametrized(self):
-            raise ValueError("copy weights before they are constrained: this network has a parametrisation")
-        if rnn.num_layers != 1 or rnn.bidirectional:
-            raise ValueError(f"rnn must have one layer and one direction: got {rnn}")
-        sizes, own = (rnn.input_size, rnn.hidden_size), (self.input_size, self.state_size)
-        if sizes != own:
-            raise ValueError(f"rnn must have input and hidden size {own}: got {sizes}")
-        if rnn.bias and self.b is None:
-            raise ValueError("rnn has a bias, and this network has none to take it")
-        self.W_xh.copy_(rnn.weight_ih_l0)
-        self.W_hh.copy_(rnn.weight_hh_l0)
-        if self.b is not None:
-            self.b.copy_(rnn.bias_ih_l0 + rnn.bias_hh_l0 if rnn.bias else torch.zeros_like(self.b))
 
     def extra_repr(self) -> str:
         """Sizes and activation, for printing."""
@@ -224,7 +176,15 @@ class LeakyRNN(VanillaRNN):
 
     def step(self, h: Tensor, p: Tensor) -> Tensor:
         """(1 - α) h_{t-1} + α φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""
-        return torch.lerp(h, super().step(h, p), self.alpha)
+        return self.update(h, self.gates(h, p))
+
+    def gates(self, h: Tensor, p: Tensor) -> Tensor:
+        """φ(W_hh h_{t-1} + p_t): what a vanilla network would renew the state to."""
+        return super().step(h, p)
+
+    def update(self, h: Tensor, renewed: Tensor) -> Tensor:
+        """(1 - α) h_{t-1} + α times what it would be renewed to."""
+        return torch.lerp(h, renewed, self.alpha)
 
 
 class _Logistic(nn.Module):
