@@ -91,8 +91,8 @@ def frequency_response(
 
         g_t = e^(2πiν tΔt)   ⇒   c_t = H(ν) g_t,   H(ν) = gain / (1 - f e^(-2πiν Δt))
 
-    once the start is forgotten. It holds for an LSTM whose gates stand still, with the input gate as gain, and
-    for a linear `LeakyRNN` without recurrent weights, with f = 1 - α and gain α.
+    once the start is forgotten. It holds for an LSTM whose gates stand still, with the input gate as gain,
+    and for a linear `LeakyRNN` without recurrent weights, with f = 1 - α and gain α.
 
     Parameters
     ----------
