@@ -16,6 +16,7 @@ from helpers.figures.dynamics import (
     plot_phase_portrait,
     plot_spectrum,
 )
+from helpers.figures.memory import plot_gates, plot_success
 from helpers.figures.output import (
     PIXELS_PER_INCH,
     caption_bundle,
@@ -43,11 +44,13 @@ __all__ = [
     "plot_curves",
     "plot_fixed_points",
     "plot_forecast",
+    "plot_gates",
     "plot_phase_portrait",
     "plot_product",
     "plot_profile",
     "plot_seeds",
     "plot_spectrum",
+    "plot_success",
     "show",
     "theme",
     "width_on_page",

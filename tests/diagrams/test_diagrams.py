@@ -16,7 +16,17 @@ from matplotlib.textpath import text_to_path
 IMAGES = Path(__file__).parents[2] / "chapters" / "images"
 DRAW = runpy.run_path(str(IMAGES / "draw.py"))
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = ("unrolled_rnn", "bptt", "state_space", "lstm", "gru_d", "solver_loop", "adjoint_jumps")
+NAMES = (
+    "unrolled_rnn",
+    "bptt",
+    "state_space",
+    "lstm",
+    "gru",
+    "gru_d",
+    "bidirectional",
+    "solver_loop",
+    "adjoint_jumps",
+)
 COLUMN, SMALLEST, CONTRAST = 760, 13, 4.5
 MARGIN = 2  # pixels between letters and whatever else there is
 

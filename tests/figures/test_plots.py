@@ -18,11 +18,13 @@ from helpers.figures import (
     plot_curves,
     plot_fixed_points,
     plot_forecast,
+    plot_gates,
     plot_phase_portrait,
     plot_product,
     plot_profile,
     plot_seeds,
     plot_spectrum,
+    plot_success,
     theme,
 )
 
@@ -220,3 +222,85 @@ def test_branch_is_solid_where_stable_and_has_no_gap(ax):
         a.get_ydata()[-1] == b.get_ydata()[0] for a, b in zip(ax.lines, list(ax.lines)[1:], strict=False)
     )
     assert legend_of(ax) == ["stable", "unstable"]
+
+
+@pytest.fixture
+def rows():
+    """The axes of a signal and of two gates, one below the other."""
+    before = mpl.get_backend()
+    mpl.use("agg")
+    with theme():
+        fig, axes = plt.subplots(3, sharex=True)
+        yield axes
+    plt.close(fig)
+    mpl.use(before)
+
+
+def test_gates_are_maps_of_units_over_the_signal_s_times_on_one_scale(rows):
+    times, f = torch.tensor([0.0, 1.0, 4.0]), torch.tensor([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
+    plot_gates(rows[1:], times, {"f": f, "i": 1 - f})
+    rows[0].figure.canvas.draw()
+    above, below = (ax.collections[0] for ax in rows[1:])
+    np.testing.assert_array_equal(above.get_array(), f.numpy().T)
+    np.testing.assert_array_equal(below.get_array(), (1 - f).numpy().T)
+    assert above.get_clim() == below.get_clim() == (0, 1)
+    np.testing.assert_allclose(above.get_coordinates()[0, :, 0], [-0.5, 0.5, 2.5, 5.5])
+    assert [ax.get_ylabel() for ax in rows[1:]] == ["f\nunit", "i\nunit"]
+    bar = rows[0].figure.axes[-1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0, closed", "½", "1, open"]
+
+
+def test_an_open_gate_is_darker_than_a_closed_one_and_padding_is_empty(rows):
+    plot_gates(rows[1:2], [0, 1, 2], {"z": [[0.0], [1.0], [np.nan]]})
+    (cells,) = rows[1].collections
+    rows[0].figure.canvas.draw()
+    closed, opened, padding = cells.get_facecolor()
+    assert opened[:3].sum() < 0.5 * closed[:3].sum()
+    assert padding[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        pytest.param({"f": np.ones((3, 2))}, "axes must be one for each of 1 gates: got 2", id="axes"),
+        pytest.param(
+            {"f": np.ones((3, 2)), "i": np.ones((2, 3))},
+            r"gates must be \(3, H\), as times: i is \(2, 3\)",
+            id="turned round",
+        ),
+        pytest.param(
+            {"f": np.ones(3), "i": np.ones(3)},
+            r"gates must be \(3, H\), as times: f is \(3,\)",
+            id="one unit",
+        ),
+    ],
+)
+def test_gates_that_do_not_fit_are_refused(rows, gates, message):
+    with pytest.raises(ValueError, match=message):
+        plot_gates(rows[1:], [0, 1, 2], gates)
+
+
+def test_success_stands_on_its_interval_each_cell_beside_the_others(ax):
+    shares = {"LSTM": torch.tensor([1.0, 0.5]), "GRU": [0.9, np.nan]}
+    edges = {"GRU": [[0.6, 0.98], [np.nan, np.nan]], "LSTM": torch.tensor([[0.72, 1.0], [0.25, 0.75]])}
+    plot_success(ax, (50, 400), shares, edges, chance=0.1)
+    lstm, gru = line_called(ax, "LSTM"), line_called(ax, "GRU")
+    np.testing.assert_array_equal(lstm.get_ydata(), [1, 0.5])
+    assert (lstm.get_xdata() < gru.get_xdata()).all()
+    assert abs(lstm.get_xdata() - [0, 1]).max() < 0.3
+    assert lstm.get_marker() != gru.get_marker() and lstm.get_color() != gru.get_color()
+    bars = [segment for bar in ax.collections for segment in bar.get_segments()]
+    np.testing.assert_allclose(bars[0], [[lstm.get_xdata()[0], 0.72], [lstm.get_xdata()[0], 1]], atol=1e-7)
+    np.testing.assert_allclose(bars[2], [[gru.get_xdata()[0], 0.6], [gru.get_xdata()[0], 0.98]])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["50", "400"]
+    assert legend_of(ax) == ["LSTM", "GRU", "chance"]
+
+
+def test_success_whose_share_rounds_outside_of_its_interval_is_drawn(ax):
+    plot_success(ax, [50], {"RNN": [0.0]}, {"RNN": [[1e-17, 0.28]]})
+    assert line_called(ax, "RNN").get_ydata()[0] == 0
+
+
+def test_success_without_its_interval_is_refused(ax):
+    with pytest.raises(ValueError, match="intervals must be of the cells LSTM, GRU: got LSTM"):
+        plot_success(ax, [50], {"LSTM": [1], "GRU": [1]}, {"LSTM": [[0, 1]]})

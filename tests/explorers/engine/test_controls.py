@@ -13,6 +13,7 @@ from helpers.explorers import (
     missingness,
     neuron,
     toggle,
+    valve,
 )
 
 RATE = {"name": "growth_rate", "symbol": "r", "unit": "1/h", "meaning": "How fast it grows"}
@@ -84,7 +85,7 @@ def test_extremes_are_every_corner():
 
 SLIDERS = [
     pytest.param(control, id=f"{explorer.__name__.rpartition('.')[2]}-{control.name}")
-    for explorer in (dose, missingness, kalman, gradients, neuron, gain, toggle)
+    for explorer in (dose, missingness, kalman, gradients, neuron, gain, toggle, valve)
     for control in explorer.CONTROLS
     if isinstance(control, Slider)
 ]

@@ -17,6 +17,7 @@ from helpers.explorers import (
     missingness,
     neuron,
     toggle,
+    valve,
 )
 from helpers.explorers.engine.explorer import ROOM_TO_GROW
 
@@ -64,7 +65,7 @@ def test_a_model_runs_on_one_thread_and_the_others_return(two_threads, calls):
 
 @pytest.mark.parametrize(
     "explorer",
-    [dose, missingness, kalman, gradients, neuron, gain, toggle],
+    [dose, missingness, kalman, gradients, neuron, gain, toggle, valve],
     ids=lambda module: module.__name__.rpartition(".")[2],
 )
 def test_no_corner_s_caption_is_longer_than_the_room_that_the_first_one_makes(explorer):

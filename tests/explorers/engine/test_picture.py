@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from helpers.explorers import dose, gain, gradients, kalman, missingness, neuron, toggle
+from helpers.explorers import dose, gain, gradients, kalman, missingness, neuron, toggle, valve
 from helpers.explorers.engine import BlittedFigure
 from helpers.explorers.engine.picture import encode_png
 
-EXPLORERS = [dose, missingness, kalman, gradients, neuron, gain, toggle]
+EXPLORERS = [dose, missingness, kalman, gradients, neuron, gain, toggle, valve]
 
 
 def by_name(explorer):
