@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from helpers.recurrent import VanillaRNN, gradient_profile, orthogonal_
+from helpers.recurrent import VanillaRNN, from_torch, gradient_profile, orthogonal_
 
 TURNS = 25
 FEATURES = 8
@@ -26,9 +26,7 @@ def setting(steps: int, units: int, series: int) -> tuple[VanillaRNN, nn.RNN, Te
     generator = torch.Generator().manual_seed(0)
     theirs = nn.RNN(FEATURES, units, batch_first=True)
     orthogonal_(theirs.weight_hh_l0, generator=generator)
-    ours = VanillaRNN(FEATURES, units, generator=generator)
-    ours.copy_weights(theirs)
-    return ours, theirs, torch.randn(series, steps, FEATURES, generator=generator)
+    return from_torch(theirs), theirs, torch.randn(series, steps, FEATURES, generator=generator)
 
 
 def mean_square(states: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Generator, Tensor, nn
 
-from helpers.arguments import valid_steps
+from helpers.arguments import kind, valid_steps
 from helpers.recurrent.recurrence import Cell, observed_steps
 from helpers.series import IrregularBatch, check_series
 
@@ -26,7 +26,8 @@ class Bidirectional(nn.Module):
     cell : VanillaRNN, LeakyRNN, LSTM or GRU
         Reads forwards.
     backward : the same, optional
-        Reads backwards; left out, a copy of `cell` with weights of its own.
+        Reads backwards; left out, a copy of `cell` whose weights are drawn anew, as by its constructor: a
+        start such as `chrono_` comes after.
     generator : torch.Generator, optional
         Draws the copy's weights; left out, PyTorch's global stream does.
 
@@ -114,7 +115,7 @@ def reverse(series: Tensor, lengths: Tensor | None = None) -> Tensor:
 def check_cell(name: str, cell: Cell) -> None:
     """Refuse what is no cell of this room."""
     if not isinstance(cell, Cell):
-        raise ValueError(f"{name} must be a cell, such as an LSTM: got {type(cell).__name__}")
+        raise ValueError(f"{name} must be a cell, such as an LSTM: got {kind(cell)}")
 
 
 def check_pair(h0: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, Tensor | None]:
@@ -122,5 +123,5 @@ def check_pair(h0: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, Tensor 
     if h0 is None:
         return None, None
     if not isinstance(h0, tuple | list) or len(h0) != 2:
-        raise ValueError(f"h0 must be two states, one for each direction: got {type(h0).__name__}")
+        raise ValueError(f"h0 must be two states, one for each direction: got {kind(h0)}")
     return tuple(h0)

@@ -14,6 +14,7 @@ from helpers.recurrent.explosion import euclidean_norm
 from helpers.recurrent.recurrence import (
     Recurrence,
     Transition,
+    check_recurrence,
     initial_state,
     iterate,
     observed_steps,
@@ -97,6 +98,7 @@ def gradient_profile(
         If shapes clash, the loss has another shape, it does not depend on the states, or the paths of a model
         without a highway are asked for.
     """
+    check_recurrence(model)
     x, active = observed_steps(x, mask, lengths)
     with parametrize.cached(), torch.enable_grad():
         projected = model.project(x)

@@ -1,14 +1,14 @@
 """The gated recurrent unit: one state, and two gates."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
 from helpers.arguments import check_one_of
-from helpers.recurrent.gated import GatedCell
-from helpers.recurrent.recurrence import TorchWeights
+from helpers.recurrent.fused import TorchWeights
+from helpers.recurrent.recurrence import Cell, GatedCell
 
 RESETS = ("after", "before")
 
@@ -88,6 +88,8 @@ class GRU(GatedCell):
     5-8; Chung et al. (2014), Empirical evaluation of gated recurrent neural networks on sequence modeling.
     """
 
+    drawn: ClassVar = (*Cell.drawn, "b_hn")
+
     def __init__(
         self,
         input_size: int,
@@ -100,21 +102,13 @@ class GRU(GatedCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        super().__init__(input_size, hidden_size, gates=3, bias=bias, device=device, dtype=dtype)
         check_one_of("reset", reset, RESETS)
-        super().__init__(
-            input_size, hidden_size, gates=3, bias=bias, generator=generator, device=device, dtype=dtype
-        )
-        self.reset, self.b_hn = reset, None
-        if bias and reset == "after":
-            self.b_hn = nn.Parameter(torch.empty_like(self.b[:hidden_size]))
-            self.draw("b_hn", generator)
-        self.start_bias("update_bias", update_bias, block=1)
-
-    def reset_parameters(self, generator: Generator | None = None) -> None:
-        """Draw all weights anew, uniformly from ±1/√H; a constrained one keeps its constraint."""
-        super().reset_parameters(generator)
-        if getattr(self, "b_hn", None) is not None:
-            self.draw("b_hn", generator)
+        self.reset = reset
+        needs_b_hn = bias and reset == "after"
+        self.b_hn = nn.Parameter(torch.empty_like(self.b[:hidden_size])) if needs_b_hn else None
+        self.start_bias("update_bias", update_bias, gate=1)
+        self.reset_parameters(generator)
 
     def gates(self, h: Tensor, p: Tensor) -> GRUGates:
         """r_t, z_t and n_t, from (B, H) and (B, 3H)."""
@@ -126,7 +120,7 @@ class GRU(GatedCell):
             return GRUGates(r, z, torch.tanh(torch.addmm(p_n, r * h, W_n.t())))
         q_rz, q_n = (h @ self.W_hh.t()).split([2 * H, H], dim=-1)
         r, z = torch.sigmoid(p_rz + q_rz).chunk(2, dim=-1)
-        q_n = q_n if self.b_hn is None else q_n + self.b_hn
+        q_n = q_n if self.b_hn is None else q_n + self.b_hn.to(q_n)
         return GRUGates(r, z, torch.tanh(torch.addcmul(p_n, r, q_n)))
 
     def update(self, h: Tensor, gates: GRUGates) -> Tensor:
@@ -164,6 +158,11 @@ class GRU(GatedCell):
             self.b_hn.copy_(b_hn)
             self.b.copy_(sign * (weights.b_ih + torch.cat([b_rz, torch.zeros_like(self.b_hn)])))
 
+    def extra_repr(self) -> str:
+        """Sizes and convention, for printing."""
+        return f"{super().extra_repr()}, reset={self.reset!r}"
+
     def _sign_in_torch(self) -> Tensor:
         """-1 for the rows of the update gate, (3H,)."""
-        return self.W_hh.new_tensor([1.0, -1.0, 1.0]).repeat_interleave(self.hidden_size)
+        ones = self.W_hh.new_ones(self.hidden_size)
+        return torch.cat([ones, -ones, ones])

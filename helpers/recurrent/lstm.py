@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from helpers.recurrent.gated import GatedCell
+from helpers.recurrent.recurrence import GatedCell
 
 
 class LSTMGates(NamedTuple):
@@ -94,17 +94,9 @@ class LSTM(GatedCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            gates=4,
-            vectors=2,
-            bias=bias,
-            generator=generator,
-            device=device,
-            dtype=dtype,
-        )
-        self.start_bias("forget_bias", forget_bias, block=1)
+        super().__init__(input_size, hidden_size, gates=4, vectors=2, bias=bias, device=device, dtype=dtype)
+        self.start_bias("forget_bias", forget_bias, gate=1)
+        self.reset_parameters(generator)
 
     def gates(self, state: Tensor, p: Tensor) -> LSTMGates:
         """i_t, f_t, g_t and o_t, from (B, 2H) and (B, 4H)."""

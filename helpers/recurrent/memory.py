@@ -1,6 +1,7 @@
 """How long a gate remembers, which frequencies it lets through, and how to begin with either."""
 
 import math
+from numbers import Real
 
 import torch
 from torch import Generator, Tensor
@@ -8,10 +9,13 @@ from torch import Generator, Tensor
 from helpers.arguments import (
     check_broadcastable,
     check_entries,
-    check_floating,
+    check_finite,
+    check_fits,
     check_generator,
     check_positive,
     check_positive_number,
+    check_single_or_double,
+    check_tensor,
     kind,
 )
 from helpers.recurrent.gru import GRU
@@ -47,7 +51,7 @@ def memory_time_constant(f: float | Tensor, dt: float = 1.0) -> Tensor:
     """
     f = _fraction("f", f)
     check_positive_number("dt", dt)
-    return -dt / f.log()
+    return dt / f.log().abs()  # not -dt / ln f, which is -∞ for f = 1
 
 
 def forget_bias_for(tau: float | Tensor, dt: float = 1.0) -> Tensor:
@@ -75,7 +79,7 @@ def forget_bias_for(tau: float | Tensor, dt: float = 1.0) -> Tensor:
     ValueError
         If either is not positive and finite.
     """
-    tau = _as_tensor("tau", tau)
+    tau = _floating("tau", tau)
     check_positive("tau", tau)
     check_positive_number("dt", dt)
     steps = dt / tau
@@ -113,16 +117,18 @@ def frequency_response(
     Raises
     ------
     ValueError
-        If f lies outside 0 … 1 or is 1, Δt is not positive, or shapes do not broadcast.
+        If f lies outside 0 … 1 or is 1, a number is not finite, Δt not positive, or shapes do not broadcast.
     """
     f = _fraction("f", f)
     check_entries("f", f, f < 1, "be less than 1")
     check_positive_number("dt", dt)
-    frequency = _as_tensor("frequency", frequency).to(f)
-    gain = 1 - f if gain is None else _as_tensor("gain", gain).to(f)
-    check_broadcastable("frequency", frequency.shape, "f", f.shape)
+    frequency = _floating("frequency", frequency)
+    gain = 1 - f if gain is None else _floating("gain", gain)
+    for name, given in {"frequency": frequency, "gain": gain}.items():
+        check_finite(name, given)
+        check_broadcastable(name, given.shape, "f", f.shape)
     angle = 2 * math.pi * dt * frequency
-    return gain / (1 - f * torch.polar(torch.ones_like(angle), -angle))
+    return gain / torch.complex(1 - f * angle.cos(), f * angle.sin())
 
 
 def cutoff_frequency(f: float | Tensor, dt: float = 1.0) -> Tensor:
@@ -191,32 +197,40 @@ def chrono_(cell: LSTM | GRU, longest: float, *, generator: Generator | None = N
 
     Source: Tallec and Ollivier (2018), Can recurrent neural networks warp time?, ICLR.
     """
-    if not isinstance(cell, LSTM | GRU) or cell.b is None:
-        raise ValueError(f"cell must be an LSTM or a GRU with a bias: got {kind(cell)}")
+    if not isinstance(cell, LSTM | GRU):
+        raise ValueError(f"cell must be an LSTM or a GRU: got {kind(cell)}")
+    if cell.b is None:
+        raise ValueError("cell must have a bias to start its gates with: got none")
     check_positive_number("longest", longest)
+    check_fits("longest", longest, cell.b.dtype)
     if longest <= 2:
         raise ValueError(f"longest must be more than 2 steps: got {longest}")
     if generator is not None:
         check_generator("generator", generator)
     u = torch.empty_like(cell.b[: cell.hidden_size]).uniform_(1, longest - 1, generator=generator)
+    b = cell.b.clone()
+    blocks = b.split(cell.hidden_size)
     if isinstance(cell, LSTM):
-        i, f, _, _ = cell.b.chunk(4)
-        f.copy_(u.log()), i.copy_(-u.log())
+        i, f, _, _ = blocks
+        i.copy_(-u.log()), f.copy_(u.log())
     else:
-        _, z, _ = cell.b.chunk(3)
+        _, z, _ = blocks
         z.copy_(-u.log())
+    cell.assign("b", b)
     return cell
 
 
-def _as_tensor(name: str, number: float | Tensor) -> Tensor:
-    """A floating tensor; a number becomes one in float64."""
-    tensor = number if isinstance(number, Tensor) else torch.as_tensor(number, dtype=torch.float64)
-    check_floating(name, tensor)
-    return tensor
+def _floating(name: str, number: float | Tensor) -> Tensor:
+    """A floating-point tensor; a number becomes one in float64, which takes on the dtype of what it meets."""
+    if isinstance(number, Real) and not isinstance(number, bool):
+        number = torch.as_tensor(number, dtype=torch.float64)
+    check_tensor(name, number, "be one number or a tensor")
+    check_single_or_double(name, number)
+    return number
 
 
 def _fraction(name: str, number: float | Tensor) -> Tensor:
     """A tensor of numbers between 0 and 1."""
-    fraction = _as_tensor(name, number)
+    fraction = _floating(name, number)
     check_entries(name, fraction, (fraction >= 0) & (fraction <= 1), "lie between 0 and 1")
     return fraction

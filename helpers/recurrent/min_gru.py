@@ -8,7 +8,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from helpers.arguments import check_like, check_shape, check_tensor
-from helpers.recurrent.gated import GatedCell
+from helpers.recurrent.gru import GRU
+from helpers.recurrent.recurrence import GatedCell, initial_state
 
 
 class MinGRUGates(NamedTuple):
@@ -85,41 +86,33 @@ class MinGRU(GatedCell):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
-            input_size,
-            hidden_size,
-            gates=2,
-            recurrent=False,
-            bias=bias,
-            generator=generator,
-            device=device,
-            dtype=dtype,
+            input_size, hidden_size, gates=2, recurrent=False, bias=bias, device=device, dtype=dtype
         )
+        self.reset_parameters(generator)
 
     def gates(self, h: Tensor, p: Tensor) -> MinGRUGates:
         """z_t and n_t, from (B, 2H); the state is not read."""
         z, n = p.chunk(2, dim=-1)
         return MinGRUGates(torch.sigmoid(z), n)
 
-    def update(self, h: Tensor, gates: MinGRUGates) -> Tensor:
-        """(1 - z_t) ⊙ h_{t-1} + z_t ⊙ n_t, (B, H)."""
-        return torch.lerp(h, gates.n, gates.z)
+    update = GRU.update
 
     def trace(self, state: Tensor, gates: MinGRUGates) -> MinGRUTrace:
         """States (B, T, H) and gates, by name."""
         return MinGRUTrace(state, *gates)
 
-    def reason_against_fast(
-        self, x: Tensor, state: Tensor, active: Tensor | None, return_gates: bool
-    ) -> str | None:
+    def reason_against_fast(self, x: Tensor, active: Tensor | None, return_gates: bool) -> str | None:
         """The scan can hold states and be differentiated in every way; it only keeps no gates."""
         return "the scan keeps no gates" if return_gates else None
 
-    def run_fast(self, x: Tensor, state: Tensor, active: Tensor | None) -> tuple[Tensor, Tensor]:
+    def run_fast(self, x: Tensor, h0: Tensor | None, active: Tensor | None) -> tuple[Tensor, Tensor]:
         """All states (B, T, H) by `affine_scan`, and the last (B, H)."""
-        z, n = self.gates(state, self.project(x))
+        projected = self.project(x)
+        first = initial_state(self, projected, h0)
+        z, n = self.gates(first, projected)
         z = z if active is None else z * active.unsqueeze(-1)  # a step that holds the state opens no gate
-        states = affine_scan(1 - z, z * n, state)
-        return states, states[:, -1] if x.shape[1] else state
+        states = affine_scan(1 - z, z * n, first)
+        return states, states[:, -1] if x.shape[1] else first
 
 
 def affine_scan(factor: Tensor, shift: Tensor, h0: Tensor | None = None) -> Tensor:
@@ -132,7 +125,8 @@ def affine_scan(factor: Tensor, shift: Tensor, h0: Tensor | None = None) -> Tens
         (a_t, b_t) ← (a_t a_{t-s}, b_t + a_t b_{t-s}),   s = 1, 2, 4, …
 
     After each pass, a step's map leads from twice as far back, and after the last from h_0. This takes log₂ T
-    times the arithmetic and memory of the loop, and as many calls as log₂ T instead of T.
+    times the arithmetic and memory of the loop, and as many calls as log₂ T instead of T. Products of factors
+    must stay within the float range, as those of gates between 0 and 1 do.
 
     Parameters
     ----------

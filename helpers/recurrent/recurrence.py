@@ -1,7 +1,8 @@
 """What every cell is: weights, what it does with the inputs, and the loop that runs it."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,13 +11,17 @@ from torch.nn.utils import parametrize
 
 from helpers.arguments import (
     check_bool,
+    check_finite_number,
+    check_fits,
     check_like,
     check_shape,
     check_tensor,
     check_whole_number,
+    kind,
     observed_entries,
     valid_steps,
 )
+from helpers.recurrent.fused import TorchWeights, reason_against, run_fused
 from helpers.series import IrregularBatch, check_series
 
 Transition = Callable[[Tensor, Tensor], Tensor]
@@ -44,15 +49,6 @@ class Recurrence(Protocol):
         """From the state before a step (B, S) and its projected input (B, P) to the state after it."""
 
 
-class TorchWeights(NamedTuple):
-    """One layer's weights in PyTorch's form: gates one below the other, and two biases or none."""
-
-    W_ih: Tensor
-    W_hh: Tensor
-    b_ih: Tensor | None
-    b_hh: Tensor | None
-
-
 class Cell(nn.Module):
     """The weights of a cell, and the one matrix product that all of its inputs go through.
 
@@ -61,7 +57,7 @@ class Cell(nn.Module):
         p_t = W_xh x_t + b,   a_t = p_t + W_hh h_{t-1}
 
     `W_xh` (G·H, D), `W_hh` (G·H, H) and `b` (G·H,) hold the weights of the cell's G gates, one below the
-    other; all are drawn uniformly from ±1/√H.
+    other. The cell itself draws them, by `reset_parameters`, once it has all that are its own.
 
     Parameters
     ----------
@@ -77,8 +73,6 @@ class Cell(nn.Module):
         Without it, W_hh is None.
     bias : bool
         Without it, b is None.
-    generator : torch.Generator, optional
-        Draws the weights; left out, PyTorch's global stream does.
     device, dtype : optional
         Of the weights; the inputs must have the same.
 
@@ -87,6 +81,8 @@ class Cell(nn.Module):
     ValueError
         If a size is not a whole number.
     """
+
+    drawn: ClassVar = ("W_xh", "W_hh", "b")
 
     def __init__(
         self,
@@ -97,7 +93,6 @@ class Cell(nn.Module):
         vectors: int = 1,
         recurrent: bool = True,
         bias: bool = True,
-        generator: Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -110,23 +105,23 @@ class Cell(nn.Module):
         self.W_xh = nn.Parameter(torch.empty(rows, input_size, **new))
         self.W_hh = nn.Parameter(torch.empty(rows, hidden_size, **new)) if recurrent else None
         self.b = nn.Parameter(torch.empty(rows, **new)) if bias else None
-        self.reset_parameters(generator)
 
     def reset_parameters(self, generator: Generator | None = None) -> None:
-        """Draw all weights anew, uniformly from ±1/√H; a constrained one keeps its constraint."""
-        for name in ("W_xh", "W_hh", "b"):
-            if getattr(self, name) is not None:
-                self.draw(name, generator)
+        """Draw all weights anew, uniformly from ±1/√H."""
+        bound = self.hidden_size**-0.5
+        for name in self.drawn:
+            weight = getattr(self, name)
+            if weight is not None:
+                drawn = torch.empty_like(weight, requires_grad=False)
+                self.assign(name, drawn.uniform_(-bound, bound, generator=generator))
 
     @torch.no_grad()
-    def draw(self, name: str, generator: Generator | None) -> None:
-        """Draw one weight anew."""
-        weight, bound = getattr(self, name), self.hidden_size**-0.5
-        drawn = torch.empty_like(weight).uniform_(-bound, bound, generator=generator)
+    def assign(self, name: str, value: Tensor) -> None:
+        """Give a weight a value; a constrained one keeps its constraint."""
         if parametrize.is_parametrized(self, name):
-            setattr(self, name, drawn)
+            setattr(self, name, value)
         else:
-            weight.copy_(drawn)
+            getattr(self, name).copy_(value)
 
     def check_input(self, x: Tensor) -> None:
         """Refuse what is not (B, T, D), or not of the weights' dtype and device."""
@@ -163,6 +158,148 @@ class Cell(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, for printing."""
         return f"{self.input_size}, {self.hidden_size}"
+
+
+class GatedCell(Cell):
+    """What all gated cells share: a step in two halves, a look at the gates, and a faster way.
+
+    ::
+
+        state_t = update(state_{t-1}, gates(state_{t-1}, p_t))
+
+    `update` reads from the state before a step only what flows along the highway; all else goes through the
+    gates. `gradient_profile` tells the two ways apart by that.
+    """
+
+    no_kernel: str | None = None
+    bias_start: tuple[int, float] | None = None
+
+    def step(self, state: Tensor, p: Tensor) -> Tensor:
+        """The state after a step, from (B, S) and (B, P) to (B, S)."""
+        return self.update(state, self.gates(state, p))
+
+    @abstractmethod
+    def gates(self, state: Tensor, p: Tensor) -> NamedTuple:
+        """All gates of a step (B, H) each, from the state before it (B, S) and its input (B, P)."""
+
+    @abstractmethod
+    def update(self, state: Tensor, gates: NamedTuple) -> Tensor:
+        """The state after a step (B, S)."""
+
+    @abstractmethod
+    def trace(self, state: Tensor, gates: NamedTuple) -> Any:
+        """States and gates (B, T, ...) by name."""
+
+    def forward(
+        self,
+        x: "Tensor | IrregularBatch",
+        h0: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+        return_gates: bool = False,
+        return_last: bool = False,
+        fast: bool | None = None,
+    ) -> Any:
+        """Return the hidden state after every step.
+
+        A value whose mask is False is never read: it adds nothing to W_xh x_t, as the mean of a standardised
+        feature would. A step at which nothing was observed, and one beyond a series' length, holds the
+        state, so that `[:, -1]` is each series' last state.
+
+        Parameters
+        ----------
+        x : Tensor (B, T, D) or IrregularBatch
+            A batch brings its own mask and lengths; its times are not read.
+        h0 : Tensor (B, S), optional
+            The whole state before the first step, for an LSTM h and c joined; zeros where left out.
+        mask : Tensor (B, T, D), bool, optional
+            True where observed.
+        lengths : Tensor (B,), int, optional
+            Number of real steps of each series.
+        return_gates : bool
+            Return states and gates of every step by name, a `LSTMTrace`, `GRUTrace` or `MinGRUTrace`.
+        return_last : bool
+            Return the last state (B, S), too: `h0` of a stream's next part.
+        fast : bool, optional
+            Whether something quicker than the loop over `step` runs the steps: PyTorch's fused kernel (cuDNN
+            on a GPU), for a `MinGRU` its `affine_scan`. The results are the same to rounding. Left out, it
+            does where it can: always without gates to return; the kernel also without a step in the middle
+            of a series that holds the state, outside `torch.func` and forward-mode differentiation, and for
+            a GRU whose reset gate acts after the matrix product. With lengths or a mask, choosing reads one
+            number from the device. On a GPU the kernel cannot be differentiated twice, and says so.
+
+        Returns
+        -------
+        Tensor (B, T, H) or a trace, and with `return_last` a Tensor (B, S) after it
+
+        Raises
+        ------
+        ValueError
+            If shapes, dtypes or devices clash, a length is out of range, or the fast path is demanded where
+            there is none.
+        """
+        x, active = observed_steps(x, mask, lengths)
+        with parametrize.cached():
+            self.check_input(x)
+            if self.goes_fast(fast, x, active, return_gates):
+                outputs, last = self.run_fast(x, h0, active)
+            else:
+                outputs, last = self.run_step_by_step(x, h0, active, return_gates)
+        return (outputs, last) if return_last else outputs
+
+    def goes_fast(self, fast: bool | None, x: Tensor, active: Tensor | None, return_gates: bool) -> bool:
+        """Whether the fast path runs these steps; refuse to demand it where it cannot."""
+        if fast not in (None, True, False):
+            raise ValueError(f"fast must be True, False or left out: got {fast!r}")
+        against = "" if fast is False else self.reason_against_fast(x, active, return_gates)
+        if fast and against:
+            raise ValueError(f"fast must be False or left out: {against}")
+        return fast is not False and not against
+
+    def run_step_by_step(
+        self, x: Tensor, h0: Tensor | None, active: Tensor | None, return_gates: bool
+    ) -> tuple[Any, Tensor]:
+        """Hidden states (B, T, H) or a trace, and the last state (B, S)."""
+        projected = self.project(x)
+        first = initial_state(self, projected, h0)
+        states = scan(self.step, first, projected, active)
+        last = states[:, -1] if x.shape[1] else first
+        return self.look_back(first, states, projected) if return_gates else self.output(states), last
+
+    def look_back(self, first: Tensor, states: Tensor, projected: Tensor) -> Any:
+        """The gates of all steps at once: where the states are known, no step waits for another."""
+        before = torch.cat([first.unsqueeze(1), states], dim=1)[:, :-1]
+        gates = self.gates(before.flatten(0, 1), projected.flatten(0, 1))
+        series_and_steps = states.shape[:2]
+        return self.trace(states, type(gates)(*(gate.unflatten(0, series_and_steps) for gate in gates)))
+
+    def reason_against_fast(self, x: Tensor, active: Tensor | None, return_gates: bool) -> str | None:
+        """Why the fast path cannot run these steps; None if it can."""
+        return reason_against(self, x, active, return_gates)
+
+    def run_fast(self, x: Tensor, h0: Tensor | None, active: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Hidden states (B, T, H), and the last state (B, S)."""
+        return run_fused(self, x, initial_state(self, x, h0), active)
+
+    def start_bias(self, name: str, value: float | None, gate: int) -> None:
+        """Let the bias of one gate start at a number, whenever weights are drawn."""
+        if value is None:
+            return
+        check_finite_number(name, value)
+        if self.b is None:
+            raise ValueError(f"{name} must be left out without a bias: got {value}")
+        check_fits(name, value, self.b.dtype)
+        self.bias_start = gate, float(value)
+
+    def reset_parameters(self, generator: Generator | None = None) -> None:
+        """Draw all weights anew, uniformly from ±1/√H, but for a bias that was told where to start."""
+        super().reset_parameters(generator)
+        if self.bias_start is not None:
+            gate, value = self.bias_start
+            b = self.b.detach().clone()
+            b.view(-1, self.hidden_size)[gate] = value
+            self.assign("b", b)
 
 
 def scan(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None = None) -> Tensor:
@@ -217,20 +354,14 @@ def iterate(step: Transition, h0: Tensor, inputs: Tensor, active: Tensor | None 
 
 
 def unroll(model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | None = None) -> Tensor:
-    """Return the states (B, T, S) of a model that starts in `h0`, or in zeros."""
-    return unroll_projected(model, x, h0, active)[1]
-
-
-def unroll_projected(
-    model: Recurrence, x: Tensor, h0: Tensor | None, active: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return what each step needed of the inputs (B, T, P), and the states (B, T, S).
+    """Return the states (B, T, S) of a model that starts in `h0`, or in zeros.
 
     A constrained weight is computed once for the whole sequence, not once per step.
     """
+    check_recurrence(model)
     with parametrize.cached():
         projected = model.project(x)
-        return projected, scan(model.step, initial_state(model, projected, h0), projected, active)
+        return scan(model.step, initial_state(model, projected, h0), projected, active)
 
 
 def initial_state(model: Recurrence, projected: Tensor, h0: Tensor | None) -> Tensor:
@@ -277,3 +408,12 @@ def check_state(h0: Tensor, inputs: Tensor, state_size: int) -> None:
     """Refuse an initial state that is not one row of `state_size` for each series."""
     check_shape("h0", h0, f"B {state_size}", (len(inputs), state_size))
     check_like("h0", h0, "the inputs", inputs)
+
+
+def check_recurrence(model: Recurrence) -> None:
+    """Refuse what has no steps of its own, such as layers of cells."""
+    missing = [name for name in ("project", "step", "state_size") if not hasattr(model, name)]
+    if missing:
+        raise ValueError(
+            f"model must have project, step and state_size, as a cell has: {kind(model)} has no {missing[0]}"
+        )

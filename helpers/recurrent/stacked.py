@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from helpers.arguments import is_finite_number
+from helpers.arguments import is_finite_number, kind
 from helpers.recurrent.bidirectional import Bidirectional
 from helpers.recurrent.recurrence import Cell, observed_steps
 from helpers.series import IrregularBatch, check_series
@@ -83,9 +83,9 @@ class Stacked(nn.Module):
         if h0 is None:
             return [None] * len(self.layers)
         if not isinstance(h0, tuple | list) or len(h0) != len(self.layers):
-            raise ValueError(
-                f"h0 must be one initial state for each of {len(self.layers)} layers: got {h0!r}"
-            )
+            found = len(h0) if isinstance(h0, tuple | list) else kind(h0)
+            expected = f"one initial state for each of {len(self.layers)} layers"
+            raise ValueError(f"h0 must be {expected}: got {found}")
         return h0
 
 
@@ -95,8 +95,7 @@ def check_layers(layers: Sequence[Layer]) -> None:
         raise ValueError("layers must be at least one: got none")
     for number, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            found = type(layer).__name__
-            raise ValueError(f"layers must be cells or Bidirectional: layer {number} is {found}")
+            raise ValueError(f"layers must be cells or Bidirectional: layer {number} is {kind(layer)}")
         if number and layer.input_size != layers[number - 1].output_size:
             sizes = f"{layers[number - 1].output_size} features: it reads {layer.input_size}"
             raise ValueError(f"layer {number} must read what the one below returns, {sizes}")

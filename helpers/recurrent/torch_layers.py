@@ -1,14 +1,16 @@
 """The same network as one of `torch.nn`, in both directions."""
 
 import torch
-from torch import nn
+from torch import Generator, nn
 
+from helpers.arguments import kind
 from helpers.recurrent.bidirectional import Bidirectional
+from helpers.recurrent.fused import TorchWeights
 from helpers.recurrent.gru import GRU
 from helpers.recurrent.lstm import LSTM
-from helpers.recurrent.recurrence import Cell, TorchWeights
+from helpers.recurrent.recurrence import Cell
 from helpers.recurrent.stacked import Stacked
-from helpers.recurrent.vanilla import VanillaRNN
+from helpers.recurrent.vanilla import LeakyRNN, VanillaRNN
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -36,7 +38,8 @@ def from_torch(rnn: nn.RNN | nn.LSTM | nn.GRU) -> Cell | Bidirectional | Stacked
     if rnn.proj_size:
         raise ValueError(f"rnn must be without projection: its proj_size is {rnn.proj_size}")
     layers = [_layer(rnn, number) for number in range(rnn.num_layers)]
-    return layers[0] if len(layers) == 1 else Stacked(*layers, dropout=rnn.dropout)
+    model = layers[0] if len(layers) == 1 else Stacked(*layers, dropout=rnn.dropout)
+    return model.train(rnn.training)
 
 
 def to_torch(model: Cell | Bidirectional | Stacked) -> nn.RNN | nn.LSTM | nn.GRU:
@@ -57,13 +60,15 @@ def to_torch(model: Cell | Bidirectional | Stacked) -> nn.RNN | nn.LSTM | nn.GRU
     cells = [_cells(layer) for layer in layers]
     first = cells[0][0]
     kinds = {_kind(cell) for layer in cells for cell in layer}
-    shapes = {(cell.hidden_size, cell.b is None, len(layer)) for layer in cells for cell in layer}
+    shapes = {
+        (cell.hidden_size, cell.b is None, cell.W_hh.dtype, len(layer)) for layer in cells for cell in layer
+    }
     if len(kinds) > 1 or len(shapes) > 1:
         raise ValueError(
-            "model must have cells of one kind, size and bias, and as many directions in each layer"
+            "model must have cells of one kind, size, bias and dtype, and as many directions in each layer"
         )
-    kind, options = kinds.pop()
-    rnn = kind(
+    of_torch, options = kinds.pop()
+    rnn = of_torch(
         first.input_size,
         first.hidden_size,
         len(layers),
@@ -78,7 +83,7 @@ def to_torch(model: Cell | Bidirectional | Stacked) -> nn.RNN | nn.LSTM | nn.GRU
     for number, layer in enumerate(cells):
         for cell, suffix in zip(layer, ("", "_reverse"), strict=False):
             _fill(rnn, number, suffix, cell.torch_weights())
-    return rnn
+    return rnn.train(model.training)
 
 
 def _layer(rnn: nn.RNNBase, number: int) -> Cell | Bidirectional:
@@ -91,6 +96,7 @@ def _cell(rnn: nn.RNNBase, number: int, suffix: str) -> Cell:
     names = [f"{name}_l{number}{suffix}" for name in WEIGHTS]
     weights = TorchWeights(*(getattr(rnn, name, None) for name in names))
     how = {"bias": rnn.bias, "device": weights.W_ih.device, "dtype": weights.W_ih.dtype}
+    how["generator"] = Generator(weights.W_ih.device)  # what it draws is overwritten
     sizes = weights.W_ih.shape[1], rnn.hidden_size
     if isinstance(rnn, nn.RNN):
         cell = VanillaRNN(*sizes, rnn.nonlinearity, **how)
@@ -106,13 +112,17 @@ def _cells(layer: Cell | Bidirectional) -> tuple[Cell, ...]:
 
 def _kind(cell: Cell) -> tuple[type[nn.RNNBase], tuple]:
     """PyTorch's class of the same cell, and what it must be told besides."""
-    if type(cell) is VanillaRNN and cell.activation != "linear":
+    if isinstance(cell, VanillaRNN) and not isinstance(cell, LeakyRNN) and cell.activation != "linear":
         return nn.RNN, (("nonlinearity", cell.activation),)
-    if type(cell) is LSTM:
+    if isinstance(cell, LSTM):
         return nn.LSTM, ()
-    if type(cell) is GRU and cell.reset == "after":
+    if isinstance(cell, GRU) and cell.reset == "after":
         return nn.GRU, ()
-    raise ValueError(f"model must be of cells that torch.nn has, too: got {cell}")
+    raise ValueError(f"model must be of cells that torch.nn has, too: got {_in_words(cell)}")
+
+
+def _in_words(cell: object) -> str:
+    return repr(cell) if isinstance(cell, Cell) else kind(cell)
 
 
 @torch.no_grad()

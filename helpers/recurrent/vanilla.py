@@ -62,9 +62,10 @@ class VanillaRNN(Cell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias=bias, generator=generator, device=device, dtype=dtype)
+        super().__init__(input_size, hidden_size, bias=bias, device=device, dtype=dtype)
         check_one_of("activation", activation, ACTIVATIONS)
         self.activation, self.phi = activation, ACTIVATIONS[activation]
+        self.reset_parameters(generator)
 
     def step(self, h: Tensor, p: Tensor) -> Tensor:
         """φ(W_hh h_{t-1} + p_t), from (B, H) and (B, H) to (B, H)."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from helpers.recurrent import (
     VanillaRNN,
+    from_torch,
     gradient_profile,
     keep_orthogonal,
     truncated_bptt,
@@ -52,9 +53,9 @@ def test_windows_as_long_as_the_series_give_the_full_gradient(loss, K, device):
 
 @pytest.mark.parametrize("K", [1, 3, 5, 7])
 def test_windows_lie_as_pytorchs_detach_would_lay_them_from_the_end(K):
-    model, x = example()
+    _, x = example()
     theirs = nn.RNN(2, 5, batch_first=True, dtype=torch.float64)
-    model.copy_weights(theirs)
+    model = from_torch(theirs)
     cuts = [0, *range((STEPS - 1) % K + 1, STEPS + 1, K)]
     h, expected_loss = torch.zeros(1, 3, 5, dtype=torch.float64), 0.0
     for start, stop in zip(cuts, cuts[1:], strict=False):

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 from helpers.recurrent import (
     LeakyRNN,
     VanillaRNN,
-    bound_spectral_norm,
+    from_torch,
     gradient_profile,
     jacobian_product,
     step_jacobians,
@@ -30,9 +30,7 @@ def like_torchs(nonlinearity, dtype, device, generator, bias=True):
     theirs = nn.RNN(3, 8, nonlinearity=nonlinearity, bias=bias, batch_first=True, dtype=dtype, device=device)
     for weight in theirs.parameters():
         nn.init.uniform_(weight, -0.4, 0.4, generator=generator)
-    ours = VanillaRNN(3, 8, nonlinearity, generator=generator, dtype=dtype, device=device)
-    ours.copy_weights(theirs)
-    return theirs, ours
+    return theirs, from_torch(theirs)
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
@@ -297,21 +295,6 @@ BAD_CALLS = [
         id="length beyond T",
     ),
     pytest.param(
-        lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 3, num_layers=2)),
-        "rnn must have one layer and one direction: got RNN",
-        id="rnn of two layers",
-    ),
-    pytest.param(
-        lambda: VanillaRNN(2, 3).copy_weights(nn.RNN(2, 4)),
-        r"rnn must have input and hidden size \(2, 3\): got \(2, 4\)",
-        id="rnn of another size",
-    ),
-    pytest.param(
-        lambda: VanillaRNN(2, 3, bias=False).copy_weights(nn.RNN(2, 3)),
-        "rnn has a bias, and this network has none to take it",
-        id="rnn with a bias too many",
-    ),
-    pytest.param(
         lambda: LeakyRNN(2, 3, tau=1.0, dt=0.0), "dt must be positive and finite: got 0.0", id="dt of zero"
     ),
     pytest.param(
@@ -433,11 +416,9 @@ def test_a_batch_runs_as_torch_runs_its_packed_series():
     hidden = torch.where(valid.unsqueeze(-1), x, torch.nan)
     batch = IrregularBatch(times, hidden, valid.unsqueeze(-1).expand_as(x), lengths)
     rnn = nn.RNN(2, 4, batch_first=True, dtype=torch.float64)
-    model = VanillaRNN(2, 4, dtype=torch.float64)
-    model.copy_weights(rnn)
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     _, last = rnn(packed)
-    torch.testing.assert_close(model(batch)[:, -1], last[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(from_torch(rnn)(batch)[:, -1], last[0], rtol=1e-12, atol=1e-12)
 
 
 def test_nan_behind_the_mask_reaches_no_gradient():
@@ -458,10 +439,3 @@ def gappy_batch():
     values = torch.randn(3, 6, 2, generator=generator, dtype=torch.float64)
     times = torch.arange(6.0, dtype=torch.float64).repeat(3, 1)
     return IrregularBatch(times, torch.where(mask, values, torch.nan), mask, lengths)
-
-
-def test_weights_cannot_be_copied_behind_a_constraint():
-    model = VanillaRNN(2, 3)
-    bound_spectral_norm(model, 1.0)
-    with pytest.raises(ValueError, match="copy weights before they are constrained"):
-        model.copy_weights(nn.RNN(2, 3))
