@@ -167,6 +167,24 @@ def visit_times(draw: Draw) -> Call:
     return Call(function, arguments, oracle)
 
 
+def gene_structures(draw: Draw) -> Call:
+    seed = draw.whole(0, 99)
+
+    def function(sequences, length):
+        drawn = data.gene_structures(sequences, length, generator=torch.Generator().manual_seed(seed))
+        return drawn.bases, drawn.region, drawn.codon_position, drawn.gc
+
+    def oracle(given, answer):
+        bases, region, position, gc = answer
+        shape = given["sequences"], given["length"]
+        legal = bases.shape == region.shape == position.shape == shape and ((bases >= 0) & (bases < 4)).all()
+        whole = all((position == place).sum() * 3 == (region == 1).sum() for place in (1, 2, 3))
+        inside = ((gc >= 0.25) & (gc <= 0.45)).all()
+        return None if legal and whole and inside else "no genes"
+
+    return Call(function, {"sequences": draw.whole(1, 3), "length": draw.choice([1, 20, 150])})
+
+
 BUILDERS = {
     "IrregularBatch deltas last_observed to_grid collate": irregular_batch,
     "one_series": one_series,
@@ -174,4 +192,5 @@ BUILDERS = {
     "Standardiser": standardiser,
     "mcar mar mnar Logistic DetectionLimit DropOut": missing_at_random,
     "visit_times": visit_times,
+    "gene_structures": gene_structures,
 }
