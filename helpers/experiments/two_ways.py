@@ -55,7 +55,7 @@ OPEN_TIME, CLOSED_TIME, CURRENT_NOISE = 20.0, 40.0, 0.8  # readings, readings, o
 
 
 def expression_model() -> LinearGaussian:
-    """mRNA, made in bursts, and the protein that follows it; only the protein glows.
+    """mRNA, made at random, and the protein that follows it; only the protein glows.
 
     ::
 
@@ -206,7 +206,8 @@ def odds_density(hmm: HMM, cells: int) -> tuple[Tensor, Tensor]:
     lowest, highest = A[:, 1].logit()  # where the present is certain
     edges = torch.linspace(lowest, highest, cells + 1, dtype=A.dtype)
     odds = (edges[1:] + edges[:-1]) / 2
-    before = ((edges.sigmoid() - A[0, 1]) / (A[1, 1] - A[0, 1])).clamp(0, 1).logit()  # g⁻¹
+    before = ((edges.sigmoid() - A[0, 1]) / (A[1, 1] - A[0, 1])).logit()  # g⁻¹
+    before[0], before[-1] = -torch.inf, torch.inf  # but for rounding
     drift = torch.tensor([-1.0, 1.0], dtype=A.dtype)[:, None, None] * s**2 / 2
     step = torch.special.ndtr((before - odds.unsqueeze(1) - drift) / s).diff()  # (2, N, N)
     density = hmm.initial.unsqueeze(1).expand(2, cells) / cells
