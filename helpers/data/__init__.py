@@ -1,11 +1,19 @@
-"""Real data, and the ways in which data go missing."""
+"""Real data, tasks of memory, and the ways in which data go missing."""
 
 from helpers.data.missingness import DetectionLimit, DropOut, Incomplete, Logistic, mar, mcar, mnar
 from helpers.data.physionet2012 import PhysioNet2012, physionet2012
 from helpers.data.tables import Indomethacin, LynxHare, Theophylline, indomethacin, lynx_hare, theophylline
+from helpers.data.tasks import (
+    ADDING_BASELINE,
+    adding_problem,
+    copying_baseline,
+    copying_problem,
+    delayed_response,
+)
 from helpers.data.visits import Visits, visit_times
 
 __all__ = [
+    "ADDING_BASELINE",
     "DetectionLimit",
     "DropOut",
     "Incomplete",
@@ -15,6 +23,10 @@ __all__ = [
     "PhysioNet2012",
     "Theophylline",
     "Visits",
+    "adding_problem",
+    "copying_baseline",
+    "copying_problem",
+    "delayed_response",
     "indomethacin",
     "lynx_hare",
     "mar",
