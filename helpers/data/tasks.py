@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from helpers.arguments import check_generator, check_not_negative_number, check_whole_number
+from helpers.arguments import check_fits, check_generator, check_not_negative_number, check_whole_number
 
 ADDING_BASELINE = 1 / 6
 """Mean squared error of the constant 1: twice the variance 1/12 of one summand."""
@@ -46,11 +46,12 @@ def delayed_response(
     Raises
     ------
     ValueError
-        If a size is no whole number of at least 1 (`choices`: 2), or the noise negative.
+        If a size is no whole number of at least 1 (`choices`: 2), or the noise is negative or too large.
     """
     _check(batch, generator, lag=lag)
     check_whole_number("choices", choices, least=2)
     check_not_negative_number("noise", noise)
+    check_fits("noise", noise, torch.get_default_dtype())
     y = torch.randint(choices, (batch,), generator=generator, device=generator.device)
     shape = batch, lag + 1, choices + 1
     x = noise * torch.randn(shape, generator=generator, device=generator.device)

@@ -4,7 +4,8 @@
 
 Budget, the same for every cell: updates, examples, units, gradient clipping, and a grid of step sizes. Each
 cell takes, at each lag of each task, the step size that does best on two seeds that are not used again: the
-first with which both solve the task, or else the one with the most solutions, then the least mean error. A
+first with which both solve the task, or else the one with the most solutions, then the least mean error; but
+beyond a lag of 100 a cell none of whose runs solved the last lag keeps the step size that it had there. A
 network has solved a task when it passes two checks in a row, 50 updates apart, on 200 new examples each:
 at most 5 % of the responses wrong, or a loss of at most a tenth of that of guessing (adding: 1/6; copying:
 10 ln 8 / (T + 20)). It is trained no further then. Success out of 5 seeds comes with the exact 95 % interval.
@@ -17,8 +18,8 @@ Expected, before the run. T is the lag; H = 32 units, weights from ±1/√H, noi
    0.0104, noise 0.0005), the state settles where tanh takes as much, 2 E[h²]² = s², E[h²] = 0.07. A gradient
    shrinks by the factor 1 - 0.07 a step, to 0.03 after 50 steps, 10⁻³ after 100, 10⁻⁶ after 200. Delayed
    response at 50 and perhaps at 100, not at 200 and 400.
-3. `LSTM` and `GRU`, as PyTorch starts them: the gates stand near ½, and 0.5⁵⁰ = 10⁻¹⁵ of a gradient survives on
-   the highway. No delayed response from lag 50 on. But adding is learnt, at 50 at least: the second mark
+3. `LSTM` and `GRU`, as PyTorch starts them: the gates stand near ½, and 0.5⁵⁰ = 10⁻¹⁵ of a gradient survives
+   on the highway. No delayed response from lag 50 on. But adding is learnt, at 50 at least: the second mark
    is often near the end, so that short memory pays at once, and each step of lag learnt shows the next.
 4. `LSTM, chrono` and `GRU, chrono`: with u ~ U(1, T - 1) the part (u / (u + 1))^T ≈ e^(-T/u) survives, on
    average over the units ∫₀¹ e^(-1/x) dx = 0.15 whatever the lag. Delayed response and adding at every lag;
@@ -67,6 +68,7 @@ SETTINGS = {
     "clip": 1.0,
     "step_sizes": [0.006, 0.02, 0.06],
     "tuning_seeds": [100, 101],
+    "tuned_to_lag": 100,
     "check_every": 50,
     "check_examples": 200,
 }
@@ -244,25 +246,41 @@ def train(
             return
 
 
-def tune(task: Task, lag: int, family: str, updates: int, settings: dict) -> dict[str, list[Run]]:
+def hopeless(rows: list[dict], task_name: str, lag: int, settings: dict) -> dict[str, float]:
+    """Step sizes of the cells that are not tuned again, for none of their runs solved the last lag."""
+    if lag <= settings["tuned_to_lag"]:
+        return {}
+    before = [row for row in rows if row["task"] == task_name and row["lag"] < lag]
+    last = {row["cell"]: row for row in sorted(before, key=lambda row: row["lag"])}
+    return {
+        cell: row["step_size"]
+        for cell, row in last.items()
+        if not row["solved"] and all(run["updates"] is None for run in row["tuning"])
+    }
+
+
+def tune(
+    task: Task, lag: int, family: str, cells: Iterable[str], updates: int, settings: dict
+) -> dict[str, list[Run]]:
     """Runs of the seeds for tuning by cell; a cell's end when both seeds of one step size have solved it."""
     runs = {
         cell: [Run(cell, seed, size) for size in settings["step_sizes"] for seed in settings["tuning_seeds"]]
-        for cell in CELLS[family]
+        for cell in cells
     }
 
     def decided(run: Run) -> bool:
         return any(solved == len(settings["tuning_seeds"]) for solved in _solutions(runs[run.cell]).values())
 
-    train(task, lag, family, sum(runs.values(), []), updates, settings, decided)
+    if runs:
+        train(task, lag, family, sum(runs.values(), []), updates, settings, decided)
     return runs
 
 
 def best_step_size(runs: list[Run]) -> float:
-    """The most solutions, then the least mean error."""
+    """The most solutions, then the least mean error; one that is not a number is the last."""
     solved = _solutions(runs)
     errors = {size: mean(run.error for run in runs if run.step_size == size) for size in solved}
-    return min(solved, key=lambda size: (-solved[size], errors[size]))
+    return min(solved, key=lambda size: (-solved[size], math.isnan(errors[size]), errors[size]))
 
 
 def _solutions(runs: list[Run]) -> dict[float, int]:
@@ -276,18 +294,21 @@ def _solutions(runs: list[Run]) -> dict[float, int]:
 
 
 def compare(
-    task_name: str, lag: int, family: str, seeds: Iterable[int], updates: int, settings: dict
-) -> list:
-    """Rows of the table for all cells of a family."""
-    task, begin = TASKS[task_name], time.process_time()
-    tuning = tune(task, lag, family, updates, settings)
-    chosen = {cell: best_step_size(runs) for cell, runs in tuning.items()}
-    runs = {cell: [Run(cell, seed, chosen[cell]) for seed in seeds] for cell in tuning}
+    task_name: str, lag: int, family: str, seeds: Iterable[int], rows: list[dict], settings: dict
+) -> list[dict]:
+    """Rows of the table for all cells of a family; `rows` are those that there are."""
+    task, updates, begin = TASKS[task_name], settings["updates"][task_name], time.process_time()
+    kept = hopeless(rows, task_name, lag, settings)
+    tuning = tune(task, lag, family, [cell for cell in CELLS[family] if cell not in kept], updates, settings)
+    chosen = kept | {cell: best_step_size(runs) for cell, runs in tuning.items()}
+    runs = {cell: [Run(cell, seed, chosen[cell]) for seed in seeds] for cell in CELLS[family]}
     train(task, lag, family, sum(runs.values(), []), updates, settings, lambda run: False)
     place = {"task": task_name, "lag": lag, "updates": updates, "guessing": task.guessing(lag)}
-    rows = [place | _row(task, lag, family, runs[cell], tuning[cell], settings) for cell in tuning]
-    seconds = round((time.process_time() - begin) / len(rows), 1)
-    return [row | {"cpu_seconds": seconds} for row in rows]
+    seconds = round((time.process_time() - begin) / len(runs), 1)
+    return [
+        place | _row(task, lag, family, runs[cell], tuning.get(cell, []), settings) | {"cpu_seconds": seconds}
+        for cell in runs
+    ]
 
 
 def _row(task: Task, lag: int, family: str, runs: list[Run], tuning: list[Run], settings: dict) -> dict:
@@ -343,7 +364,7 @@ def run(places: list[tuple[str, int]], seeds: int, updates: int | None, folder: 
     ]
     with ProgressBar(len(left), "family") as bar, flush_denormals(True):
         for task, lag, family in left:
-            rows += compare(task, lag, family, range(seeds), budget[task], settings)
+            rows += compare(task, lag, family, range(seeds), rows, settings)
             write_results(NAME, settings, rows, sum(row["cpu_seconds"] for row in rows), folder)
             bar.advance(f"{task} {lag}: " + ", ".join(f"{row['cell']} {row['solved']}" for row in rows[-2:]))
         bar.finish(f"{len(rows)} cells of the table in {folder / NAME}.json")
