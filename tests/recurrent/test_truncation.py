@@ -6,6 +6,8 @@ from protocol_cells import JoinedLSTM
 from torch import nn
 
 from helpers.recurrent import (
+    GRU,
+    LSTM,
     VanillaRNN,
     from_torch,
     gradient_profile,
@@ -170,7 +172,12 @@ def test_it_works_through_the_protocol_and_with_constrained_weights():
     x = torch.randn(3, STEPS, 2, dtype=torch.float64, generator=generator)
     constrained, _ = example()
     keep_orthogonal(constrained)
-    for model in (JoinedLSTM(2, 3), constrained):
+    for model in (
+        JoinedLSTM(2, 3),
+        LSTM(2, 3, dtype=torch.float64),
+        GRU(2, 4, dtype=torch.float64),
+        constrained,
+    ):
         curve = truncation_curve(model, x, squares, [1, STEPS])
         assert curve.relative_error[0] > 1e-3 and curve.relative_error[1] < 1e-14
 
