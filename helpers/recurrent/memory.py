@@ -82,7 +82,7 @@ def forget_bias_for(tau: float | Tensor, dt: float = 1.0) -> Tensor:
     tau = _floating("tau", tau)
     check_positive("tau", tau)
     check_positive_number("dt", dt)
-    steps = dt / tau
+    steps = torch.full_like(tau, dt) / tau  # dt / tau would be dt (1 / tau), which overflows earlier
     return -steps - torch.log(-torch.expm1(-steps))
 
 
@@ -127,7 +127,7 @@ def frequency_response(
     for name, given in {"frequency": frequency, "gain": gain}.items():
         check_finite(name, given)
         check_broadcastable(name, given.shape, "f", f.shape)
-    angle = 2 * math.pi * dt * frequency
+    angle = 2 * math.pi * dt * frequency.to(torch.result_type(f, frequency))
     return gain / torch.complex(1 - f * angle.cos(), f * angle.sin())
 
 
