@@ -10,6 +10,9 @@ from helpers.arguments import check_like, check_shape, check_tensor, refuse_wher
 from helpers.recurrent.gru import GRU
 from helpers.recurrent.recurrence import GatedCell, initial_state
 
+SCAN_AT_MOST = 256
+"""B · H numbers of a step up to which, on a CPU, log₂ T passes over all steps beat T small steps."""
+
 
 class MinGRUGates(NamedTuple):
     """What opens at a step, and what is offered: (B, H) each."""
@@ -103,6 +106,10 @@ class MinGRU(GatedCell):
     def reason_against_fast(self, x: Tensor, active: Tensor | None, return_gates: bool) -> str | None:
         """The scan can hold states and be differentiated in every way; it only keeps no gates."""
         return "the scan keeps no gates" if return_gates else None
+
+    def gains_by_it(self, x: Tensor) -> bool:
+        """On a CPU, whose arithmetic is not for nothing, only with few numbers in a step."""
+        return x.device.type != "cpu" or len(x) * self.hidden_size <= SCAN_AT_MOST
 
     def run_fast(self, x: Tensor, h0: Tensor | None, active: Tensor | None) -> tuple[Tensor, Tensor]:
         """All states (B, T, H) as by `affine_scan`, and the last (B, H)."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from gated_cells import make, normal
 
-from helpers.recurrent import affine_scan
+from helpers.recurrent import affine_scan, min_gru
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -67,6 +67,16 @@ def test_a_long_series_stays_within_its_candidates():
     assert (trace.h.abs() <= trace.n.abs().amax(1, keepdim=True)).all()
     fast = make("minimal GRU")(normal(2, 5000, 3), fast=True)
     torch.testing.assert_close(fast, trace.h, **EXACT)
+
+
+@pytest.mark.parametrize(("series", "scans"), [(64, True), (65, False)], ids=["few numbers", "many numbers"])
+def test_the_scan_is_chosen_where_it_pays(series, scans, monkeypatch):
+    calls, combine = [], min_gru.combine_steps
+    monkeypatch.setattr(min_gru, "combine_steps", lambda *arguments: calls.append(1) or combine(*arguments))
+    model, x = make("minimal GRU"), normal(series, 5, 3)
+    model(x)
+    assert bool(calls) == scans
+    torch.testing.assert_close(model(x, fast=True), model(x, fast=False), **EXACT)
 
 
 ONES = torch.ones(2, 5, 3)
