@@ -253,10 +253,12 @@ class GatedCell(Cell):
         """Whether the fast path runs these steps; refuse to demand it where it cannot."""
         if fast not in (None, True, False):
             raise ValueError(f"fast must be True, False or left out: got {fast!r}")
-        against = "" if fast is False else self.reason_against_fast(x, active, return_gates)
+        if fast is not None and not fast:
+            return False
+        against = self.reason_against_fast(x, active, return_gates)
         if fast and against:
             raise ValueError(f"fast must be False or left out: {against}")
-        return fast is not False and not against and (bool(fast) or self.gains_by_it(x))
+        return not against and (bool(fast) or self.gains_by_it(x))
 
     def run_step_by_step(
         self, x: Tensor, h0: Tensor | None, active: Tensor | None, return_gates: bool

@@ -1,5 +1,6 @@
 """The fused kernel gives what the equations give: values, gradients, last states, second derivatives."""
 
+import numpy as np
 import pytest
 import torch
 from gated_cells import FAST, FUSED, make, normal, series_with_holes
@@ -57,7 +58,8 @@ def test_the_kernel_runs_where_nothing_prevents_it(kind, monkeypatch):
 
     assert runs(x) and runs(x, lengths=torch.tensor([5, 0, 2])) and runs(x, mask=mask)
     assert runs(x, return_last=True) and runs(x, fast=True) and model.eval() and runs(x)
-    assert not runs(x, fast=False) and not runs(x, return_gates=True) and not runs(batch)
+    assert not runs(x, fast=False) and not runs(x, fast=np.False_) and not runs(x, fast=0)
+    assert runs(x, fast=np.True_) and not runs(x, return_gates=True) and not runs(batch)
     assert not runs(x[:0]) and not runs(x[:, :0])
 
 
