@@ -76,6 +76,15 @@ def test_dropout_falls_between_layers_in_training_only():
     assert torch.equal(Stacked(below, dropout=0.25).train()(x), x)
 
 
+def test_autocast_lowers_what_layers_return_and_not_what_they_take():
+    model, x = three_layers().float(), normal(2, 5, 3, dtype=torch.float32)
+    for how in ({}, {"lengths": torch.tensor([5, 2])}):
+        expected = model(x, **how)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model(x, **how)
+        torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.02)
+
+
 def test_nothing_in_gives_nothing_out():
     for sizes in ((0, 4, 3), (2, 0, 3)):
         assert three_layers()(torch.zeros(sizes).double()).shape == (*sizes[:2], 4)
