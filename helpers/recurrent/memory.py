@@ -123,11 +123,13 @@ def frequency_response(
     check_entries("f", f, f < 1, "be less than 1")
     check_positive_number("dt", dt)
     frequency = _floating("frequency", frequency)
+    dtype = torch.result_type(f, frequency)
+    f, frequency = f.to(dtype), frequency.to(dtype)
     gain = 1 - f if gain is None else _floating("gain", gain)
     for name, given in {"frequency": frequency, "gain": gain}.items():
         check_finite(name, given)
         check_broadcastable(name, given.shape, "f", f.shape)
-    angle = 2 * math.pi * dt * frequency.to(torch.result_type(f, frequency))
+    angle = 2 * math.pi * dt * frequency
     return gain / torch.complex(1 - f * angle.cos(), f * angle.sin())
 
 

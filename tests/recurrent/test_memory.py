@@ -92,6 +92,9 @@ def test_dtypes_follow_tensors_and_numbers_are_float64():
         assert function(single).dtype == torch.float32 and function(0.5).dtype == torch.float64
     assert frequency_response(0.9, numbers).dtype == frequency_response(single, 0.1).dtype == torch.complex64
     assert frequency_response(0.9, 0.1).dtype == torch.complex128
+    mixed = frequency_response(single, torch.tensor([0.1, 0.3], dtype=torch.float64))
+    exact = frequency_response(single.double(), torch.tensor([0.1, 0.3], dtype=torch.float64))
+    assert torch.equal(mixed, exact)
     assert frequency_response(single.unsqueeze(-1), torch.zeros(3)).shape == (2, 3)
 
 
