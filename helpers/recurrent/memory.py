@@ -119,12 +119,11 @@ def frequency_response(
     ValueError
         If f lies outside 0 … 1 or is 1, a number is not finite, Δt not positive, or shapes do not broadcast.
     """
-    f = _fraction("f", f)
-    check_entries("f", f, f < 1, "be less than 1")
-    check_positive_number("dt", dt)
-    frequency = _floating("frequency", frequency)
+    f, frequency = _fraction("f", f), _floating("frequency", frequency)
     dtype = torch.result_type(f, frequency)
     f, frequency = f.to(dtype), frequency.to(dtype)
+    check_entries("f", f, f < 1, "be less than 1")
+    check_positive_number("dt", dt)
     gain = 1 - f if gain is None else _floating("gain", gain)
     for name, given in {"frequency": frequency, "gain": gain}.items():
         check_finite(name, given)

@@ -128,6 +128,10 @@ BAD = {
     ),
     "a step back": (lambda: forget_bias_for(1.0, dt=-1.0), "dt must be positive and finite: got -1.0"),
     "a memory that never ends": (lambda: frequency_response(1.0, 0.1), "f must be less than 1: f = 1.0"),
+    "a memory that ends beyond the dtype": (
+        lambda: frequency_response(1 - 1e-9, torch.zeros(1)),
+        "f must be less than 1: f = 1.0",
+    ),
     "infinite frequency": (
         lambda: frequency_response(0.5, math.inf),
         "frequency must be finite: frequency = inf",
