@@ -82,7 +82,7 @@ def forget_bias_for(tau: float | Tensor, dt: float = 1.0) -> Tensor:
     tau = _floating("tau", tau)
     check_positive("tau", tau)
     check_positive_number("dt", dt)
-    steps = dt / tau
+    steps = torch.full_like(tau, dt) / tau  # dt / tau would be dt (1 / tau), which overflows earlier
     return -steps - torch.log(-torch.expm1(-steps))
 
 
@@ -119,10 +119,11 @@ def frequency_response(
     ValueError
         If f lies outside 0 … 1 or is 1, a number is not finite, Δt not positive, or shapes do not broadcast.
     """
-    f = _fraction("f", f)
+    f, frequency = _fraction("f", f), _floating("frequency", frequency)
+    dtype = torch.result_type(f, frequency)
+    f, frequency = f.to(dtype), frequency.to(dtype)
     check_entries("f", f, f < 1, "be less than 1")
     check_positive_number("dt", dt)
-    frequency = _floating("frequency", frequency)
     gain = 1 - f if gain is None else _floating("gain", gain)
     for name, given in {"frequency": frequency, "gain": gain}.items():
         check_finite(name, given)

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import pad
 
-from helpers.arguments import check_like, check_shape, check_tensor
+from helpers.arguments import check_like, check_shape, check_tensor, refuse_where
 from helpers.recurrent.gru import GRU
 from helpers.recurrent.recurrence import GatedCell, initial_state
+
+SCAN_AT_MOST = 256
+"""B · H numbers of a step up to which, on a CPU, log₂ T passes over all steps beat T small steps."""
 
 
 class MinGRUGates(NamedTuple):
@@ -105,13 +107,17 @@ class MinGRU(GatedCell):
         """The scan can hold states and be differentiated in every way; it only keeps no gates."""
         return "the scan keeps no gates" if return_gates else None
 
+    def gains_by_it(self, x: Tensor) -> bool:
+        """On a CPU, whose arithmetic is not for nothing, only with few numbers in a step."""
+        return x.device.type != "cpu" or len(x) * self.hidden_size <= SCAN_AT_MOST
+
     def run_fast(self, x: Tensor, h0: Tensor | None, active: Tensor | None) -> tuple[Tensor, Tensor]:
-        """All states (B, T, H) by `affine_scan`, and the last (B, H)."""
+        """All states (B, T, H) as by `affine_scan`, and the last (B, H)."""
         projected = self.project(x)
         first = initial_state(self, projected, h0)
         z, n = self.gates(first, projected)
         z = z if active is None else z * active.unsqueeze(-1)  # a step that holds the state opens no gate
-        states = affine_scan(1 - z, z * n, first)
+        states, _ = combine_steps(1 - z, z * n, first)
         return states, states[:, -1] if x.shape[1] else first
 
 
@@ -125,8 +131,7 @@ def affine_scan(factor: Tensor, shift: Tensor, h0: Tensor | None = None) -> Tens
         (a_t, b_t) ← (a_t a_{t-s}, b_t + a_t b_{t-s}),   s = 1, 2, 4, …
 
     After each pass, a step's map leads from twice as far back, and after the last from h_0. This takes log₂ T
-    times the arithmetic and memory of the loop, and as many calls as log₂ T instead of T. Products of factors
-    must stay within the float range, as those of gates between 0 and 1 do.
+    times the arithmetic and memory of the loop, and as many calls as log₂ T instead of T.
 
     Parameters
     ----------
@@ -143,7 +148,8 @@ def affine_scan(factor: Tensor, shift: Tensor, h0: Tensor | None = None) -> Tens
     Raises
     ------
     ValueError
-        If shapes, dtypes or devices clash.
+        If shapes, dtypes or devices clash, or a product of factors leaves the float range, which one of gates
+        between 0 and 1 never does.
 
     Source: Hillis and Steele (1986), Data parallel algorithms, Communications of the ACM 29:1170-1183.
     """
@@ -154,11 +160,23 @@ def affine_scan(factor: Tensor, shift: Tensor, h0: Tensor | None = None) -> Tens
     if h0 is not None:
         check_shape("h0", h0, "B H", (factor.shape[0], factor.shape[2]))
         check_like("h0", h0, "factor", factor)
-        shift = torch.cat([shift[:, :1] + factor[:, :1] * h0.unsqueeze(1), shift[:, 1:]], dim=1)
+    states, products = combine_steps(factor, shift, h0)
+    refuse_where(
+        ~products.isfinite() & factor.isfinite().all(1, keepdim=True),
+        lambda b, t, h: f"factor must have finite products: those of factor[{b}, :{t + 1}, {h}] are not",
+    )
+    return states
+
+
+def combine_steps(factor: Tensor, shift: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What `affine_scan` returns, and the product of all factors up to each step, both (B, T, H)."""
+    h0 = torch.zeros_like(shift[:, :1]) if h0 is None else h0.unsqueeze(1)
+    shift = torch.cat([shift[:, :1] + factor[:, :1] * h0, shift[:, 1:]], dim=1)
     back = 1
     while back < factor.shape[1]:
-        earlier = slice(None, -back)
-        shift = shift + factor * pad(shift[:, earlier], (0, 0, back, 0))
-        factor = factor * pad(factor[:, earlier], (0, 0, back, 0), value=1.0)
+        done, rest, earlier = slice(back), slice(back, None), slice(-back)
+        moved = shift[:, rest] + factor[:, rest] * shift[:, earlier]
+        factor = torch.cat([factor[:, done], factor[:, rest] * factor[:, earlier]], dim=1)
+        shift = torch.cat([shift[:, done], moved], dim=1)
         back *= 2
-    return shift
+    return shift, factor

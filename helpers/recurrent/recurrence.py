@@ -224,10 +224,11 @@ class GatedCell(Cell):
         fast : bool, optional
             Whether something quicker than the loop over `step` runs the steps: PyTorch's fused kernel (cuDNN
             on a GPU), for a `MinGRU` its `affine_scan`. The results are the same to rounding. Left out, it
-            does where it can: always without gates to return; the kernel also without a step in the middle
-            of a series that holds the state, outside `torch.func` and forward-mode differentiation, and for
-            a GRU whose reset gate acts after the matrix product. With lengths or a mask, choosing reads one
-            number from the device. On a GPU the kernel cannot be differentiated twice, and says so.
+            does where it can and gains: never with gates to return; the kernel only without a step in the
+            middle of a series that holds the state, outside `torch.func` and forward-mode differentiation,
+            and for a GRU whose reset gate acts after the matrix product; the scan on a GPU, or with few
+            numbers in a step. With lengths or a mask, choosing reads one number from the device. On a GPU
+            the kernel cannot be differentiated twice, and says so.
 
         Returns
         -------
@@ -252,10 +253,12 @@ class GatedCell(Cell):
         """Whether the fast path runs these steps; refuse to demand it where it cannot."""
         if fast not in (None, True, False):
             raise ValueError(f"fast must be True, False or left out: got {fast!r}")
-        against = "" if fast is False else self.reason_against_fast(x, active, return_gates)
+        if fast is not None and not fast:
+            return False
+        against = self.reason_against_fast(x, active, return_gates)
         if fast and against:
             raise ValueError(f"fast must be False or left out: {against}")
-        return fast is not False and not against
+        return not against and (bool(fast) or self.gains_by_it(x))
 
     def run_step_by_step(
         self, x: Tensor, h0: Tensor | None, active: Tensor | None, return_gates: bool
@@ -277,6 +280,10 @@ class GatedCell(Cell):
     def reason_against_fast(self, x: Tensor, active: Tensor | None, return_gates: bool) -> str | None:
         """Why the fast path cannot run these steps; None if it can."""
         return reason_against(self, x, active, return_gates)
+
+    def gains_by_it(self, x: Tensor) -> bool:
+        """Whether the fast path is the quicker one, where it can run."""
+        return True
 
     def run_fast(self, x: Tensor, h0: Tensor | None, active: Tensor | None) -> tuple[Tensor, Tensor]:
         """Hidden states (B, T, H), and the last state (B, S)."""

@@ -71,10 +71,11 @@ class Stacked(nn.Module):
             If shapes, dtypes or devices clash, a length is out of range, or h0 is not one for each layer.
         """
         x, mask, lengths = check_series("x", x, mask, lengths)
+        dtype = x.dtype
         moves = None if mask is None else observed_steps(x, mask, lengths)[1]
         for number, (layer, first) in enumerate(zip(self.layers, self._first_states(h0), strict=True)):
             if number:
-                x = dropout(x, self.dropout, self.training)
+                x = dropout(x, self.dropout, self.training).to(dtype)  # autocast may have lowered it
                 mask = None if moves is None else moves.unsqueeze(-1).expand_as(x)
             x = layer(x, first, mask=mask, lengths=lengths)
         return x

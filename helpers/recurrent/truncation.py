@@ -233,6 +233,14 @@ def _gradient(
     return torch.cat([part.flatten() for part in total]), saved.peak
 
 
+def _within(
+    window: slice, mask: Tensor | None, lengths: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Mask and lengths of a window alone: windows share no node of a graph, which backward() would free."""
+    left = None if lengths is None else (lengths.long() - window.start).clamp(0, window.stop - window.start)
+    return None if mask is None else mask[:, window], left
+
+
 def _windows(
     model: Recurrence,
     x: Tensor | IrregularBatch,
@@ -244,7 +252,8 @@ def _windows(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the loss of each window, and the state at its end cut off from the graph."""
     check_whole_number("K", K)
-    x, active = observed_steps(x, mask, lengths)
+    x, mask, lengths = check_series("x", x, mask, lengths)
+    observed_steps(x, mask, lengths)
     check_sequence("x", x, "D")
     steps = x.shape[1]
     if steps == 0:
@@ -252,7 +261,8 @@ def _windows(
     state, depends = h0, False
     for end in range((steps - 1) % K + 1, steps + 1, K):
         window = slice(max(0, end - K), end)
-        states = unroll(model, x[:, window], state, None if active is None else active[:, window])
+        seen, active = observed_steps(x[:, window], *_within(window, mask, lengths))
+        states = unroll(model, seen, state, active)
         value = loss(states, window)
         if not isinstance(value, Tensor) or value.ndim:
             found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else kind(value)

@@ -1,8 +1,10 @@
 """Recurrent cells, and training: one way to call each function, and the right answer where it is known."""
 
+import copy
 import itertools
 import math
 
+import mpmath
 import numpy as np
 import torch
 from fuzz_draw import Call, Draw
@@ -57,6 +59,245 @@ def cell(draw: Draw) -> Call:
         return differs("states", answer, torch.stack(states, 1), 1e-9)
 
     return Call(function, arguments, oracle)
+
+
+def gated_cell(draw: Draw) -> Call:
+    kind, features, hidden = draw.whole(0, 3), draw.whole(1, 3), draw.whole(1, 3)
+    model = _gated(draw, kind, features, hidden)
+    batch, steps = draw.whole(1, 3), draw.whole(1, 4)
+    arguments = {
+        "x": draw.normal(batch, steps, features),
+        "h0": draw.uniform(-1, 1, batch, model.state_size),
+        "mask": draw.mask(batch, steps, features),
+        "lengths": draw.lengths(batch, steps),
+        "fast": draw.choice([None, False]),
+    }
+
+    def function(x, h0, mask, lengths, fast):
+        given = {"mask": mask, "lengths": lengths, "fast": fast}
+        states, last = model(x, h0, return_last=True, **given)
+        trace = model(x, h0, mask=mask, lengths=lengths, return_gates=True)
+        return states.detach(), last.detach(), trace.h.detach()
+
+    def oracle(given, answer):
+        states = _loop(model, torch.where(given["mask"], given["x"], 0.0), given["h0"], _moves(given))
+        outputs = states[..., :hidden]
+        return first_complaint(
+            differs("states", answer[0], outputs, 1e-9),
+            differs("last", answer[1], states[:, -1], 1e-9),
+            differs("trace.h", answer[2], outputs, 1e-9),
+        )
+
+    return Call(function, arguments, oracle)
+
+
+def _gated(draw: Draw, kind: int, features: int, hidden: int) -> nn.Module:
+    how = {"generator": draw.generator, "dtype": torch.float64}
+    if kind == 0:
+        return recurrent.LSTM(features, hidden, **how)
+    if kind == 1:
+        return recurrent.MinGRU(features, hidden, **how)
+    return recurrent.GRU(features, hidden, reset=["after", "before"][kind - 2], **how)
+
+
+def _loop(model: nn.Module, x: torch.Tensor, state: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+    """Every state of a gated cell (B, T, S), one step after another."""
+    assert x.isfinite().all() and x.dtype == state.dtype == torch.float64
+    states = []
+    for t, seen in enumerate(moves.unbind(1)):
+        state = torch.where(seen[:, None], _gated_step(model, state, x[:, t]), state)
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def _gated_step(model: nn.Module, state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    h, H = state[:, : model.hidden_size], model.hidden_size
+    p = (x @ model.W_xh.T + model.b).split(H, dim=-1)
+    if isinstance(model, recurrent.MinGRU):
+        return h + p[0].sigmoid() * (p[1] - h)
+    q = [h @ W.T for W in model.W_hh.split(H)]
+    if isinstance(model, recurrent.LSTM):
+        i, f, g, o = (own + other for own, other in zip(p, q, strict=True))
+        c = f.sigmoid() * state[:, H:] + i.sigmoid() * g.tanh()
+        return torch.cat([o.sigmoid() * c.tanh(), c], -1)
+    r, z = (p[0] + q[0]).sigmoid(), (p[1] + q[1]).sigmoid()
+    after = model.reset == "after"
+    n = (p[2] + (r * (q[2] + model.b_hn) if after else (r * h) @ model.W_hh[2 * H :].T)).tanh()
+    return (1 - z) * h + z * n
+
+
+def layers(draw: Draw) -> Call:
+    features, hidden = draw.whole(1, 3), draw.whole(1, 3)
+    first = _gated(draw, draw.whole(0, 3), features, hidden)
+    both = recurrent.Bidirectional(_gated(draw, draw.whole(0, 3), hidden, 2), generator=draw.generator)
+    model = recurrent.Stacked(first, both)
+    batch, steps = draw.whole(1, 3), draw.whole(1, 4)
+    arguments = {
+        "x": draw.normal(batch, steps, features),
+        "mask": draw.mask(batch, steps, features),
+        "lengths": draw.lengths(batch, steps),
+    }
+
+    def function(x, mask, lengths):
+        return model(x, mask=mask, lengths=lengths).detach()
+
+    def oracle(given, answer):
+        """Backwards, the steps beyond a series' length come first, and hold the initial zeros."""
+        x, moves = torch.where(given["mask"], given["x"], 0.0), _moves(given)
+        zeros = x.new_zeros(len(x), first.state_size)
+        below = _loop(first, x, zeros, moves)[..., :hidden]
+        halves = [
+            _loop(cell, below.flip(turn), x.new_zeros(len(x), cell.state_size), moves.flip(turn)).flip(turn)
+            for cell, turn in ((both.forwards, ()), (both.backwards, (1,)))
+        ]
+        return differs("states", answer, torch.cat([half[..., :2] for half in halves], -1), 1e-9)
+
+    return Call(function, arguments, oracle)
+
+
+def gated_sizes(draw: Draw) -> Call:
+    def function(input_size, hidden_size, forget_bias, update_bias, reset, dropout):
+        lstm = recurrent.LSTM(input_size, hidden_size, forget_bias=forget_bias)
+        gru = recurrent.GRU(input_size, hidden_size, reset=reset, update_bias=update_bias)
+        stacked = recurrent.Stacked(recurrent.MinGRU(input_size, hidden_size), dropout=dropout)
+        starts = lstm.b.detach()[hidden_size], gru.b.detach()[hidden_size]
+        return lstm.W_hh.shape, gru.W_xh.shape, *starts, stacked.dropout
+
+    def oracle(given, answer):
+        D, H = given["input_size"], given["hidden_size"]
+        return first_complaint(
+            None if (tuple(answer[0]), tuple(answer[1])) == ((4 * H, H), (3 * H, D)) else "other sizes",
+            differs("forget bias", answer[2], given["forget_bias"], 1e-6),
+            differs("update bias", answer[3], given["update_bias"], 1e-6),
+            differs("dropout", answer[4], given["dropout"], 1e-6),
+        )
+
+    arguments = {"input_size": 2, "hidden_size": 3, "forget_bias": draw.uniform(-3, 3), "update_bias": -1.0}
+    return Call(function, {**arguments, "reset": "after", "dropout": 0.25}, oracle)
+
+
+def torch_layers(draw: Draw) -> Call:
+    how = {"bidirectional": draw.chance(0.5), "bias": draw.chance(0.5), "dtype": torch.float64}
+    kind, features = draw.choice([nn.RNN, nn.LSTM, nn.GRU]), draw.whole(1, 3)
+    rnn = kind(features, 2, draw.whole(1, 2), batch_first=True, **how)
+    for weight in rnn.parameters():
+        weight.data.copy_(draw.normal(*weight.shape))
+
+    def function(rnn, x):
+        model = recurrent.from_torch(rnn)
+        return model(x).detach(), recurrent.to_torch(model)(x)[0].detach()
+
+    def oracle(given, answer):
+        assert given["x"].ndim == 3 and given["x"].numel()
+        right = given["rnn"](given["x"])[0]
+        return first_complaint(
+            differs("from_torch", answer[0], right, 1e-9), differs("to_torch", answer[1], right, 1e-9)
+        )
+
+    return Call(function, {"rnn": rnn, "x": draw.normal(2, 3, features)}, oracle)
+
+
+def affine_scan(draw: Draw) -> Call:
+    batch, steps, hidden = draw.whole(1, 3), draw.whole(1, 9), draw.whole(1, 3)
+
+    def function(factor, shift, h0):
+        return recurrent.affine_scan(factor, shift, h0)
+
+    def oracle(given, answer):
+        factor, shift, right = given["factor"], given["shift"], []
+        h = torch.zeros_like(shift[:, 0]) if given["h0"] is None else given["h0"]
+        largest = 0.0
+        for a, b in zip(factor.unbind(1), shift.unbind(1), strict=True):
+            h = a * h + b
+            largest = max(largest, float(h.abs().max()))
+            right.append(h)
+        products = factor.abs().clamp(min=1).prod(1) if factor.numel() else factor
+        assert products.isfinite().all() and largest < 1e300
+        return differs("states", answer, torch.stack(right, 1), np.asarray(1e-9 * largest + 1e-300))
+
+    arguments = {
+        "factor": draw.uniform(-1, 1, batch, steps, hidden),
+        "shift": draw.normal(batch, steps, hidden),
+    }
+    return Call(function, {**arguments, "h0": draw.choice([None, draw.normal(batch, hidden)])}, oracle)
+
+
+def memory(draw: Draw) -> Call:
+    def function(tau, dt, f):
+        constant, bias = recurrent.memory_time_constant(f, dt), recurrent.forget_bias_for(tau, dt)
+        return constant, bias, recurrent.cutoff_frequency(f, dt)
+
+    def oracle(given, answer):
+        tau, f = (np.atleast_1d(given[name].double().numpy()) for name in ("tau", "f"))
+        dt, edge = mpmath.mpf(float(given["dt"])), 3 - 2 * mpmath.sqrt(2)
+        constants = [mpmath.inf if x == 1 else 0 if x == 0 else -dt / mpmath.log(float(x)) for x in f]
+        biases = [-mpmath.log(mpmath.expm1(dt / float(x))) for x in tau]
+        assert (np.abs(f - float(edge)) > 1e-3).all()
+        half = [
+            mpmath.asin((1 - x) / (2 * mpmath.sqrt(x))) if x > edge else mpmath.inf
+            for x in map(mpmath.mpf, f)
+        ]
+        return first_complaint(
+            *(
+                differs(what, found, np.array(list(map(float, right))).reshape(found.shape))
+                for what, found, right in zip(
+                    ("time constant", "bias", "cutoff"),
+                    answer,
+                    (constants, biases, [h / (mpmath.pi * dt) for h in half]),
+                    strict=True,
+                )
+            )
+        )
+
+    arguments = {
+        "tau": draw.uniform(0.5, 20.0, 3),
+        "dt": draw.uniform(0.1, 2.0),
+        "f": draw.uniform(0.2, 0.99, 3),
+    }
+    return Call(function, arguments, oracle)
+
+
+def frequency_response(draw: Draw) -> Call:
+    def function(f, frequency, dt, gain):
+        response = recurrent.frequency_response(f, frequency, dt, gain)
+        return response.real, response.imag
+
+    def oracle(given, answer):
+        f, frequency = given["f"].double().numpy(), given["frequency"].double().numpy()
+        gain = 1 - f if given["gain"] is None else given["gain"]
+        angle = 2 * np.pi * frequency * given["dt"]
+        assert np.abs(angle).max() < 1e4
+        right = gain / (1 - f * np.exp(-1j * angle))
+        largest = np.asarray(1e-9 * np.abs(right).max() + 1e-300)
+        return first_complaint(
+            differs("real part", answer[0], right.real, largest),
+            differs("imaginary part", answer[1], right.imag, largest),
+        )
+
+    arguments = {"f": draw.uniform(0.1, 0.99, 3), "frequency": draw.uniform(0.0, 0.5, 3), "dt": 0.5}
+    return Call(function, {**arguments, "gain": draw.choice([None, 0.3])}, oracle)
+
+
+def chrono(draw: Draw) -> Call:
+    kind = draw.choice([recurrent.LSTM, recurrent.GRU])
+
+    def function(cell, longest, generator):
+        changed = recurrent.chrono_(copy.deepcopy(cell), longest, generator=generator.manual_seed(1))
+        return changed.b.detach()
+
+    def oracle(given, answer):
+        H, b = given["cell"].hidden_size, given["cell"].b.detach().clone()
+        log_u = torch.log(answer[H : 2 * H].abs().exp())
+        assert given["longest"] < 1e6
+        inside = ((log_u >= 0) & (log_u <= math.log(given["longest"] - 1) + 1e-9)).all()
+        if kind is recurrent.LSTM:
+            b[: 2 * H] = torch.cat([-log_u, log_u])
+        else:
+            b[H : 2 * H] = -log_u
+        return first_complaint(None if inside else "outside of its bounds", differs("b", answer, b, 1e-9))
+
+    arguments = {"cell": kind(2, 3, dtype=torch.float64), "longest": draw.uniform(2.5, 50.0)}
+    return Call(function, {**arguments, "generator": torch.Generator()}, oracle, random=True)
 
 
 def cell_sizes(draw: Draw) -> Call:
@@ -370,6 +611,14 @@ def train(draw: Draw) -> Call:
 BUILDERS = {
     "VanillaRNN LeakyRNN": cell,
     "VanillaRNN LeakyRNN sizes": cell_sizes,
+    "LSTM GRU MinGRU": gated_cell,
+    "LSTM GRU MinGRU Stacked sizes": gated_sizes,
+    "Bidirectional Stacked": layers,
+    "from_torch to_torch": torch_layers,
+    "affine_scan": affine_scan,
+    "memory_time_constant forget_bias_for cutoff_frequency": memory,
+    "frequency_response": frequency_response,
+    "chrono_": chrono,
     "gradient_profile truncated_loss truncated_bptt": recurrent_gradients,
     "step_jacobians jacobian_product": jacobians,
     "truncation_curve": truncation_curve,

@@ -89,27 +89,32 @@ def body(function: FUNCTION) -> list[ast.stmt]:
 
 
 def files_to_read(start: str) -> set[str]:
-    """The files that hold what a function or class leads to: all that it names, and so on.
+    """The files that hold what a function, class or method leads to: all that it names, and so on.
 
-    Of a class, the methods count that are named on the way, and those that Python or torch calls by itself.
+    Of a class, the methods count that are named on the way, and those that Python or torch calls by itself;
+    where a method is the start, of its class and the bases only those that are named on the way.
     Checks of arguments are passed by (`check_…`, `refuse_…`, the room `arguments`): they
     compute nothing.
     """
     reached: dict[tuple[str, str], list[tuple[str | None, ast.AST]]] = {}
-    attributes: set[str] = set()
-    waiting = [tuple(start.rsplit(".", 1))]
+    owner, method = start.rsplit(".", 1)
+    is_method = owner not in modules()
+    waiting = [tuple((owner if is_method else start).rsplit(".", 1))]
+    attributes, called_by_itself = ({method}, set()) if is_method else (set(), CALLED_BY_ITSELF)
+    read: set[str | None] = set()
     while waiting:
         place = resolve(*waiting.pop())
         if place is not None and place not in reached and not _only_checks(*place):
             reached[place] = _parts(modules()[place[0]].definitions[place[1]])
         for (module, _), parts in reached.items():
             for name, part in list(parts):
-                if name is not None and name not in attributes | CALLED_BY_ITSELF:
+                if name is not None and name not in attributes | called_by_itself:
                     continue
                 parts.remove((name, part))
+                read.add(name)
                 attributes |= {node.attr for node in ast.walk(part) if isinstance(node, ast.Attribute)}
                 waiting += [(module, used) for used in _names_used(part)]
-    return {str(modules()[module]) for module, _ in reached}
+    return {str(modules()[module]) for module, _ in reached} if not is_method or method in read else set()
 
 
 def resolve(module: str, name: str) -> tuple[str, str] | None:

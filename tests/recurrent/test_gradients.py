@@ -11,7 +11,10 @@ from protocol_cells import JoinedLSTM
 from torch import nn
 
 from helpers.recurrent import (
+    GRU,
+    LSTM,
     LeakyRNN,
+    MinGRU,
     VanillaRNN,
     gradient_profile,
     path_count,
@@ -30,6 +33,10 @@ def models():
         "relu": VanillaRNN(2, 6, "relu", **arguments),
         "leaky": LeakyRNN(2, 6, tau=tau, dt=1.0, **arguments),
         "LSTM through the protocol": JoinedLSTM(2, 3),
+        "LSTM": LSTM(2, 3, **arguments),
+        "GRU, reset after": GRU(2, 6, **arguments),
+        "GRU, reset before": GRU(2, 6, reset="before", **arguments),
+        "minimal GRU": MinGRU(2, 6, **arguments),
     }
 
 

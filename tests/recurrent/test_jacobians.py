@@ -8,7 +8,10 @@ import torch
 from protocol_cells import JoinedLSTM, SquareRoot
 
 from helpers.recurrent import (
+    GRU,
+    LSTM,
     LeakyRNN,
+    MinGRU,
     VanillaRNN,
     jacobian_product,
     keep_orthogonal,
@@ -44,8 +47,20 @@ def random_input(series, steps, seed=0):
         VanillaRNN(2, 6, dtype=torch.float64),
         LeakyRNN(2, 6, "relu", tau=3.0, dt=1.0, learn_tau=True, dtype=torch.float64),
         JoinedLSTM(2, 3),
+        LSTM(2, 3, dtype=torch.float64),
+        GRU(2, 6, dtype=torch.float64),
+        GRU(2, 6, reset="before", dtype=torch.float64),
+        MinGRU(2, 6, dtype=torch.float64),
     ],
-    ids=["tanh", "leaky relu", "LSTM through the protocol"],
+    ids=[
+        "tanh",
+        "leaky relu",
+        "LSTM through the protocol",
+        "LSTM",
+        "GRU, reset after",
+        "GRU, reset before",
+        "minimal GRU",
+    ],
 )
 def test_product_and_steps_are_autograds(model, monkeypatch):
     monkeypatch.setattr("helpers.recurrent.jacobians.ENTRIES_AT_ONCE", 3 * 2 * 36)  # three steps at a time

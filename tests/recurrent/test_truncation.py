@@ -6,6 +6,8 @@ from protocol_cells import JoinedLSTM
 from torch import nn
 
 from helpers.recurrent import (
+    GRU,
+    LSTM,
     VanillaRNN,
     from_torch,
     gradient_profile,
@@ -132,6 +134,18 @@ def test_masks_and_lengths_are_cut_with_their_windows():
     torch.testing.assert_close(done.loss, value.detach())
 
 
+def test_inputs_that_want_a_gradient_get_it_from_every_window():
+    model, x = example()
+    mask = torch.ones_like(x).bool()
+    mask[0, 3] = False
+    x.requires_grad_()
+    for how in ({"mask": mask}, {"lengths": torch.tensor([12, 7, 2], dtype=torch.int8)}):
+        (expected,) = torch.autograd.grad(truncated_loss(model, x, squares, 5, **how), x)
+        x.grad = None
+        truncated_bptt(model, x, squares, 5, **how)
+        torch.testing.assert_close(x.grad, expected)
+
+
 def test_bias_falls_with_k_and_vanishes_at_t():
     model, x = example()
     curve = truncation_curve(model, x, last_square, [1, 2, 4, 8, STEPS, 50])
@@ -170,7 +184,12 @@ def test_it_works_through_the_protocol_and_with_constrained_weights():
     x = torch.randn(3, STEPS, 2, dtype=torch.float64, generator=generator)
     constrained, _ = example()
     keep_orthogonal(constrained)
-    for model in (JoinedLSTM(2, 3), constrained):
+    for model in (
+        JoinedLSTM(2, 3),
+        LSTM(2, 3, dtype=torch.float64),
+        GRU(2, 4, dtype=torch.float64),
+        constrained,
+    ):
         curve = truncation_curve(model, x, squares, [1, STEPS])
         assert curve.relative_error[0] > 1e-3 and curve.relative_error[1] < 1e-14
 
