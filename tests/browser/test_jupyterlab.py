@@ -34,6 +34,7 @@ CHAPTERS_AND_SLIDERS = {
     "02_state_space.ipynb": ["process noise"],
     "03_vanilla_rnn.ipynb": ["spectral radius"],
     "04_rnn_dynamics.ipynb": ["weight", "gain"],
+    "05_gated_cells.ipynb": ["forget bias"],
     "07_neural_odes.ipynb": ["cooperativity"],
 }
 
