@@ -9,13 +9,13 @@ from torch import Tensor
 from helpers.checks.attempt import attempt
 from helpers.checks.functions import examine
 from helpers.checks.verdict import Item, Verdict
-from helpers.recurrent import LSTM
+from helpers.recurrent import LSTM, memory_time_constant
 
 SETTINGS = ((3.0, 0.9, 2.0), (3.5, 0.3, 1.0), (4.2, 0.6, 0.5), (5.0, 0.15, 4.0))  # b_f, i, Δt [h]
 LATER_SETTINGS = ((2.9, 0.25, 1.0), (3.8, 0.8, 3.0), (4.6, 0.45, 0.25), (4.9, 0.7, 2.0))
 LARGEST_MISS = 0.05  # relatively; i / (2π Δt gain) misses by at most 0.03, for forget biases from 2.9 on
 SAME = 0.002  # relatively: two formulas that agree to this are taken for one
-STEPS = 2000
+TIME_CONSTANTS = 20  # after which a pulse is forgotten
 SMALL = 1e-6  # of a pulse, so that no tanh bends
 
 
@@ -78,15 +78,16 @@ def measure_unit(forget_bias: float, input_gate: float, dt: float) -> tuple[floa
     unit = LSTM(1, 1, forget_bias=forget_bias, generator=torch.Generator(), dtype=torch.float64)
     unit.W_hh.zero_(), unit.W_xh.zero_()
     unit.W_xh[2] = 1.0
-    unit.b[0], unit.b[2] = math.log(input_gate / (1 - input_gate)), 0.0
-    pulse = torch.zeros(1, STEPS, 1, dtype=torch.float64)
+    unit.b[0], unit.b[2] = torch.logit(torch.tensor(input_gate, dtype=torch.float64)), 0.0
+    steps = math.ceil(TIME_CONSTANTS * memory_time_constant(torch.sigmoid(unit.b[1]).item()))
+    pulse = torch.zeros(1, steps, 1, dtype=torch.float64)
     pulse[0, 0] = SMALL
     response = unit(pulse, return_gates=True).c[0, :, 0] / SMALL
     gain = response.sum()
-    k, low, high = torch.arange(STEPS), 0.0, math.pi
+    k, low, high = torch.arange(steps, dtype=torch.float64), 0.0, math.pi
     for _ in range(40):
         angle = (low + high) / 2
-        left = torch.hypot(response @ (k * angle).cos().double(), response @ (k * angle).sin().double())
+        left = torch.hypot(response @ (k * angle).cos(), response @ (k * angle).sin())
         low, high = (angle, high) if left > gain / math.sqrt(2) else (low, angle)
     return gain.item(), angle / (2 * math.pi * dt)
 

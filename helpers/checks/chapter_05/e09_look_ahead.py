@@ -50,18 +50,18 @@ OF_FILTER = (
     ("that is the error of one reading by itself; the past says something, too", lambda f, q, r: r + 0 * f),
     (
         "you use one reading and no past; the state of the step before is known better than V",
-        lambda *model: 1 / (1 / _stationary(*model) + 1 / model[-1]),
+        lambda f, q, r: 1 / (1 / _stationary(f, q, r) + 1 / r),
     ),
     ("that is the smoother; the filter reads nothing that comes later", _smoothed),
     (
         "that is the root, a standard deviation; a variance is asked for",
-        lambda *model: _filtered(*model).sqrt(),
+        lambda f, q, r: _filtered(f, q, r).sqrt(),
     ),
 )
 OF_SMOOTHER = (
     (
         "you count the stationary distribution twice: past and future both begin with it. Take 1/V away once",
-        partial(_smoothed, counted_twice=lambda *model: 0.0),
+        partial(_smoothed, counted_twice=lambda f, q, r: 0.0),
     ),
     (
         "you count the reading of the step itself twice: it is in the filter, so the future brings P⁻ only",
@@ -70,20 +70,20 @@ OF_SMOOTHER = (
     (
         "you count the reading of the step itself and the stationary distribution twice; that is half of "
         "the filter's variance",
-        lambda *model: _filtered(*model) / 2,
+        lambda f, q, r: _filtered(f, q, r) / 2,
     ),
     (
         "the reading of the step itself is not in yours: 1/r is missing",
-        lambda *model: 1 / (2 / _predicted(*model) - 1 / _stationary(*model)),
+        lambda f, q, r: 1 / (2 / _predicted(f, q, r) - 1 / _stationary(f, q, r)),
     ),
     ("that is the filter; the readings that come later say something, too", _filtered),
     (
         "you average the variances of two directions; what adds up is 1 over them, the precision",
-        lambda *model: (_filtered(*model) + _predicted(*model)) / 2,
+        lambda f, q, r: (_filtered(f, q, r) + _predicted(f, q, r)) / 2,
     ),
     (
         "that is the root, a standard deviation; a variance is asked for",
-        lambda *model: _smoothed(*model).sqrt(),
+        lambda f, q, r: _smoothed(f, q, r).sqrt(),
     ),
 )
 
