@@ -704,7 +704,7 @@ def test_both_ways_is_what_the_book_does():
 )
 def test_a_use_judged_wrongly_is_explained(use, said, message, assert_says):
     verdict = checks.both_ways(both_ways, [said if n == use else right for n, right in enumerate(USES)])
-    assert verdict.score(8) == 7.0
+    assert verdict.score(10) == 9.0
     assert_says(verdict, message)
 
 

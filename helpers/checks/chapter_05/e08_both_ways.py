@@ -111,22 +111,33 @@ def both_ways(answer, allowed: object = None, seed: int = 1) -> Verdict:
     """Exercise 8: `answer(x (B, T, D), lengths (B,), forwards, backwards) -> (B, T, 2H)`, and five uses."""
     draws = torch.Generator().manual_seed(seed)
     one, other = _reader(draws, 1, 1), _reader(draws, 1, 1)
-    lengths = torch.tensor([6, 3, 1, 5])[torch.randperm(4, generator=draws)]
     readers = {"forwards": _reader(draws, 2, 3), "backwards": _reader(draws, 2, 3)}
-    by_hand = {"x": torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1), "lengths": torch.tensor([3])}
-    padded = {"x": torch.tensor([1.0, 0.5, 9.0, 9.0]).view(1, 4, 1), "lengths": torch.tensor([2])}
     cases = {
-        "readers that add up, by hand": by_hand
-        | {"forwards": lambda x: x.cumsum(1), "backwards": lambda x: 10 * x.cumsum(1)},
-        "two steps and padding": padded | {"forwards": one, "backwards": other},
-        "four series, of 6, 5, 3 and 1 steps": {
-            "x": torch.randn(4, 6, 2, generator=draws),
-            "lengths": lengths,
-            **readers,
+        "readers that add up, by hand": {
+            "x": torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1),
+            "lengths": torch.tensor([3]),
+            "forwards": lambda x: x.cumsum(1),
+            "backwards": lambda x: 10 * x.cumsum(1),
         },
+        "two steps and padding": {
+            "x": torch.tensor([1.0, 0.5, 9.0, 9.0]).view(1, 4, 1),
+            "lengths": torch.tensor([2]),
+            "forwards": one,
+            "backwards": other,
+        },
+        "two series without padding": _batch(draws, 4, 4) | readers,
+        "two series, of 1 and 5 steps": _batch(draws, 1, 5) | readers,
+        "four series, of 6, 5, 3 and 1 steps": _batch(draws, 6, 3, 1, 5) | readers,
     }
     reading = examine("both_ways", answer, cases, _both_ways, MISCONCEPTIONS)
     return combine("both_ways", reading, *ALLOWED.judge(allowed))
+
+
+def _batch(draws: torch.Generator, *lengths: int) -> dict[str, Tensor]:
+    """Series of two features, in any order, and behind each as many numbers as the longest has more."""
+    order = torch.randperm(len(lengths), generator=draws)
+    x = torch.randn(len(lengths), max(lengths), 2, generator=draws)
+    return {"x": x, "lengths": torch.tensor(lengths)[order]}
 
 
 def _reader(draws: torch.Generator, inputs: int, units: int) -> Reader:
