@@ -1,6 +1,7 @@
 """The one training loop of the book."""
 
 from helpers.training.fit import fit
+from helpers.training.global_state import flush_denormals
 from helpers.training.history import History
 
-__all__ = ["History", "fit"]
+__all__ = ["History", "fit", "flush_denormals"]

@@ -167,6 +167,85 @@ def visit_times(draw: Draw) -> Call:
     return Call(function, arguments, oracle)
 
 
+def gene_structures(draw: Draw) -> Call:
+    seed = draw.whole(0, 99)
+
+    def function(sequences, length):
+        drawn = data.gene_structures(sequences, length, generator=torch.Generator().manual_seed(seed))
+        return drawn.bases, drawn.region, drawn.codon_position, drawn.gc
+
+    def oracle(given, answer):
+        bases, region, position, gc = answer
+        shape = given["sequences"], given["length"]
+        legal = bases.shape == region.shape == position.shape == shape and ((bases >= 0) & (bases < 4)).all()
+        whole = all((position == place).sum() * 3 == (region == 1).sum() for place in (1, 2, 3))
+        inside = ((gc >= 0.25) & (gc <= 0.45)).all()
+        return None if legal and whole and inside else "no genes"
+
+    return Call(function, {"sequences": draw.whole(1, 3), "length": draw.choice([1, 20, 150])})
+
+
+def delayed_response(draw: Draw) -> Call:
+    seed = draw.whole(0, 99)
+
+    def function(batch, lag, choices, noise):
+        generator = torch.Generator().manual_seed(seed)
+        return data.delayed_response(batch, lag, generator, choices=choices, noise=noise)
+
+    def oracle(given, answer):
+        x, y = answer
+        signal = torch.zeros(given["batch"], given["lag"] + 1, given["choices"] + 1)
+        signal[torch.arange(len(y)), 0, y] = 1
+        signal[:, -1, -1] = 1
+        if x.shape != signal.shape:
+            return f"x has shape {tuple(x.shape)}"
+        return None if ((x - signal).abs() <= 6 * given["noise"] + 1e-6).all() else "no cue and no go"
+
+    arguments = {"batch": draw.whole(1, 3), "lag": draw.whole(1, 5), "choices": draw.whole(2, 4)}
+    return Call(function, arguments | {"noise": draw.choice([0.0, 0.1, 2.0])}, oracle, random=True)
+
+
+def adding_problem(draw: Draw) -> Call:
+    seed = draw.whole(0, 99)
+
+    def function(batch, T):
+        return data.adding_problem(batch, T, torch.Generator().manual_seed(seed))
+
+    def oracle(given, answer):
+        (u, marks), y = answer[0].unbind(-1), answer[1]
+        if u.shape != (given["batch"], given["T"]):
+            return f"x has shape {tuple(answer[0].shape)}"
+        half = given["T"] // 2
+        one_each = (marks[:, :half].sum(1) == 1).all() and (marks[:, half:].sum(1) == 1).all()
+        return differs("sum", y, (u * marks).sum(1)) if one_each else "a half has not one mark"
+
+    return Call(function, {"batch": draw.whole(1, 3), "T": draw.whole(2, 7)}, oracle, random=True)
+
+
+def copying_problem(draw: Draw) -> Call:
+    seed = draw.whole(0, 99)
+
+    def function(batch, T, symbols, length):
+        generator = torch.Generator().manual_seed(seed)
+        x, y = data.copying_problem(batch, T, generator, symbols=symbols, length=length)
+        return x, y, torch.tensor(data.copying_baseline(T, symbols=symbols, length=length))
+
+    def oracle(given, answer):
+        x, y, baseline = answer
+        T, symbols, length = given["T"], given["symbols"], given["length"]
+        steps = T + 2 * length
+        guess = torch.zeros(steps, symbols + 1).double()  # probabilities of who knows when, not what
+        guess[:-length, symbols], guess[-length:, :symbols] = 1, 1 / symbols
+        expected = -guess[torch.arange(steps), y].log().mean(1)
+        return first_complaint(
+            differs("word", x[:, :length].argmax(-1), y[:, -length:]),
+            differs("baseline", baseline.expand(len(y)), expected, 1e-6),
+        )
+
+    arguments = {"batch": draw.whole(1, 3), "T": draw.whole(1, 5), "symbols": draw.whole(1, 4)}
+    return Call(function, arguments | {"length": draw.whole(1, 3)}, oracle, random=True)
+
+
 BUILDERS = {
     "IrregularBatch deltas last_observed to_grid collate": irregular_batch,
     "one_series": one_series,
@@ -174,4 +253,8 @@ BUILDERS = {
     "Standardiser": standardiser,
     "mcar mar mnar Logistic DetectionLimit DropOut": missing_at_random,
     "visit_times": visit_times,
+    "gene_structures": gene_structures,
+    "delayed_response": delayed_response,
+    "adding_problem": adding_problem,
+    "copying_problem copying_baseline": copying_problem,
 }

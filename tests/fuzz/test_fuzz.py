@@ -23,7 +23,7 @@ ROOMS = (series, data, observation, systems, statespace, recurrent, dynamics, od
 SAMPLE = range(1000)
 TABLES = {"physionet2012", "indomethacin", "lynx_hare", "theophylline"}
 """They take nothing, or read a large archive."""
-BETWEEN_ROOMS = {"check_series", "multiply_factors"}
+BETWEEN_ROOMS = {"check_series", "flush_denormals", "multiply_factors"}
 """What rooms hand each other, called through what is public."""
 
 
