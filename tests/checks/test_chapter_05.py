@@ -462,6 +462,7 @@ MISCONCEPTIONS = {
     "carry_on": [
         (carried(squashes, last=lambda h, c: h), "both faults are left"),
         (carried(squashes), "tanh(c) still goes on to the next step"),
+        (carried(lambda o, c: (o * c.tanh().tanh(), c.tanh())), "now h shows tanh of tanh"),
         (carried(last=lambda h, c: h), "you still hand on h"),
         (carried(last=lambda h, c: c.tanh()), "you hand on tanh(c)"),
         (carried(lambda o, c: (o * c, c)), "you no longer squash at all"),
@@ -648,8 +649,8 @@ def test_measured_units_are_those_of_the_formula():
     for bias, i, dt in ((2.9, 0.25, 1.0), (5.0, 0.6, 4.0)):
         f = torch.sigmoid(torch.tensor(bias, dtype=torch.float64))
         gain, border = checks.measure_unit(bias, i, dt)
-        assert gain == pytest.approx((i / (1 - f)).item(), rel=1e-6)
-        assert border == pytest.approx(cutoff_frequency(f, dt).item(), rel=1e-6)
+        assert gain == pytest.approx((i / (1 - f)).item(), rel=1e-4)
+        assert border == pytest.approx(cutoff_frequency(f, dt).item(), rel=1e-4)
 
 
 def test_measuring_leaves_the_global_stream_alone():

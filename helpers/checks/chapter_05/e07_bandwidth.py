@@ -15,7 +15,7 @@ SETTINGS = ((3.0, 0.9, 2.0), (3.5, 0.3, 1.0), (4.2, 0.6, 0.5), (5.0, 0.15, 4.0))
 LATER_SETTINGS = ((2.9, 0.25, 1.0), (3.8, 0.8, 3.0), (4.6, 0.45, 0.25), (4.9, 0.7, 2.0))
 LARGEST_MISS = 0.05  # relatively; i / (2π Δt gain) misses by at most 0.03, for forget biases from 2.9 on
 SAME = 0.002  # relatively: two formulas that agree to this are taken for one
-TIME_CONSTANTS = 20  # after which a pulse is forgotten
+TIME_CONSTANTS = 12  # after which a pulse is forgotten
 SMALL = 1e-6  # of a pulse, so that no tanh bends
 
 

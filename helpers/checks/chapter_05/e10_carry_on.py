@@ -28,7 +28,7 @@ def _carry_on(
     for x_t in x.unbind(1):
         i, f, g, o = (x_t @ W_xh.mT + h @ W_hh.mT + b).chunk(4, -1)
         c = squash(torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g))
-        h = torch.sigmoid(o) * (c if squash is torch.tanh else show(c))
+        h = torch.sigmoid(o) * show(c)
         states.append(h)
     return torch.stack(states, 1), last(h, c)
 
@@ -36,6 +36,11 @@ def _carry_on(
 OF_BOTH = (
     (
         "tanh(c) still goes on to the next step: only h shows c squashed, the memory itself stays as it is",
+        partial(_carry_on, squash=torch.tanh, show=torch.positive),
+    ),
+    (
+        "now h shows tanh of tanh, and the memory is still squashed at each step: the line `c = c.tanh()` "
+        "has to go",
         partial(_carry_on, squash=torch.tanh),
     ),
     (
@@ -62,7 +67,7 @@ OF_MEMORY = (
     ),
     (
         "both faults are left: h is handed on in the place of c, and c is squashed inside the loop",
-        partial(_carry_on, squash=torch.tanh, last=lambda h, c: h),
+        partial(_carry_on, squash=torch.tanh, show=torch.positive, last=lambda h, c: h),
     ),
     (
         "you hand on tanh(c); hand on c",
