@@ -83,6 +83,7 @@ def generate(solution: Path) -> NotebookNode:
         if not result["success"]:
             raise ValueError(f"nbgrader made no exercise from {solution}:\n{result['log']}")
         exercise = nbformat.read(Path(folder, "release", assignment, solution.name), as_version=4)
+    exercise.metadata.pop("widgets", None)  # the sliders' state, whose outputs are cleared
     _sign(exercise)
     return exercise
 

@@ -78,6 +78,15 @@ def test_a_solution_becomes_a_stub_that_runs(exercise):
     assert scope["one"]() is None
 
 
+def test_sliders_leave_nothing_behind_in_an_exercise(solution, make, tmp_path):
+    state = {
+        "application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2, "version_minor": 0}
+    }
+    edit(solution, lambda notebook: notebook.metadata.update(widgets=state))
+    assert make() == 0
+    assert "widgets" not in nbformat.read(tmp_path / "exercises" / "01_one.ipynb", as_version=4).metadata
+
+
 def test_making_twice_gives_the_same_bytes(make, exercise):
     once = exercise.read_bytes()
     assert make() == 0

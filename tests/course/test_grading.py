@@ -443,6 +443,140 @@ RNN_DYNAMICS = Assignment(
     ),
 )
 
+MISTAKES_05 = {
+    "pace": """
+def time_constant(f, dt):
+    return -dt / f.log()
+
+def forget_bias(tau, dt):
+    return (tau / dt).log()
+""",
+    "cutoff": """
+def cutoff(f, dt):
+    return -f.log() / (2 * torch.pi * dt)
+""",
+    "lstm": """
+def lstm_step(h, c, x, W_xh, W_hh, b):
+    i, f, g, o = (x @ W_xh.mT + h @ W_hh.mT + b).chunk(4, -1)
+    c = torch.tanh(f.sigmoid() * c + i.sigmoid() * g.tanh())
+    return o.sigmoid() * c, c
+""",
+    "gru": """
+def gru_step(h, x, W_xh, W_hh, b, b_hn):
+    x_r, x_z, x_n = (x @ W_xh.mT + b).chunk(3, -1)
+    h_r, h_z, h_n = (h @ W_hh.mT).chunk(3, -1)
+    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+    n = torch.tanh(x_n + r * (h_n + b_hn))
+    return z * h + (1 - z) * n
+""",
+    "counts": """
+lstm_weights = 19200
+gru_weights = 14400
+""",
+    "gradient": """
+def gru_gradient(z, w, n):
+    return (1 - z) ** n.shape[1], (1 - z) ** n.shape[1]
+""",
+    "figure-answer": """
+names = "forget bias 3", "stuck open", "forget bias 0", "chrono"
+tau_read = 14
+longest_read = 150
+""",
+    "tasks": """
+tasks = "any delay", "count", "react", "smooth"
+""",
+    "bandwidth": """
+def bandwidth(gain, i, dt):
+    return 1 / (2 * torch.pi * dt * gain)
+""",
+    "both-ways": """
+def both_ways(x, lengths, forwards, backwards):
+    both = torch.cat([forwards(x), backwards(x.flip(1)).flip(1)], -1)
+    return both * (torch.arange(x.shape[1]) < lengths[:, None])[..., None]
+""",
+    "allowed": """
+allowed = "both ways", "both ways", "forwards", "with a delay", "both ways"
+""",
+    "look-ahead": """
+def look_ahead(f, q, r):
+    half = (q + f**2 * r - r) / 2
+    before = half + (half**2 + q * r).sqrt()
+    filtered = 1 / (1 / before + 1 / r)
+    return filtered, 1 / (1 / filtered + 1 / before)
+""",
+    "carry-on": """
+carry_on = carry_on_broken
+""",
+    "scan": """
+def scan(a, b):
+    h, states = torch.zeros_like(b[0]), []
+    for a_t, b_t in zip(a, b, strict=True):
+        h = a_t * h + b_t
+        states.append(h)
+    return torch.stack(states)
+""",
+    "ailments": """
+ailments = "forgetful", "healthy", "padding leaks", "healthy", "forgetful"
+""",
+    "open-valve": "A cell counts its divisions: f = 1.",
+}
+GATED_CELLS = Assignment(
+    name="05_gated_cells",
+    points={
+        "pace-check": 3,
+        "cutoff-check": 3,
+        "lstm-check": 3,
+        "gru-check": 4,
+        "gradient-check": 3,
+        "figure-answer-check": 4,
+        "bandwidth-check": 3,
+        "both-ways-check": 4,
+        "look-ahead-check": 3,
+        "carry-on-check": 3,
+        "scan-check": 3,
+        "diagnose-check": 3,
+        "open-valve": 0,
+        "open-forecast": 0,
+    },
+    students=("solution", "untouched", "mistaken"),
+    mistakes=MISTAKES_05,
+    marks={
+        "pace-check": 3 * 3 / 8,
+        "cutoff-check": 3 * 1 / 5,
+        "lstm-check": 3 * 4 / 8,
+        "gru-check": 4 * 2 / 6,
+        "gradient-check": 3 * 4 / 8,
+        "figure-answer-check": 4 * 7 / 10,
+        "bandwidth-check": 0,
+        "both-ways-check": 4 * 6 / 10,
+        "look-ahead-check": 3 * 4 / 8,
+        "carry-on-check": 3 * 1 / 6,
+        "scan-check": 3 * 6 / 7,
+        "diagnose-check": 3 * 4 / 10,
+        "open-valve": 0,
+        "open-forecast": 0,
+    },
+    help=(
+        "yours is -∞ there",
+        "is good for τ much longer than Δt only",
+        "1/(2πτ) is good near f = 1 only",
+        "you squash c itself",
+        "that is PyTorch's z",
+        "b_hn, inside the reset, is missing",
+        "that is the highway alone",
+        'A is not "forget bias 3". You would know it by this',
+        "that is where half is left",
+        "the input gate is missing",
+        "your second reader meets the padding first",
+        'use 2, forecast is not "both ways"',
+        "you count the stationary distribution twice",
+        "both faults are left",
+        "each pass should join all steps at once",
+        'D is not "healthy"',
+        "remedy for A: not answered yet",
+    ),
+)
+
 MISTAKES_07 = {
     "growth": """
 def pairs(t, y0, r):
@@ -531,7 +665,7 @@ NEURAL_ODES = Assignment(
     ),
 )
 
-ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN, RNN_DYNAMICS, NEURAL_ODES]
+ASSIGNMENTS = [BIOLOGICAL_DATA, STATE_SPACE, VANILLA_RNN, RNN_DYNAMICS, GATED_CELLS, NEURAL_ODES]
 
 
 @pytest.fixture(scope="module", params=ASSIGNMENTS, ids=lambda assignment: assignment.name)
