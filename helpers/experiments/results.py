@@ -4,11 +4,15 @@ import datetime
 import json
 import os
 import platform
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
+
+INNERMOST = re.compile(r"[\[{][^\[\]{}\"]*(?:\"[^\"]*\"[^\[\]{}\"]*)*[\]}]")
+"""A list or object that holds no other."""
 
 FOLDER = files("helpers.experiments") / "results"
 
@@ -73,5 +77,11 @@ def write_results(
     path = Path(str(FOLDER)) / f"{name}.json" if folder is None else Path(folder) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"experiment": name, "settings": settings, "run": run, "results": results}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(to_json(content) + "\n", encoding="utf-8")
     return path
+
+
+def to_json(content: Any) -> str:
+    """Indented, but for what holds no further list or object: that stands in one line."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    return INNERMOST.sub(lambda found: " ".join(found[0].split()), text)
