@@ -33,7 +33,6 @@ from helpers.experiments.gene_labels import (
     label_by_network,
     mean_cross_entropy,
     score,
-    select,
     summarise,
     train_labeller,
 )
