@@ -167,3 +167,31 @@ def test_what_is_stored_was_run_by_these_settings(stored):
         rows = stored["results"][name]["seeds"]
         assert [row["seed"] for row in rows] == list(SEEDS)
         assert stored["results"][name]["summary"] == summarise(rows)
+
+
+def rows_of(stored, name):
+    return stored["results"][name]["seeds"]
+
+
+def test_the_gain_rises_at_pulses_with_every_seed(stored):
+    for row in rows_of(stored, "pulses"):
+        assert row["quiet"]["gain"] < kalman_gain() < row["event"]["gain"]
+        assert row["quiet"]["optimal_gain"] < kalman_gain() < row["event"]["optimal_gain"]
+
+
+def test_the_gain_does_not_rise_on_the_twin(stored):
+    assert stored["results"]["twin"]["summary"]["gain_difference"]["mean"] <= 0
+
+
+def test_the_gates_open_at_pulses_with_every_seed_and_hardly_on_the_twin(stored):
+    for row in rows_of(stored, "pulses"):
+        assert row["event"]["opening"] > row["quiet"]["opening"]
+    assert abs(stored["results"]["twin"]["summary"]["opening_difference"]["mean"]) < 0.1
+
+
+def test_only_on_pulses_the_best_linear_filter_is_beaten(stored):
+    for row in rows_of(stored, "pulses"):
+        error = row["error"]
+        assert error["exact"] < error["GRU"] < error["Kalman"] < error["reading"]
+    for row in rows_of(stored, "twin"):
+        assert row["error"]["Kalman"] < row["error"]["GRU"] < row["error"]["reading"]
