@@ -239,3 +239,37 @@ def test_what_is_stored_was_run_by_these_settings(stored):
     assert {row["sequences"] for row in summary} == set(SIZES)
     assert {len(row["accuracy"]["seeds"]) for row in summary} == {len(SEEDS)}
     assert stored["results"]["differences"] == differences(summary)
+
+
+def difference(stored, sequences, first, second):
+    """How much more accurate by base the first was, with every seed."""
+    rows = stored["results"]["differences"]
+    chosen = (sequences, first, second)
+    row = next(row for row in rows if (row["sequences"], row["first"], row["second"]) == chosen)
+    return row["accuracy"]["seeds"]
+
+
+@pytest.mark.parametrize("sequences", SIZES)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("HMM, 67 states smoother", "GRU, both ways", id="grammar and network, both ways"),
+        pytest.param("HMM, 67 states filter", "GRU", id="grammar and network, one way"),
+        *(pytest.param(f"{name} smoother", f"{name} filter", id=name) for name in GRAMMARS),
+        pytest.param("window", "majority", id="composition and majority"),
+    ],
+)
+def test_with_any_number_of_sequences_every_seed_is_for_the_first(stored, sequences, first, second):
+    assert min(difference(stored, sequences, first, second)) > 0
+
+
+@pytest.mark.parametrize(
+    ("hmm", "network"),
+    [
+        pytest.param("HMM, 7 states smoother", "GRU, both ways", id="both ways"),
+        pytest.param("HMM, 7 states filter", "GRU", id="one way"),
+    ],
+)
+def test_networks_need_more_than_20_sequences_to_beat_7_states(stored, hmm, network):
+    assert min(difference(stored, 20, hmm, network)) > 0
+    assert max(difference(stored, 500, hmm, network)) < 0
