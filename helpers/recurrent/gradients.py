@@ -15,6 +15,7 @@ from helpers.recurrent.recurrence import (
     Recurrence,
     Transition,
     initial_state,
+    inputs_of,
     iterate,
     observed_steps,
 )
@@ -97,7 +98,7 @@ def gradient_profile(
         If shapes clash, the loss has another shape, it does not depend on the states, or the paths of a model
         without a highway are asked for.
     """
-    x, active = observed_steps(x, mask, lengths)
+    x, active = observed_steps(*inputs_of(model, x, mask, lengths))
     with parametrize.cached(), torch.enable_grad():
         projected = model.project(x)
         first = initial_state(model, projected, h0).detach()

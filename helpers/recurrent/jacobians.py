@@ -10,7 +10,14 @@ from torch.nn.utils import parametrize
 from helpers.arguments import check_finite
 from helpers.recurrent.explosion import refuse_non_finite
 from helpers.recurrent.graded import log_singular_values, size_ratios, sort_by_size
-from helpers.recurrent.recurrence import Recurrence, Transition, initial_state, observed_steps, scan
+from helpers.recurrent.recurrence import (
+    Recurrence,
+    Transition,
+    initial_state,
+    inputs_of,
+    observed_steps,
+    scan,
+)
 from helpers.series import IrregularBatch
 
 ENTRIES_AT_ONCE = 2**22
@@ -100,7 +107,7 @@ def jacobian_product(
     Numerical Analysis 3:39-49, for the product; Demmel and Veselić (1992), Jacobi's method is more accurate
     than QR, SIAM Journal on Matrix Analysis and Applications 13:1204-1245, for the singular values.
     """
-    x, active = observed_steps(x, mask, lengths)
+    x, active = observed_steps(*inputs_of(model, x, mask, lengths))
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
         steps = projected.shape[1]
@@ -151,7 +158,7 @@ def step_jacobians(
     FloatingPointError
         If a state is not finite, naming the earliest.
     """
-    x, active = observed_steps(x, mask, lengths)
+    x, active = observed_steps(*inputs_of(model, x, mask, lengths))
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
         check_finite("x", x)
