@@ -83,9 +83,8 @@ class IrregularCell(nn.Module):
         return states[:, -1] if states.shape[1] else first
 
     def run(self, u: Tensor, first: Tensor, lengths: Tensor) -> Tensor:
-        """All states (B, T, H); a poll of the device tells whether any must be held."""
-        active = valid_steps(lengths, u.shape[1])
-        return unroll(self, u, first, None if active.all() else active)
+        """All states (B, T, H), from what `encode` returns."""
+        return unroll(self, u, first, steps_that_move(lengths, u.shape[1]))
 
     def check_batch(self, batch: IrregularBatch) -> None:
         """Refuse what is no batch of this cell's features, dtype and device."""
@@ -140,6 +139,12 @@ class JumpingCell(IrregularCell):
         dt, observed, p = p.tensor_split([1, 2], dim=-1)
         h = self.evolve(h, dt)
         return torch.where(observed > 0, self.cell.step(h, p), h)
+
+
+def steps_that_move(lengths: Tensor, steps: int) -> Tensor | None:
+    """Which steps (B, T) lie within their series; None where all do, which one poll of the device tells."""
+    active = valid_steps(lengths, steps)
+    return None if active.all() else active
 
 
 def gaps(batch: IrregularBatch) -> Tensor:
