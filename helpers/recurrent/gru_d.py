@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import linear
 
 from helpers.arguments import check_finite, check_finite_number, check_positive_number, check_shape
 from helpers.recurrent import gru_d_loop
@@ -109,10 +108,13 @@ class GRUD(IrregularCell):
     def project_parts(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """The same in two parts, (B, T, H) and (B, T, 3H)."""
         self.check_encoded(u, 3 * self.input_size, times=self.input_size)
-        x, m, delta = u.chunk(3, dim=-1)  # (B, T, D) each
-        gamma_h = decay(linear(delta, self.W_gamma_h, self.b_gamma_h))
+        time_major = u.transpose(0, 1)  # (T, B, 3D): a step's rows lie together
+        x, m, delta = time_major.flatten(0, 1).chunk(3, dim=-1)  # (T·B, D)
+        gamma_h = decay(torch.addmm(self.b_gamma_h, delta, self.W_gamma_h.t()))
         x_hat = self.input_decay(x, m, delta)
-        return gamma_h, linear(x_hat, self.W_xh, self.b) + linear(m, self.W_mh)
+        p = torch.addmm(self.b, x_hat, self.W_xh.t()) + m @ self.W_mh.t()
+        gamma_h, p = (part.unflatten(0, time_major.shape[:2]) for part in (gamma_h, p))
+        return gamma_h.transpose(0, 1), p.transpose(0, 1)
 
     def gates(self, h: Tensor, p: Tensor) -> GRUDGates:
         """γh_t, r_t, z_t and n_t, from (B, H) and (B, 4H)."""
@@ -174,7 +176,7 @@ class InputDecay(nn.Module):
     def forward(self, x: Tensor, m: Tensor, delta: Tensor) -> Tensor:
         """x̂ from x where observed and x' elsewhere, from a mask of 0 and 1, and from δ: (..., D) each."""
         gamma_x = decay(torch.addcmul(self.b_gamma_x, self.w_gamma_x, delta))
-        return torch.where(m > 0, x, torch.lerp(self.mean, x, gamma_x))
+        return torch.lerp(torch.lerp(self.mean, x, gamma_x), x, m)
 
 
 def decay(rate_times_delta: Tensor) -> Tensor:

@@ -154,8 +154,8 @@ def gaps(batch: IrregularBatch) -> Tensor:
 
 
 def join_like(values: Tensor, *parts: Tensor) -> Tensor:
-    """Parts (B, T, ...) side by side along the last axis, in the dtype of the values."""
-    return torch.cat([part.to(values.dtype) for part in parts], dim=-1)
+    """Parts (B, T, ...) side by side, in the dtype of the values; in memory, a step's rows lie together."""
+    return torch.cat([part.to(values.dtype).transpose(0, 1) for part in parts], dim=-1).transpose(0, 1)
 
 
 def check_sizes(input_size: int, hidden_size: int) -> None:
