@@ -112,7 +112,7 @@ class GRUD(IrregularCell):
         x, m, delta = time_major.flatten(0, 1).chunk(3, dim=-1)  # (T·B, D)
         gamma_h = decay(torch.addmm(self.b_gamma_h, delta, self.W_gamma_h.t()))
         x_hat = self.input_decay(x, m, delta)
-        p = torch.addmm(self.b, x_hat, self.W_xh.t()) + m @ self.W_mh.t()
+        p = torch.addmm(self.b, x_hat, self.W_xh.t()).addmm_(m, self.W_mh.t())
         gamma_h, p = (part.unflatten(0, time_major.shape[:2]) for part in (gamma_h, p))
         return gamma_h.transpose(0, 1), p.transpose(0, 1)
 
@@ -176,12 +176,12 @@ class InputDecay(nn.Module):
     def forward(self, x: Tensor, m: Tensor, delta: Tensor) -> Tensor:
         """x̂ from x where observed and x' elsewhere, from a mask of 0 and 1, and from δ: (..., D) each."""
         gamma_x = decay(torch.addcmul(self.b_gamma_x, self.w_gamma_x, delta))
-        return torch.lerp(torch.lerp(self.mean, x, gamma_x), x, m)
+        return torch.lerp(self.mean, x, gamma_x).lerp_(x, m)
 
 
 def decay(rate_times_delta: Tensor) -> Tensor:
-    """exp(-max(0, ·)): between 0 and 1."""
-    return torch.exp(-torch.relu(rate_times_delta))
+    """exp(-max(0, ·)), between 0 and 1; in place, for large new tensors take much of the time."""
+    return rate_times_delta.relu_().neg().exp_()
 
 
 def check_mean(mean: float | Tensor | None, features: int, like: Tensor) -> Tensor:

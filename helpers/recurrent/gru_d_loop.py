@@ -48,7 +48,7 @@ class _Loop(torch.autograd.Function):
         new = {"dtype": p.dtype, "device": p.device}
         states, rz, n = (torch.empty(T, B, size, **new) for size in (H, 2 * H, H))
         h_hat, r_h = torch.empty_like(states), torch.empty_like(states)
-        W_rz, W_n = (block.t() for block in W.split([2 * H, H]))
+        W_rz, W_n = (block.t().contiguous() for block in W.split([2 * H, H]))  # small products like it so
         before, p_rz, p_n = h0, p[..., : 2 * H], p[..., 2 * H :]
         by_step = (gamma_h.unbind(1), p_rz.unbind(1), p_n.unbind(1), states, rz, n, h_hat, r_h)
         for gamma_t, p_rz_t, p_n_t, h, rz_t, n_t, h_hat_t, r_h_t in zip(*by_step, strict=True):
