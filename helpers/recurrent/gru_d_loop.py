@@ -13,17 +13,25 @@ from torch.autograd.function import FunctionCtx
 
 from helpers.recurrent.recurrence import scan
 
+DTYPES = (torch.float32, torch.float64)
+"""Half precision has too few floats for `LEAST_GRADIENT`."""
+
 Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The plain step: from h (B, H), p (B, 4H) and W_hh (3H, H) to the next h."""
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+LEAST_GRADIENT = {dtype: torch.finfo(dtype).smallest_normal / torch.finfo(dtype).eps for dtype in DTYPES}
+"""1e-31 and 1e-292. Decays take a gradient to the subnormal floats, in which all arithmetic is many times slower;
+entries below this, which would come there within the step, are set to zero."""
+
+hardshrink = torch.ops.aten.hardshrink.out
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def can_run(*parts: Tensor) -> bool:
     """Whether this is plain reverse-mode differentiation, in one precision: the loop knows nothing else."""
     plain = not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
-    return plain and len({part.dtype for part in parts}) == 1
+    return plain and any(all(part.dtype == dtype for part in parts) for dtype in DTYPES)
 
 
 def run(move: Move, gamma_h: Tensor, p: Tensor, W_hh: Tensor, h0: Tensor, active: Tensor | None) -> Tensor:
@@ -50,10 +58,20 @@ class _Loop(torch.autograd.Function):
         h_hat, r_h = torch.empty_like(states), torch.empty_like(states)
         W_rz, W_n = (block.t().contiguous() for block in W.split([2 * H, H]))  # small products like it so
         before, p_rz, p_n = h0, p[..., : 2 * H], p[..., 2 * H :]
-        by_step = (gamma_h.unbind(1), p_rz.unbind(1), p_n.unbind(1), states, rz, n, h_hat, r_h)
-        for gamma_t, p_rz_t, p_n_t, h, rz_t, n_t, h_hat_t, r_h_t in zip(*by_step, strict=True):
+        by_step = (
+            gamma_h.unbind(1),
+            p_rz.unbind(1),
+            p_n.unbind(1),
+            states,
+            rz,
+            *rz.chunk(2, -1),
+            n,
+            h_hat,
+            r_h,
+        )
+        for gamma_t, p_rz_t, p_n_t, h, rz_t, r_t, z_t, n_t, h_hat_t, r_h_t in zip(*by_step, strict=True):
             torch.mul(gamma_t, before, out=h_hat_t)
-            r_t, z_t = torch.addmm(p_rz_t, h_hat_t, W_rz, out=rz_t).sigmoid_().chunk(2, dim=-1)
+            torch.addmm(p_rz_t, h_hat_t, W_rz, out=rz_t).sigmoid_()
             torch.mul(r_t, h_hat_t, out=r_h_t)
             torch.addmm(p_n_t, r_h_t, W_n, out=n_t).tanh_()
             before = torch.lerp(h_hat_t, n_t, z_t, out=h)
@@ -90,11 +108,20 @@ def _go_back(
     opened = states.new_empty(B, 2 * H)
     by_r, by_z = opened.chunk(2, dim=-1)
     earlier = [h0, *states.unbind(0)][:-1]
-    by_step = (gradient.unbind(1), gamma_h.unbind(1), earlier, rz, n, h_hat, a_gamma, a_rz, a_n)
-    for g_t, gamma_t, h, rz_t, n_t, h_hat_t, a_gamma_t, a_rz_t, a_n_t in reversed(
-        list(zip(*by_step, strict=True))
-    ):
-        r_t, z_t = rz_t.chunk(2, dim=-1)
+    by_step = (
+        gradient.unbind(1),
+        gamma_h.unbind(1),
+        earlier,
+        rz,
+        *rz.chunk(2, -1),
+        n,
+        h_hat,
+        a_gamma,
+        a_rz,
+        a_n,
+    )
+    forwards = list(zip(*by_step, strict=True))
+    for g_t, gamma_t, h, rz_t, r_t, z_t, n_t, h_hat_t, a_gamma_t, a_rz_t, a_n_t in reversed(forwards):
         torch.add(g_t, a_h, out=toward)
         torch.mul(toward, z_t, out=toward_n)
         tanh_backward(toward_n, n_t, grad_input=a_n_t)
@@ -105,6 +132,7 @@ def _go_back(
         torch.sub(toward, toward_n, out=a_h_hat).addcmul_(a_r_h, r_t).addmm_(a_rz_t, W_rz)
         torch.mul(a_h_hat, h, out=a_gamma_t)
         torch.mul(a_h_hat, gamma_t, out=a_h)
+        hardshrink(a_h, LEAST_GRADIENT[a.dtype], out=a_h)
     a_W = torch.cat([a_rz.flatten(0, 1).t() @ h_hat.flatten(0, 1), a_n.flatten(0, 1).t() @ r_h.flatten(0, 1)])
     return a_gamma.transpose(0, 1), a.transpose(0, 1), a_W, a_h
 
