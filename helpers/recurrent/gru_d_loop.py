@@ -21,8 +21,8 @@ Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 LEAST_GRADIENT = {dtype: torch.finfo(dtype).smallest_normal / torch.finfo(dtype).eps for dtype in DTYPES}
-"""1e-31 and 1e-292. Decays take a gradient to the subnormal floats, in which all arithmetic is many times slower;
-entries below this, which would come there within the step, are set to zero."""
+"""1e-31 and 1e-292. Decays take a gradient to the subnormal floats, in which arithmetic is many times slower.
+Entries below this, which would come there within the step, are set to zero."""
 
 hardshrink = torch.ops.aten.hardshrink.out
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
@@ -53,9 +53,7 @@ class _Loop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, move: Move, gamma_h: Tensor, p: Tensor, W: Tensor, h0: Tensor) -> Tensor:
         B, T, H = gamma_h.shape
-        new = {"dtype": p.dtype, "device": p.device}
-        states, rz, n = (torch.empty(T, B, size, **new) for size in (H, 2 * H, H))
-        h_hat, r_h = torch.empty_like(states), torch.empty_like(states)
+        states, n, h_hat, r_h, rz = _side_by_side(p, T, B, (H, H, H, H, 2 * H))
         W_rz, W_n = (block.t().contiguous() for block in W.split([2 * H, H]))  # small products like it so
         before, p_rz, p_n = h0, p[..., : 2 * H], p[..., 2 * H :]
         by_step = (
@@ -101,7 +99,7 @@ def _go_back(
     """∂L by γh, p, W_hh and h_0 from ∂L by all states; a_… are gradients, of what stands before σ or tanh."""
     T, B, H = states.shape
     W_rz, W_n = W.split([2 * H, H])
-    a_gamma, a = torch.empty_like(states), states.new_empty(T, B, 3 * H)
+    a_gamma, a = _side_by_side(states, T, B, (H, 3 * H))
     a_rz, a_n = a.split([2 * H, H], dim=-1)
     a_h = torch.zeros_like(h0)  # (B, H), as the following four
     toward, toward_n, a_r_h, a_h_hat = (torch.empty_like(a_h) for _ in range(4))
@@ -135,6 +133,15 @@ def _go_back(
         hardshrink(a_h, LEAST_GRADIENT[a.dtype], out=a_h)
     a_W = torch.cat([a_rz.flatten(0, 1).t() @ h_hat.flatten(0, 1), a_n.flatten(0, 1).t() @ r_h.flatten(0, 1)])
     return a_gamma.transpose(0, 1), a.transpose(0, 1), a_W, a_h
+
+
+def _side_by_side(like: Tensor, T: int, B: int, sizes: tuple[int, ...]) -> list[Tensor]:
+    """New tensors (T, B, size) in one block of memory, which the system is slower to take back than many."""
+    block = like.new_empty(T * B * sum(sizes))
+    return [
+        part.view(T, B, size)
+        for part, size in zip(block.split([T * B * size for size in sizes]), sizes, strict=True)
+    ]
 
 
 def _differentiate_plain_loop(
