@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from irregular_cells import FEATURES, UNITS, cells, perturbed, ragged
+from torch.autograd import forward_ad
 
-from helpers.recurrent import GRUD, gradient_profile
+from helpers.recurrent import GRUD, gradient_profile, gru_d, gru_d_loop, scan
 from helpers.series import IrregularBatch, Standardiser, one_series
 
 DEVIATIONS = {
@@ -203,3 +204,88 @@ def test_a_gradients_highway_is_what_the_decay_and_the_update_gate_keep():
 def test_misuse_of_gru_d(arguments, message):
     with pytest.raises(ValueError, match=message):
         GRUD(FEATURES, UNITS, **arguments)
+
+
+# The faster loop.
+
+
+def long_case(dtype, steps=200, seed=0):
+    model = perturbed(cells(dtype)["GRU-D"])
+    batch = ragged(lengths=(steps, steps // 3, 1, 0), steps=steps, dtype=dtype, unit=3.0, seed=seed)
+    return model, model.encode(batch), batch.lengths, torch.zeros(4, UNITS, dtype=dtype)
+
+
+def plain_states(model, u, lengths, h0):
+    active = torch.arange(u.shape[1]) < lengths.unsqueeze(-1)
+    return scan(model.step, h0, model.project(u), active)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "within"),
+    [
+        pytest.param(torch.float32, 1e-6, id="single precision"),
+        pytest.param(torch.float64, 1e-10, id="double precision"),
+    ],
+)
+@pytest.mark.parametrize(
+    "where", [pytest.param("all", id="all states"), pytest.param("last", id="last state")]
+)
+def test_the_faster_loop_has_the_gradients_of_the_plain_one(dtype, within, where):
+    model, u, lengths, h0 = long_case(dtype)
+    found, weights = [], list(model.parameters())
+    for states in (model.run(u, h0, lengths), plain_states(model, u, lengths, h0)):
+        chosen = states if where == "all states" else states[:, -1]
+        found.append((states, torch.autograd.grad(chosen.square().mean(), weights)))
+    (fast, fast_gradients), (plain, plain_gradients) = found
+    assert torch.allclose(fast, plain, atol=within, rtol=0)
+    for one, other in zip(fast_gradients, plain_gradients, strict=True):
+        assert (one - other).abs().max() <= within * max(1e-2, float(other.abs().max()))
+
+
+def test_the_faster_loop_is_the_one_that_runs():
+    model, u, lengths, h0 = long_case(torch.float64, steps=3)
+    made_by = model.run(u, h0, lengths).grad_fn
+    assert "Loop" in type(made_by).__name__ or "Loop" in type(made_by.next_functions[0][0]).__name__
+
+
+def test_gradients_do_not_become_subnormal():
+    model, u, _, h0 = long_case(torch.float32)
+    u, first = u[:1].detach(), h0[:1].clone().requires_grad_()
+    parts = [part.detach().requires_grad_() for part in model.project_parts(u)]
+    states = gru_d_loop.run(gru_d.move, *parts, model.W_hh, first, None)
+    states[:, -1].sum().backward()
+    smallest = torch.finfo(torch.float32).smallest_normal
+    size = parts[1].grad.abs()
+    assert (size > 0).any() and not (first.grad.abs() > 0).any()  # it has died on its way
+    assert ((size == 0) | (size > 1e-3 * smallest)).all()
+    assert ((size > 0) & (size < smallest)).double().mean() < 0.01
+
+
+def test_a_backward_pass_can_be_repeated():
+    model, batch, _ = case()
+    loss = model(batch).square().sum()
+    weights = list(model.parameters())
+    once = torch.autograd.grad(loss, weights, retain_graph=True)
+    again = torch.autograd.grad(loss, weights)
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+
+
+def test_other_ways_to_differentiate_go_through_the_plain_loop():
+    model, batch, _ = case()
+    u, h0, lengths = model.encode(batch), torch.zeros(1, UNITS).double(), batch.lengths
+    direction = torch.ones_like(h0)
+    with forward_ad.dual_level():
+        dual = model.run(u, forward_ad.make_dual(h0, direction), lengths)[:, -1]
+        forwards = forward_ad.unpack_dual(dual).tangent
+    jacobian = torch.func.jacrev(lambda h: model.run(u, h, lengths)[0, -1])(h0)[:, 0]
+    backwards = torch.autograd.functional.jacobian(lambda h: model.run(u, h, lengths)[0, -1], h0)[:, 0]
+    assert torch.allclose(jacobian, backwards, atol=1e-14)
+    assert torch.allclose(forwards[0], backwards @ direction[0], atol=1e-14)
+
+
+def test_half_precision_goes_through_the_plain_loop():
+    model, batch, _ = case()
+    expected = model(batch)
+    found = model.bfloat16()(batch.to(torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.double(), expected, atol=0.05)
