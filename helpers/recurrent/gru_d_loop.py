@@ -1,7 +1,7 @@
-"""GRU-D's loop with its backward pass written out, about twice as fast as autograd's over the plain one.
+"""GRU-D's loop with its backward pass written out, a third faster than autograd's over the plain one.
 
 Autograd adds up the gradient of the weights step by step; here one matrix product does so for all steps,
-and no step allocates memory.
+no step allocates memory, and no gradient becomes subnormal.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ DTYPES = (torch.float32, torch.float64)
 Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The plain step: from h (B, H), p (B, 4H) and W_hh (3H, H) to the next h."""
 
-sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 LEAST_GRADIENT = {dtype: torch.finfo(dtype).smallest_normal / torch.finfo(dtype).eps for dtype in DTYPES}
 """1e-31 and 1e-292. Decays take a gradient to the subnormal floats, in which arithmetic is many times slower.
 Entries below this, which would come there within the step, are set to zero."""
 
 hardshrink = torch.ops.aten.hardshrink.out
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
@@ -56,17 +56,8 @@ class _Loop(torch.autograd.Function):
         states, n, h_hat, r_h, rz = _side_by_side(p, T, B, (H, H, H, H, 2 * H))
         W_rz, W_n = (block.t().contiguous() for block in W.split([2 * H, H]))  # small products like it so
         before, p_rz, p_n = h0, p[..., : 2 * H], p[..., 2 * H :]
-        by_step = (
-            gamma_h.unbind(1),
-            p_rz.unbind(1),
-            p_n.unbind(1),
-            states,
-            rz,
-            *rz.chunk(2, -1),
-            n,
-            h_hat,
-            r_h,
-        )
+        inputs = gamma_h.unbind(1), p_rz.unbind(1), p_n.unbind(1)
+        by_step = (*inputs, states, rz, *rz.chunk(2, -1), n, h_hat, r_h)
         for gamma_t, p_rz_t, p_n_t, h, rz_t, r_t, z_t, n_t, h_hat_t, r_h_t in zip(*by_step, strict=True):
             torch.mul(gamma_t, before, out=h_hat_t)
             torch.addmm(p_rz_t, h_hat_t, W_rz, out=rz_t).sigmoid_()
@@ -106,19 +97,8 @@ def _go_back(
     opened = states.new_empty(B, 2 * H)
     by_r, by_z = opened.chunk(2, dim=-1)
     earlier = [h0, *states.unbind(0)][:-1]
-    by_step = (
-        gradient.unbind(1),
-        gamma_h.unbind(1),
-        earlier,
-        rz,
-        *rz.chunk(2, -1),
-        n,
-        h_hat,
-        a_gamma,
-        a_rz,
-        a_n,
-    )
-    forwards = list(zip(*by_step, strict=True))
+    known = gradient.unbind(1), gamma_h.unbind(1), earlier, rz, *rz.chunk(2, -1), n, h_hat
+    forwards = list(zip(*known, a_gamma, a_rz, a_n, strict=True))
     for g_t, gamma_t, h, rz_t, r_t, z_t, n_t, h_hat_t, a_gamma_t, a_rz_t, a_n_t in reversed(forwards):
         torch.add(g_t, a_h, out=toward)
         torch.mul(toward, z_t, out=toward_n)
@@ -138,10 +118,8 @@ def _go_back(
 def _side_by_side(like: Tensor, T: int, B: int, sizes: tuple[int, ...]) -> list[Tensor]:
     """New tensors (T, B, size) in one block of memory, which the system is slower to take back than many."""
     block = like.new_empty(T * B * sum(sizes))
-    return [
-        part.view(T, B, size)
-        for part, size in zip(block.split([T * B * size for size in sizes]), sizes, strict=True)
-    ]
+    parts = block.split([T * B * size for size in sizes])
+    return [part.view(T, B, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def _differentiate_plain_loop(

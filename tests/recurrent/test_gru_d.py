@@ -227,9 +227,7 @@ def plain_states(model, u, lengths, h0):
         pytest.param(torch.float64, 1e-10, id="double precision"),
     ],
 )
-@pytest.mark.parametrize(
-    "where", [pytest.param("all", id="all states"), pytest.param("last", id="last state")]
-)
+@pytest.mark.parametrize("where", ["all states", "last state"])
 def test_the_faster_loop_has_the_gradients_of_the_plain_one(dtype, within, where):
     model, u, lengths, h0 = long_case(dtype)
     found, weights = [], list(model.parameters())
@@ -270,6 +268,7 @@ def test_a_backward_pass_can_be_repeated():
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 def test_other_ways_to_differentiate_go_through_the_plain_loop():
     model, batch, _ = case()
     u, h0, lengths = model.encode(batch), torch.zeros(1, UNITS).double(), batch.lengths
