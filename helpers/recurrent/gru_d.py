@@ -1,5 +1,6 @@
 """GRU-D: what was not observed decays, the last value towards its mean and the state towards zero."""
 
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -176,7 +177,7 @@ class InputDecay(nn.Module):
     def forward(self, x: Tensor, m: Tensor, delta: Tensor) -> Tensor:
         """x̂ from x where observed and x' elsewhere, from a mask of 0 and 1, and from δ: (..., D) each."""
         gamma_x = decay(torch.addcmul(self.b_gamma_x, self.w_gamma_x, delta))
-        return torch.lerp(self.mean, x, gamma_x).lerp_(x, m)
+        return torch.lerp(torch.lerp(self.mean, x, gamma_x), x, m)
 
 
 def decay(rate_times_delta: Tensor) -> Tensor:
@@ -189,9 +190,10 @@ def check_mean(mean: float | Tensor | None, features: int, like: Tensor) -> Tens
     if mean is None:
         remedy = "Standardiser.fit(train).mean, or 0.0 where the values are standardised"
         raise ValueError(f"mean must be given, over the observations of the training set: {remedy}")
-    if not isinstance(mean, Tensor):
+    if isinstance(mean, Real):
         check_finite_number("mean", mean)
         mean = torch.tensor(float(mean), dtype=torch.float64).expand(features)
     check_shape("mean", mean, "D", (features,))
+    mean = mean.detach().to(like, copy=True)
     check_finite("mean", mean)
-    return mean.detach().to(like, copy=True)
+    return mean

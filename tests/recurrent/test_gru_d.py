@@ -197,6 +197,15 @@ def test_a_gradients_highway_is_what_the_decay_and_the_update_gate_keep():
     [
         pytest.param({}, r"mean must be given, .*Standardiser.fit\(train\).mean", id="no mean"),
         pytest.param({"mean": torch.zeros(2)}, r"mean must have shape \(D,\) = \(3,\)", id="shape"),
+        pytest.param({"mean": [0.0] * 3}, "mean must be a tensor: got list; torch.as_tensor", id="list"),
+        pytest.param(
+            {"mean": torch.full((3,), torch.inf)},
+            r"mean must be finite: mean\[0\] = inf",
+            id="infinite",
+        ),
+        pytest.param(
+            {"mean": torch.tensor([0, 1e300, 0], dtype=torch.float64)}, r"mean\[1\] = inf", id="too large"
+        ),
         pytest.param({"mean": math.nan}, "mean must be a finite number: got nan", id="NaN"),
         pytest.param({"mean": 0.0, "tau": 0.0}, "tau must be positive and finite: got 0.0", id="tau"),
     ],

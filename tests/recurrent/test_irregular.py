@@ -16,6 +16,7 @@ from helpers.recurrent import (
     Bidirectional,
     gradient_profile,
     jacobian_product,
+    scan,
     step_jacobians,
     truncated_bptt,
     truncation_curve,
@@ -232,6 +233,24 @@ def test_a_step_can_be_mapped_over_series(kind):
     p, h = cell.project(cell.encode(batch))[:, 2], start(batch)
     mapped = torch.func.vmap(lambda h, p: cell.step(h[None], p[None])[0])(h, p)
     assert torch.allclose(mapped, cell.step(h, p), atol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch has no rule for mapping addmm_
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in FLOWS])
+def test_each_series_gradient_at_once(kind):
+    cell, batch = perturbed(cells()[kind]), ragged(lengths=(7, 7, 7))
+    weights = {name: weight.detach() for name, weight in cell.named_parameters()}
+
+    def loss(weights, u):
+        with torch.nn.utils.stateless._reparametrize_module(cell, weights):
+            return scan(cell.step, u.new_zeros(1, UNITS), cell.project(u.unsqueeze(0)))[0, -1].sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, cell.encode(batch))
+    for number, series in enumerate(batch):
+        cell.zero_grad()
+        cell(series).sum().backward()
+        for name, weight in cell.named_parameters():
+            assert torch.allclose(found[name][number], weight.grad, atol=1e-12), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
