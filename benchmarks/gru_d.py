@@ -7,7 +7,8 @@ alike; one row shows ours with it. PyPOTS is skipped where it is not installed.
 
 A gradient on its way back from the last state shrinks at each step, by decays and gates, until it is
 subnormal; operations on such floats take many times as long. `torch.set_flush_denormal(True)` makes them
-zero: the second pair of tables shows both.
+zero: the second pair of tables keeps them. GRUD needs no such setting: its loop sets to zero what would
+get there.
 
     python benchmarks/gru_d.py
 """
