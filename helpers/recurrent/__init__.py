@@ -7,6 +7,7 @@ Step t leads from h_{t-1} to h_t, t = 1 … T, with h_0 the initial state: `x[:,
 `states[:, t-1]` is h_t. Results that also speak of h_0 have T + 1 entries, and there index k is h_k.
 """
 
+from helpers.recurrent.baseline_gru_d import BaselineGRUD
 from helpers.recurrent.bidirectional import Bidirectional
 from helpers.recurrent.explosion import Clipped, clip, first_non_finite, refuse_non_finite
 from helpers.recurrent.gradients import (
@@ -17,6 +18,9 @@ from helpers.recurrent.gradients import (
     path_decomposition,
 )
 from helpers.recurrent.gru import GRU, GRUTrace
+from helpers.recurrent.gru_d import GRUD
+from helpers.recurrent.gru_delta import GRUDelta
+from helpers.recurrent.gru_ode import GRUODE
 from helpers.recurrent.jacobians import JacobianProduct, jacobian_product, step_jacobians
 from helpers.recurrent.lstm import LSTM, LSTMTrace
 from helpers.recurrent.memory import (
@@ -27,6 +31,7 @@ from helpers.recurrent.memory import (
     memory_time_constant,
 )
 from helpers.recurrent.min_gru import MinGRU, MinGRUTrace, affine_scan
+from helpers.recurrent.ode_rnn import ODERNN
 from helpers.recurrent.recurrence import Cell, Recurrence, scan
 from helpers.recurrent.stacked import Stacked
 from helpers.recurrent.torch_layers import from_torch, to_torch
@@ -49,10 +54,15 @@ from helpers.recurrent.weights import (
 
 __all__ = [
     "GRU",
+    "GRUD",
+    "GRUODE",
     "LSTM",
+    "ODERNN",
+    "BaselineGRUD",
     "Bidirectional",
     "Cell",
     "Clipped",
+    "GRUDelta",
     "GRUTrace",
     "GradientProfile",
     "JacobianProduct",

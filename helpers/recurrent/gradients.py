@@ -16,6 +16,7 @@ from helpers.recurrent.recurrence import (
     Transition,
     check_recurrence,
     initial_state,
+    inputs_of,
     iterate,
     observed_steps,
 )
@@ -99,7 +100,7 @@ def gradient_profile(
         without a highway are asked for.
     """
     check_recurrence(model)
-    x, active = observed_steps(x, mask, lengths)
+    x, active = observed_steps(*inputs_of(model, x, mask, lengths))
     with parametrize.cached(), torch.enable_grad():
         projected = model.project(x)
         first = initial_state(model, projected, h0).detach()

@@ -15,6 +15,7 @@ from helpers.recurrent.recurrence import (
     Transition,
     check_recurrence,
     initial_state,
+    inputs_of,
     observed_steps,
     scan,
 )
@@ -108,7 +109,7 @@ def jacobian_product(
     than QR, SIAM Journal on Matrix Analysis and Applications 13:1204-1245, for the singular values.
     """
     check_recurrence(model)
-    x, active = observed_steps(x, mask, lengths)
+    x, active = observed_steps(*inputs_of(model, x, mask, lengths))
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
         steps = projected.shape[1]
@@ -160,7 +161,7 @@ def step_jacobians(
         If a state is not finite, naming the earliest.
     """
     check_recurrence(model)
-    x, active = observed_steps(x, mask, lengths)
+    x, active = observed_steps(*inputs_of(model, x, mask, lengths))
     with parametrize.cached(), torch.no_grad():
         projected = model.project(x)
         check_finite("x", x)

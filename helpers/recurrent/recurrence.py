@@ -398,6 +398,20 @@ def observed_steps(
     return torch.where(observed, x, 0.0), observed.any(-1)
 
 
+def inputs_of(
+    model: Recurrence, x: "Tensor | IrregularBatch", mask: Tensor | None, lengths: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return what `model.project` takes, its mask and its lengths.
+
+    A model that reads the times, too, makes one tensor of a batch by `encode`; each step of a series is
+    then one at which it moves.
+    """
+    values, mask, lengths = check_series("x", x, mask, lengths)
+    if isinstance(x, IrregularBatch) and hasattr(model, "encode"):
+        return model.encode(x), None, lengths
+    return values, mask, lengths
+
+
 def _open_to_gradients(tensor: Tensor) -> Tensor:
     """A copy of what was made in inference mode, through which no gradient can flow; else the tensor."""
     return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor

@@ -9,8 +9,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from helpers.arguments import check_whole_number, kind
 from helpers.recurrent.explosion import euclidean_norm
-from helpers.recurrent.recurrence import Recurrence, check_sequence, observed_steps, unroll
-from helpers.series import IrregularBatch, check_series
+from helpers.recurrent.recurrence import Recurrence, check_sequence, inputs_of, observed_steps, unroll
+from helpers.series import IrregularBatch
 
 WindowLoss = Callable[[Tensor, slice], Tensor]
 """From the states (B, K, S) of a window and its steps to the part of the loss that belongs to it."""
@@ -161,7 +161,7 @@ def truncation_curve(
     ValueError
         As `truncated_bptt`, or if the full gradient is zero or not finite: nothing to be relative to.
     """
-    x, mask, lengths = check_series("x", x, mask, lengths)
+    x, mask, lengths = inputs_of(model, x, mask, lengths)
     check_sequence("x", x, "D")
     if not isinstance(K, Sequence) or isinstance(K, str) or not K:
         raise ValueError(f"K must be a sequence of at least one length: got {K!r}")
@@ -252,7 +252,7 @@ def _windows(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the loss of each window, and the state at its end cut off from the graph."""
     check_whole_number("K", K)
-    x, mask, lengths = check_series("x", x, mask, lengths)
+    x, mask, lengths = inputs_of(model, x, mask, lengths)
     observed_steps(x, mask, lengths)
     check_sequence("x", x, "D")
     steps = x.shape[1]

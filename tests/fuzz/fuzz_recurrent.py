@@ -16,6 +16,7 @@ from torch import nn
 
 from helpers import (
     recurrent,
+    series,
     training,
 )
 
@@ -360,6 +361,94 @@ def recurrent_gradients(draw: Draw) -> Call:
     return Call(function, {**arguments, "K": draw.whole(1, 5)}, oracle, also=("loss",))
 
 
+def irregular_cells(draw: Draw) -> Call:
+    batch, steps, features, hidden = draw.whole(0, 3), draw.whole(0, 4), draw.whole(1, 3), draw.whole(1, 3)
+    lengths = draw.lengths(batch, steps)
+    mask = draw.mask(batch, steps, features) & (torch.arange(steps) < lengths.unsqueeze(-1)).unsqueeze(-1)
+    seed = draw.whole(0, 1000)
+
+    def make(mean, tau, max_step):
+        how = {"generator": torch.Generator().manual_seed(seed), "dtype": torch.float64}
+        return (
+            recurrent.GRUD(features, hidden, mean=mean, tau=tau, **how),
+            recurrent.BaselineGRUD(features, hidden, mean=mean, tau=tau, **how),
+            recurrent.GRUDelta(features, hidden, **how),
+            recurrent.ODERNN(features, hidden, max_step=max_step, **how),
+            recurrent.GRUODE(features, hidden, max_step=max_step, **how),
+        )
+
+    def function(times, values, mask, lengths, h0, mean, tau, max_step):
+        batch = series.IrregularBatch(times, values, mask, lengths)
+        return [model(batch, h0, return_states=True).detach() for model in make(mean, tau, max_step)]
+
+    def oracle(given, answer):
+        times, mask, h0 = given["times"], given["mask"], given["h0"]
+        assert isinstance(given["tau"], float) and isinstance(given["max_step"], float)
+        models, complaints = make(given["mean"], given["tau"], given["max_step"]), []
+        for model, states in zip(models, answer, strict=True):
+            right = h0.unsqueeze(1).repeat(1, times.shape[1], 1)
+            for b, length in enumerate(given["lengths"].tolist()):
+                filled = torch.where(mask[b], given["values"][b], torch.nan)
+                own = _irregular_states(model, times[b, :length], filled[:length], h0[b])
+                right[b, :length], right[b, length:] = own[1:], own[-1]
+            complaints.append(differs(type(model).__name__, states, right.detach(), 1e-9))
+        return first_complaint(*complaints)
+
+    arguments = {
+        "times": draw.times(batch, steps),
+        "values": torch.where(mask, draw.normal(batch, steps, features), torch.nan),
+        "mask": mask,
+        "lengths": lengths,
+        "h0": draw.uniform(-1, 1, batch, hidden),
+        "mean": draw.normal(features),
+        "tau": draw.uniform(0.5, 2.0),
+        "max_step": draw.uniform(0.1, 0.5),
+    }
+    return Call(function, arguments, oracle, unread=("values", "times"), also=("batch", "observed values"))
+
+
+def _irregular_states(model, times: torch.Tensor, values: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    """h and the state after each step of one series, whose values are NaN where unobserved, (1 + T, H)."""
+    decays = isinstance(model, recurrent.GRUD | recurrent.BaselineGRUD)
+    last = model.input_decay.mean if decays else torch.zeros_like(values[0])
+    delta, states = torch.zeros_like(last), [h]
+    for t, x in enumerate(values):
+        gap = times[t] - times[t - 1] if t else times[t] * 0
+        delta, m = delta + gap, x.isfinite().double()
+        if decays:
+            decay = model.input_decay
+            gamma = torch.exp(-(decay.w_gamma_x * delta + decay.b_gamma_x).clamp(min=0))
+            filled = torch.where(m > 0, x, gamma * last + (1 - gamma) * decay.mean)
+        else:
+            filled = torch.where(m > 0, x, 0.0)
+        h = _irregular_step(model, h, filled, m, delta, gap)
+        states.append(h)
+        last, delta = torch.where(m > 0, x, last), torch.where(m > 0, 0.0, delta)
+    return torch.stack(states)
+
+
+def _irregular_step(model, h, x, m, delta, gap) -> torch.Tensor:
+    """The state after one step, (H,)."""
+    if isinstance(model, recurrent.GRUD):
+        h = h * torch.exp(-(model.W_gamma_h @ delta + model.b_gamma_h).clamp(min=0))
+        W_r, W_z, W_n = model.W_hh.chunk(3)
+        a_r, a_z, a_n = (model.W_xh @ x + model.W_mh @ m + model.b).chunk(3)
+        z, r = torch.sigmoid(a_z + W_z @ h), torch.sigmoid(a_r + W_r @ h)
+        return (1 - z) * h + z * torch.tanh(a_n + W_n @ (r * h))
+    if isinstance(model, recurrent.GRUDelta):
+        return _gru_step(model.cell, h, torch.cat([x, m, gap[None]]))
+    if isinstance(model, recurrent.BaselineGRUD):
+        h = model.h_inf + (h - model.h_inf) * torch.exp(-model.log_gamma.exp() * gap)
+    else:
+        h = model.evolve(h.unsqueeze(0), float(gap)).squeeze(0)
+    return _gru_step(model.cell, h, torch.cat([x, m])) if m.any() else h
+
+
+def _gru_step(cell, h, x) -> torch.Tensor:
+    """A step of a GRU that knows nothing of the time, (H,)."""
+    return cell(x[None, None], h[None])[0, 0]
+
+
 def _moves(given: dict) -> torch.Tensor:
     """The steps (B, T) at which a state moves."""
     return given["mask"].any(-1) & (torch.arange(given["x"].shape[1]) < given["lengths"][:, None])
@@ -620,6 +709,7 @@ BUILDERS = {
     "frequency_response": frequency_response,
     "chrono_": chrono,
     "gradient_profile truncated_loss truncated_bptt": recurrent_gradients,
+    "GRUD BaselineGRUD GRUDelta ODERNN GRUODE": irregular_cells,
     "step_jacobians jacobian_product": jacobians,
     "truncation_curve": truncation_curve,
     "scan": scan,
