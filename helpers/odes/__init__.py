@@ -18,15 +18,18 @@ done for all samples at once, each with its own time and step (B,) in float64, w
 sample that has arrived or failed has the step h = 0, which keeps it where it is while the others go on.
 """
 
+from helpers.odes.events import Event
 from helpers.odes.loop import Field
-from helpers.odes.solution import Interpolant, Solution, SolveError, Stats, Status
+from helpers.odes.solution import Interpolant, Occurrences, Solution, SolveError, Stats, Status
 from helpers.odes.solve import solve
 from helpers.odes.tableau import TABLEAUX, Tableau
 
 __all__ = [
     "TABLEAUX",
+    "Event",
     "Field",
     "Interpolant",
+    "Occurrences",
     "Solution",
     "SolveError",
     "Stats",

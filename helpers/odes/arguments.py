@@ -73,13 +73,13 @@ def check_same_parts(name: str, parts: Several, y: Several) -> None:
         raise ValueError(f"{name} must be a {kind(y)} of {', '.join(expected)}: got {got}")
 
 
-def check_slopes(slopes: Several, y: Several, t: Tensor) -> None:
-    """Refuse slopes that are not, part by part, like the states; saying when."""
+def check_returns_parts(function: str, result: Several, y: Several, t: Tensor) -> None:
+    """Refuse slopes or states that are not, part by part, like the states; saying when."""
     try:
-        check_same_parts("f(t, y)", slopes, y)
-        found = named_parts("y", slopes)
+        check_same_parts(f"{function}(t, y)", result, y)
+        found = named_parts("y", result)
         for name, part in named_parts("y", y).items():
-            check_returns_like("f", found[name], name, part)
+            check_returns_like(function, found[name], name, part)
     except ValueError as error:
         raise ValueError(f"{error}, at t = {t[0].item():g}") from None
 

@@ -38,6 +38,8 @@ class State:
         Error of the last trial in units of its tolerance; NaN or inf where it was not finite.
     memory : Tensor (B,), float64
         What the controller remembers of the last accepted trial.
+    watched : Watched, optional
+        What became of the events that are looked for.
     """
 
     t: Tensor
@@ -47,6 +49,7 @@ class State:
     accepted: Tensor
     error_ratio: Tensor
     memory: Tensor
+    watched: "Watched | None" = None
 
     @property
     def h(self) -> Tensor:
@@ -88,6 +91,35 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class Watched:
+    """What became of E events after a trial, and those that happened in it, one at most in each sample.
+
+    Attributes
+    ----------
+    side : Tensor (E, B)
+        1 or -1, the sign that each event's g has left last.
+    counts : Tensor (E, B), integer
+        How often each has happened.
+    status : Tensor (B,), integer
+        How an event ended the solution of a sample; -1 where none did.
+    which : Tensor (B,), integer
+        The event that happened in this trial, or by which the sample failed; -1 where none did.
+    t : Tensor (B,), float64, optional
+        When: where this trial ended, as a function of all that it depends on.
+    before, after : Tensor (B, ...), optional
+        The states there.
+    """
+
+    side: Tensor
+    counts: Tensor
+    status: Tensor
+    which: Tensor
+    t: Tensor | None = None
+    before: Tensor | None = None
+    after: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Path:
     """Every trial of the loop; not every sample took part in each, nor was it accepted for all that did.
 
@@ -101,6 +133,9 @@ class Path:
         h k_i of each stage.
     error_ratio : list of N Tensor (B,), float64
         Errors in units of their tolerance.
+    watched : list of N + 1 Watched
+        Their events; empty where none are looked for. A trial in which one happened ended at its time, before
+        `t_next`.
     """
 
     t: list[Tensor] = field(default_factory=list)
@@ -108,12 +143,15 @@ class Path:
     y: list[Tensor] = field(default_factory=list)
     increments: list[tuple[Tensor, ...]] = field(default_factory=list)
     error_ratio: list[Tensor] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
 
     def begin(self, state: State) -> None:
         """Add where the next trial starts, or the path ends."""
         self.t.append(state.t)
         self.t_next.append(state.t_next)
         self.y.append(state.y)
+        if state.watched is not None:
+            self.watched.append(state.watched)
 
     def append(self, step: Step, state: State) -> None:
         """Add a trial and the state after it."""

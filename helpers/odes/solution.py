@@ -20,19 +20,25 @@ class Status(IntEnum):
     """How the solution of one sample ended.
 
     OK
-        It reached its last time.
+        It reached its last time, or a terminal event.
     STEP_UNDERFLOW
         Its error was too large even with the shortest step that changes t.
     NON_FINITE_FIELD
         Its field was not finite, or its state outgrew the numbers of its dtype.
     STEP_LIMIT
         It needed more than `max_steps` trials.
+    EVENT_LIMIT
+        An event happened more often than it may, or sooner after the last than its time can tell.
+    NON_FINITE_EVENT
+        The g of an event was not finite.
     """
 
     OK = 0
     STEP_UNDERFLOW = 1
     NON_FINITE_FIELD = 2
     STEP_LIMIT = 3
+    EVENT_LIMIT = 4
+    NON_FINITE_EVENT = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +136,32 @@ class Interpolant:
 
 
 @dataclass(frozen=True, eq=False)
+class Occurrences:
+    """The events that happened, of each sample its own in the order of time, K at most; the rest is padding.
+
+    Attributes
+    ----------
+    t : Tensor (B, K), float64
+        When; NaN in padding.
+    before, after : Tensor (B, K, ...), or a tuple or dict of them
+        The states at the end of the solution before it and at the start of that after it; NaN in padding.
+    which : Tensor (B, K), integer
+        Which event, counted from 0; -1 in padding.
+    counts : Tensor (B, E), integer
+        How often each.
+    failed : Tensor (B,), integer
+        The event by which a sample failed; -1 where none did.
+    """
+
+    t: Tensor
+    before: Tensor | Several
+    after: Tensor | Several
+    which: Tensor
+    counts: Tensor
+    failed: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Solution:
     """The solution of an initial value problem.
 
@@ -145,6 +177,8 @@ class Solution:
         Steps and evaluations.
     interpolant : Interpolant
         The states at any time between.
+    events : Occurrences, optional
+        The events that happened, where any were to be looked for.
     """
 
     t: Tensor
@@ -152,10 +186,12 @@ class Solution:
     status: Tensor
     stats: Stats
     interpolant: Interpolant = field(repr=False)
+    events: Occurrences | None = field(default=None, repr=False)
 
     def __deepcopy__(self, memo: dict) -> "Solution":
         """A copy, of a solution without a graph."""
-        if any(y.requires_grad for y in self.interpolant.dense.path.y):
+        times = [] if self.events is None else [self.events.t]
+        if any(part.requires_grad for part in (*times, *self.interpolant.dense.path.y)):
             raise ValueError(
                 "a solution with a graph must not be copied, for torch cannot copy the graph: "
                 "solve under torch.no_grad(), or copy what you need of it, solution.y.detach().clone()"
@@ -166,14 +202,18 @@ class Solution:
 def only_state(solution: Solution) -> Solution:
     """The solution of a batch of one, without the batch axis."""
     stats = Stats(*(getattr(solution.stats, part.name)[0] for part in fields(Stats)))
-    interpolant = replace(solution.interpolant, one_state=True)
-    return Solution(solution.t, solution.y[0], solution.status[0], stats, interpolant)
+    interpolant, events = replace(solution.interpolant, one_state=True), solution.events
+    events = events and Occurrences(*(getattr(events, part.name)[0] for part in fields(Occurrences)))
+    return Solution(solution.t, solution.y[0], solution.status[0], stats, interpolant, events)
 
 
 def in_parts(parts: Parts, solution: Solution) -> Solution:
     """The solution as a tuple or dict of tensors (B, T, ...)."""
-    interpolant = replace(solution.interpolant, parts=parts)
-    return replace(solution, y=parts.split(solution.y), interpolant=interpolant)
+    interpolant, events = replace(solution.interpolant, parts=parts), solution.events
+    events = events and replace(
+        events, before=parts.split(events.before), after=parts.split(events.after)
+    )
+    return replace(solution, y=parts.split(solution.y), interpolant=interpolant, events=events)
 
 
 class SolveError(RuntimeError):
@@ -208,17 +248,44 @@ def read_solution(t: Tensor, clock: Tensor, trials: Path, dense: DenseOutput, pr
         status=outcome(trials, dense.end),
         stats=count_steps(trials, dense, location, probes),
         interpolant=Interpolant(trials.t[0], dense.end, dense),
+        events=occurrences(dense.path) if trials.watched else None,
+    )
+
+
+def occurrences(path: Path) -> Occurrences:
+    """The events along a path, for each sample."""
+    last, first = path.watched[-1], path.watched[0]
+    rows = [watched for watched in path.watched if watched.t is not None]
+    which = torch.stack([first.which, *(row.which for row in rows)], 1)  # (B, N), of the start nothing
+    ok = torch.stack([first.which, *(row.status for row in rows)], 1) <= Status.OK
+    happened = ok & (which >= 0)
+    order = (~happened).int().sort(dim=1, stable=True).indices[:, : int(happened.sum(1).max())]
+
+    def listed(entries: list[Tensor], padding: float) -> Tensor:
+        values = torch.stack(entries, 1)[torch.arange(len(order), device=order.device)[:, None], order]
+        there = happened.gather(1, order)
+        return values.masked_fill(~there.reshape(*there.shape, *[1] * (values.ndim - 2)), padding)
+
+    return Occurrences(
+        t=listed([path.t[0], *(row.t for row in rows)], torch.nan),
+        before=listed([path.y[0], *(row.before for row in rows)], torch.nan),
+        after=listed([path.y[0], *(row.after for row in rows)], torch.nan),
+        which=listed([first.which, *(row.which for row in rows)], -1),
+        counts=last.counts.T.contiguous(),
+        failed=torch.where(ok, -1, which).amax(1),
     )
 
 
 def outcome(trials: Path, end: Tensor) -> Tensor:
-    """The `Status` (B,) of each sample: where the path ended early, its last trial tells why."""
+    """The `Status` (B,) of each sample: where the path ended early, an event or its last trial tells why."""
     h = trials.step_sizes()
     tried = (h[:, :-1] != 0).sum(1, keepdim=True)
     ratio = torch.nn.functional.pad(trials.error_ratios(), (1, 0), value=torch.nan).gather(1, tried)[:, 0]
     early = torch.where(ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
     early = torch.where(h[:, -1] != 0, Status.STEP_LIMIT, early)
-    return torch.where(trials.t[-1] == end, Status.OK, early)
+    early = torch.where(trials.t[-1] == end, Status.OK, early)
+    by_event = trials.watched[-1].status if trials.watched else torch.full_like(early, -1)
+    return torch.where(by_event < 0, early, by_event)
 
 
 def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: int) -> Stats:
@@ -230,6 +297,9 @@ def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: in
         evaluations = evaluations + _evaluations(dense.stepper, accepted)
     if tableau.dense_a:
         evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
+    if trials.watched:
+        further = len(tableau.dense_a) * accepted + dense.stepper.reuses_slope * trials.watched[-1].counts.sum(0)
+        evaluations = evaluations + further
     return Stats(accepted, tried - accepted, evaluations)
 
 
@@ -260,6 +330,7 @@ def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps:
             f"max_steps = {max_steps} was reached with steps of {tried:.2g}",
             STIFF + OR_PATIENCE if adaptive else LONGER_STEPS,
         ),
+        **_failures_by_event(solution.events, sample, trials.t[-1][sample].item()),
     }[solution.status[sample].item()]
     more = "" if not others else f" ({others} other {'sample' if others == 1 else 'samples'} failed too)"
     size = torch.linalg.vector_norm(y.double()).item()
@@ -269,8 +340,23 @@ def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps:
     )
 
 
+def _failures_by_event(events: Occurrences | None, sample: int, t: float) -> dict[Status, tuple[str, str]]:
+    """What happened and what to try, where a sample failed by an event."""
+    e = -1 if events is None else events.failed[sample].item()
+    if e < 0:
+        return {}
+    count, times = events.counts[sample, e].item(), events.t[sample][events.which[sample] == e].tolist()
+    gap = f", now {abs(t - times[-1]):.2g} after the last," if times else ""
+    return {
+        Status.EVENT_LIMIT: (f"events[{e}] happened {count} times and would{gap} once more", CHATTERING),
+        Status.NON_FINITE_EVENT: (f"g of events[{e}] is not finite in the next step", SINGULAR_EVENT),
+    }
+
+
 def _not_finite(y: Tensor, tried: float) -> tuple[str, str]:
     """What happened and what to try: the state is too large, or the field is not finite near it."""
+    if not y.isfinite().all():
+        return "the state after an event is not finite", "check the event's reset"
     if near_overflow(y[None]).item():
         largest = f"{str(y.dtype).removeprefix('torch.')} ends at {torch.finfo(y.dtype).max:.2g}"
         return f"the state outgrew its numbers: {largest}", "check what lets the field grow without bound"
@@ -282,4 +368,6 @@ STIFF = "if the system is stiff see chapter 09, otherwise "
 OR_SINGULAR = "loosen rtol or check the field for a singularity"
 OR_PATIENCE = "raise max_steps or loosen rtol"
 LONGER_STEPS = "raise max_steps or allow a longer step"
+CHATTERING = "if it chatters, let its reset lead farther away from g = 0, or end the solution; else raise most"
+SINGULAR_EVENT = "check it for a singularity, or its parameters for NaN"
 SINGULAR = "check the field there for a singularity, or its parameters for NaN"

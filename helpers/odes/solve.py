@@ -1,7 +1,7 @@
 """Solve y' = f(t, y) for a batch of initial states, or for one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,8 +13,8 @@ from helpers.odes.arguments import (
     check_clock,
     check_method,
     check_options,
+    check_returns_parts,
     check_parts,
-    check_slopes,
     check_state,
     check_step_sizes,
     check_times,
@@ -23,6 +23,7 @@ from helpers.odes.arguments import (
     refuse_vmap,
 )
 from helpers.odes.controller import PIController, fixed_grid, insert_breaks
+from helpers.odes.events import Event, Events, check_events
 from helpers.odes.gradient import direct, follow
 from helpers.odes.loop import Field, Several, initial_state
 from helpers.odes.solution import (
@@ -59,6 +60,7 @@ def solve(
     max_step: float | None = None,
     step: float | None = None,
     breaks: Tensor | None = None,
+    events: "Event | Sequence[Event] | None" = None,
     on_failure: str = "raise",
     compile: bool = False,
 ) -> Solution:
@@ -110,6 +112,9 @@ def solve(
     breaks : Tensor (K,) or (B, K), optional
         Times at which f jumps or has a kink, shared or of each sample its own. Steps end there, and see f
         only from their own side. Those outside the times solved for do not count.
+    events : Event or list of Event, optional
+        What happens where functions of time and state pass through zero: the solution of a sample ends, or
+        goes on from another state. An output at the time of an event is the state after it.
     on_failure : str
         `raise` a `SolveError` that carries the solution if any sample fails, or `return` the solution.
     compile : bool
@@ -119,7 +124,8 @@ def solve(
     Returns
     -------
     Solution
-        `y` (B, T, ...) or its parts, NaN from a sample's failure on; `status`, `stats`, and an `interpolant`.
+        `y` (B, T, ...) or its parts, NaN from a sample's failure or terminal event on; `status`, `stats`, an
+        `interpolant`, and what `events` there were.
 
     Raises
     ------
@@ -127,12 +133,13 @@ def solve(
         If an argument does not make sense, or f returns (at its first call) another shape, dtype or device
         than y has.
     SolveError
-        If a sample's step underflows, its field is not finite, or it needs more than `max_steps`.
+        If a sample's step underflows, its field or an event's g is not finite, or it needs more than
+        `max_steps`, or has more events than they allow.
 
     Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, chapter
     II.
     """
-    f, y0, rtol, atol, hand_out = as_batch(f, y0, rtol, atol)
+    f, y0, rtol, atol, events, hand_out = as_batch(f, y0, rtol, atol, check_events(events))
     clock = check_times(t, lengths, y0)
     times, tableau = clock.detach(), check_method(method)
     tolerances = check_tolerance("rtol", rtol, y0), check_tolerance("atol", atol, y0)
@@ -161,6 +168,8 @@ def solve(
         t_next = control.end_of_trial(0)
 
     state = initial_state(start, t_next, y0, slope)
+    if events:
+        control, state = events.watch(control, stepper, state, end)
     trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps)
     probes = int(tableau.adaptive and first_step is None) + int(breaks is not None)
     solution = read_solution(t, clock, trials, dense, probes)
@@ -170,17 +179,21 @@ def solve(
     return hand_out(solution)
 
 
-def as_batch(f: Field, y0: Tensor | Several, rtol: Tolerance, atol: Tolerance) -> tuple:
-    """Field, states (B, ...) and tolerances as they are solved with, and how the solution is handed out."""
+def as_batch(
+    f: Field, y0: Tensor | Several, rtol: Tolerance, atol: Tolerance, events: "Events | None"
+) -> tuple:
+    """Field, states (B, ...), tolerances and events as they are solved with, and how to hand out a solution."""
     if isinstance(y0, tuple | dict):
         check_parts(y0)
         parts = parts_of(y0)
         tolerances = (check_tolerance_of_parts(*each, y0) for each in (("rtol", rtol), ("atol", atol)))
-        return OfParts(f, parts), parts.join(y0), *tolerances, partial(in_parts, parts)
+        events = events and replace(events, parts=parts)
+        return OfParts(f, parts), parts.join(y0), *tolerances, events, partial(in_parts, parts)
     check_state(y0)
     if y0.ndim == 1:
-        return OneState(f), y0[None], rtol, atol, only_state
-    return f, y0, rtol, atol, lambda solution: solution
+        events = events and replace(events, one_state=True)
+        return OneState(f), y0[None], rtol, atol, events, only_state
+    return f, y0, rtol, atol, events, lambda solution: solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +206,7 @@ class OfParts:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """The slopes (B, D)."""
         slopes = self.field(t, self.parts.split(y))
-        check_slopes(slopes, self.parts.split(y), t)
+        check_returns_parts("f", slopes, self.parts.split(y), t)
         return self.parts.join(slopes)
 
 
