@@ -24,7 +24,17 @@ from helpers.arguments import check_one_of, check_returns_like, check_whole_numb
 from helpers.odes.arguments import check_returns_parts
 from helpers.odes.controller import EPSILON, all_finite
 from helpers.odes.interpolation import dense_weights, interpolate
-from helpers.odes.loop import Controller, Field, Several, State, Step, Stepper, Watched, unsqueeze_like
+from helpers.odes.loop import (
+    Controller,
+    Field,
+    Path,
+    Several,
+    State,
+    Step,
+    Stepper,
+    Watched,
+    unsqueeze_like,
+)
 from helpers.odes.solution import Parts, Status
 from helpers.odes.stepper import combination, first_slope, take_step
 from helpers.odes.tableau import MIDPOINT, Tableau
@@ -161,7 +171,7 @@ class Events:
         refuse_where((t != end) & ~values.isfinite(), message("be finite"))
         refuse_where((t != end) & (values == 0), message("not be zero"))
         none = torch.full(t.shape, -1, device=t.device)
-        return Watched(values.sign(), torch.zeros_like(values, dtype=torch.long), none, none)
+        return Watched(values.sign(), torch.zeros_like(values, dtype=torch.long), none, none, none)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,17 +203,37 @@ class Within:
 
 
 @dataclass(frozen=True, eq=False)
+class Cut:
+    """Where a step of each sample ends early, and what happens to it there.
+
+    Attributes
+    ----------
+    short : Tensor (B,), bool
+        Which samples get no further than `theta`.
+    theta : Tensor (B,), float64
+        The fraction of the step; 1 in the others.
+    which : Tensor (B,), integer
+        The event that happens there; -1 where none does.
+    sign : Tensor (B,)
+        That of its g right after.
+    """
+
+    short: Tensor
+    theta: Tensor
+    which: Tensor
+    sign: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Found:
     """What a look along one step found.
 
     Attributes
     ----------
-    cut : Tensor (B,), bool
-        Which samples get no further in this step than `theta`.
-    theta : Tensor (B,), float64
-        The fraction of the step at which an event comes; 0 where a g is not finite, 1 where there is nothing.
-    which : Tensor (B,), integer
-        The event, or the one whose g is not finite; -1 where there is nothing.
+    cut : Cut
+        Where the step ends: at the first event, or where it began if a g is not finite.
+    by : Tensor (B,), integer
+        The event by which it does, happening or failing; -1 where none.
     status : Tensor (B,), integer
         The `Status` with which a sample ends there; -1 where it does not.
     side : Tensor (E, B)
@@ -214,18 +244,12 @@ class Found:
         What each |g| may be there by round-off alone.
     """
 
-    cut: Tensor
-    theta: Tensor
-    which: Tensor
+    cut: Cut
+    by: Tensor
     status: Tensor
     side: Tensor
     together: Tensor
     noise: Tensor
-
-    @property
-    def happens(self) -> Tensor:
-        """In which samples (B,) the event takes place."""
-        return self.cut & (self.status <= Status.OK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +286,7 @@ class Watch:
             after = replace(after, watched=_nothing(state.watched))
         else:
             after = self.stop(state, after, within, found)
-        t_next = self.control.resume(after, None if found is None else found.cut, state.h)
+        t_next = self.control.resume(after, None if found is None else found.cut.short, state.h)
         return replace(after, t_next=torch.where(after.watched.status < 0, t_next, after.t))
 
     def steps_left(self, state: State, trial: int) -> float:
@@ -275,6 +299,20 @@ class Watch:
         if tableau.dense_a:
             increments += self.stepper.dense_stages(state.t, state.y, state.h, increments)
         return Within(tableau, state.t, state.t_next, state.y, increments, step.y)
+
+    def retrace(self, stepper: Stepper, path: Path, order: Tensor) -> "Retrace":
+        """The controller that takes trials `order` (B, M) of a path once more, its events with them."""
+        real, trial = order < path.trials, order.clamp(max=path.trials - 1)
+        last, watched = path.t[-1][:, None], path.watched[1:]
+        failed = torch.stack([each.status for each in watched], 1) > Status.OK
+        which = torch.stack([each.which for each in watched], 1).masked_fill(failed, -1).gather(1, trial)
+        return Retrace(
+            replace(self, stepper=stepper),
+            times=torch.cat((path.times().gather(1, order), last), 1),
+            ends=torch.where(real, torch.stack(path.t_next, 1).gather(1, trial), last),
+            which=torch.where(real, which, -1),
+            sign=torch.stack([each.sign for each in watched], 1).gather(1, trial),
+        )
 
     # Where events are.
 
@@ -289,20 +327,21 @@ class Watch:
         sides, wanted = changes(watched.side, values, direction)
         looks = first_true(wanted & moved)  # (E, B)
         roots = torch.stack([self.root(e, within, sides[:, e], look) for e, look in enumerate(looks)])
-        theta, which = roots.min(0)
+        theta, by = roots.min(0)
         failed = bad.any(1).any(0) & (LOOKS * theta > first_true(bad.any(1)) + 1)
-        cut = failed | theta.isfinite()
+        short = failed | theta.isfinite()
         theta = torch.where(failed, 0.0, theta).clamp(max=1.0)
-        which = torch.where(failed, bad.any(0).int().argmax(0), torch.where(cut, which, -1))
+        by = torch.where(failed, bad.any(0).int().argmax(0), torch.where(short, by, -1))
         at = self.events(within.time(theta), within.state(theta))
-        chosen = torch.arange(len(at), device=which.device)[:, None] == which
-        together = ~chosen & (roots - theta <= RESOLUTION * resolution(within))
+        own = torch.arange(len(at), device=by.device)[:, None] == by
+        together = ~own & (roots - theta <= RESOLUTION * resolution(within))
         before = sides.gather(0, last_look(theta).expand(1, *at.shape))[0]
-        crossed = chosen | (before * at <= 0) & (direction == before)
-        side = torch.where(cut, torch.where(crossed, -before, before), sides[-1])
-        noise = round_off(values, torch.where(chosen | together, at, 0.0))
-        status = self.status(watched, which, failed, self.chatters(within, watched.side, roots))
-        return Found(cut, theta, which, status, side, together, noise)
+        crossed = own | (before * at <= 0) & (direction == before)
+        side = torch.where(short, torch.where(crossed, -before, before), sides[-1])
+        noise = round_off(values, torch.where(own | together, at, 0.0))
+        status = self.status(watched, by, failed, self.chatters(within, watched.side, roots))
+        cut = Cut(short, theta, torch.where(status > Status.OK, -1, by), _own(side, by))
+        return Found(cut, by, status, side, together, noise)
 
     def root(self, e: int, within: Within, sides: Tensor, look: Tensor) -> Tensor:
         """Where g first changes its sign between two looks (B,), as a fraction of the step; ∞ if it does not."""
@@ -315,20 +354,21 @@ class Watch:
         def value(theta: Tensor) -> Tensor:
             return (side * self.events.g(e, within.time(theta), within.state(theta))).double()
 
-        root = first_root(value, low, low + 1 / LOOKS, resolution(within))
+        high = torch.where(changes, low + 1 / LOOKS, low)
+        root = first_root(value, low, high, resolution(within))
         return torch.where(changes, root, torch.inf)
 
-    def status(self, watched: Watched, which: Tensor, failed: Tensor, chatters: Tensor) -> Tensor:
+    def status(self, watched: Watched, by: Tensor, failed: Tensor, chatters: Tensor) -> Tensor:
         """How the solution of a sample ends (B,) with what was found; -1 where it does not."""
-        most = self.events.numbers(lambda event: event.most, which.device)
-        ends = self.events.numbers(lambda event: Status.OK if event.terminal else -1, which.device)
-        limited = torch.where(chatters | (watched.counts >= most), Status.EVENT_LIMIT, ends)  # (E, B)
-        own = limited.gather(0, which.clamp(min=0)[None])[0]
-        return torch.where(failed, Status.NON_FINITE_EVENT, torch.where(which >= 0, own, watched.status))
+        most = self.events.numbers(lambda event: event.most, by.device)
+        ends = self.events.numbers(lambda event: Status.OK if event.terminal else -1, by.device)
+        ends = torch.where(chatters | (watched.counts >= most), Status.EVENT_LIMIT, ends)  # (E, B)
+        status = torch.where(by >= 0, _own(ends, by), watched.status)
+        return torch.where(failed, Status.NON_FINITE_EVENT, status)
 
     def chatters(self, within: Within, side: Tensor, roots: Tensor) -> Tensor:
         """Which events (E, B) come again at once, though g moves away from zero: too soon for time to tell."""
-        at_once = roots <= resolution(within)
+        at_once = (roots < 1) & (roots <= resolution(within))
         if not at_once.any():
             return at_once
         return at_once & (self.rates(within.t, within.y) * (within.t_next - within.t) * side > 0)
@@ -337,27 +377,32 @@ class Watch:
 
     def stop(self, state: State, after: State, within: Within, found: Found) -> State:
         """The state after a trial in which an event was found, or only a sign that changed."""
-        passage = self.pass_through(within, found, state.h)
-        t = torch.where(found.cut, within.time(found.theta), after.t)
-        y = choose(found.cut, passage.y, after.y)
-        slope = after.slope
-        if self.stepper.reuses_slope:
-            slope = choose(found.cut, first_slope(self.stepper.field, t, y), slope)
-        counts = state.watched.counts.clone()
-        counts.scatter_add_(0, found.which.clamp(min=0)[None], found.happens.long()[None])
-        side = self.side_after(found, t, y, state.h)
-        marks = (side, counts, found.status, found.which)
-        watched = Watched(*marks, passage.t, passage.before, passage.after)
-        return replace(after, t=t, y=y, slope=slope, watched=watched)
+        after, passage = self.go_on(after, within, found.cut)
+        happens = (found.cut.which >= 0).long()[None]
+        counts = state.watched.counts.scatter_add(0, found.by.clamp(min=0)[None], happens)
+        side = self.side_after(found, after.t, after.y, state.h)
+        marks = (side, counts, found.status, found.by, found.cut.sign)
+        return replace(after, watched=Watched(*marks, passage.t, passage.before, passage.after))
 
-    def pass_through(self, within: Within, found: Found, h: Tensor) -> Passage:
-        """The event of each sample; in samples without, nothing."""
-        t, y = within.time(found.theta), within.state(found.theta)
+    def go_on(self, after: State, within: Within, cut: Cut) -> tuple[State, Passage]:
+        """The state after a step that is cut short, and what happened there."""
+        passage = self.pass_through(within, cut)
+        t = torch.where(cut.short, within.time(cut.theta), after.t)
+        y, slope = choose(cut.short, passage.y, after.y), after.slope
+        if self.stepper.reuses_slope and cut.short.any():
+            start = stand_in(cut.short, t), stand_in(cut.short, y)
+            slope = choose(cut.short, first_slope(self.stepper.field, *start), slope)
+        return replace(after, t=t, y=y, slope=slope), passage
+
+    def pass_through(self, within: Within, cut: Cut) -> Passage:
+        """The event of each sample; where there is none, nothing changes."""
+        t, y = within.time(cut.theta), within.state(cut.theta)
+        way = cut.sign * (within.t_next - within.t)
         passage = (t, y, y, y)
         for e in range(len(self.events.events)):
-            own = found.happens & (found.which == e)
+            own = cut.which == e
             if own.any():
-                new = self.pass_one(e, stand_in(own, t), stand_in(own, y), own, found.side[e] * h)
+                new = self.pass_one(e, stand_in(own, t), stand_in(own, y), own, way)
                 passage = [choose(own, *each) for each in zip(new, passage, strict=True)]
         return Passage(*passage)
 
@@ -410,7 +455,7 @@ class Watch:
         From a state that lies on g = 0, as that of a ball that bounces, to the side to which it moves.
         """
         resets = self.events.numbers(lambda event: int(event.reset is not None), t.device)
-        reset = found.happens & (resets[found.which.clamp(min=0), 0] > 0)
+        reset = (found.cut.which >= 0) & (_own(resets, found.by) > 0)
         if not reset.any():
             return found.side
         g = self.events(t, y)
@@ -422,11 +467,65 @@ class Watch:
         return torch.where(at_zero & ~found.together & (rates != 0), rates.sign().to(y.dtype), side)
 
 
+@dataclass(frozen=True, eq=False)
+class Retrace:
+    """A controller of M steps that were accepted before, each sample its own, and of the events in them.
+
+    Parameters
+    ----------
+    watch : Watch
+        The events.
+    times : Tensor (B, M + 1), float64
+        Where each step begins, and where the last ends.
+    ends : Tensor (B, M), float64
+        Where each should have ended, had no event come before.
+    which : Tensor (B, M), integer
+        The event at its end, -1 where there is none.
+    sign : Tensor (B, M)
+        The sign of that event's g right after.
+    """
+
+    watch: Watch
+    times: Tensor
+    ends: Tensor
+    which: Tensor
+    sign: Tensor
+
+    def __call__(self, state: State, step: Step, trial: int) -> State:
+        """The state after this step."""
+        t, which = self.times[:, trial + 1], self.which[:, trial]
+        short = (which >= 0) | (t != state.t_next)
+        theta = torch.where(short, (t - state.t) / state.h, 1.0)
+        y = choose(state.goes_on, step.y, state.y)
+        after, passage = replace(state, t=t, y=y, slope=step.slope, watched=_nothing(state.watched)), None
+        if short.any():
+            cut = Cut(short, theta, which, self.sign[:, trial])
+            after, passage = self.watch.go_on(after, self.watch.within(state, step), cut)
+            marks = {"which": which, "sign": cut.sign, "t": passage.t}
+            watched = replace(state.watched, **marks, before=passage.before, after=passage.after)
+            after = replace(after, watched=watched)
+        return replace(after, t_next=self.end_of_trial(trial + 1))
+
+    def end_of_trial(self, trial: int) -> Tensor:
+        """Where a trial shall end (B,), the first being 0; beyond the last, where that ended."""
+        return self.ends[:, trial] if trial < self.ends.shape[1] else self.times[:, -1]
+
+    def steps_left(self, state: State, trial: int) -> float:
+        """All that are left."""
+        return self.ends.shape[1] - trial
+
+
 def _nothing(watched: Watched) -> Watched:
     """The same after a trial in which nothing happened."""
     if watched.t is None:
         return watched
-    return Watched(watched.side, watched.counts, watched.status, torch.full_like(watched.which, -1))
+    none = torch.full_like(watched.which, -1)
+    return Watched(watched.side, watched.counts, watched.status, none, none)
+
+
+def _own(numbers: Tensor, which: Tensor) -> Tensor:
+    """Of each event's numbers (E, B) or (E, 1) the one that is each sample's own (B,); any where it has none."""
+    return numbers.expand(-1, len(which)).gather(0, which.clamp(min=0)[None])[0]
 
 
 def changes(side: Tensor, values: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -479,7 +578,7 @@ def first_root(g: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, resolut
     halvings = ((high - low) / (2 * resolution)).log2().ceil().clamp(min=0)
     for trial in range(int(halvings.max()) + 2):
         width = high - low
-        wide = width > 2 * resolution
+        wide = (width > 2 * resolution) & (at_high != 0)
         if not wide.any():
             break
         middle = (low + high) / 2

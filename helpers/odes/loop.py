@@ -104,6 +104,8 @@ class Watched:
         How an event ended the solution of a sample; -1 where none did.
     which : Tensor (B,), integer
         The event that happened in this trial, or by which the sample failed; -1 where none did.
+    sign : Tensor (B,)
+        That of its g right after.
     t : Tensor (B,), float64, optional
         When: where this trial ended, as a function of all that it depends on.
     before, after : Tensor (B, ...), optional
@@ -114,6 +116,7 @@ class Watched:
     counts: Tensor
     status: Tensor
     which: Tensor
+    sign: Tensor
     t: Tensor | None = None
     before: Tensor | None = None
     after: Tensor | None = None

@@ -248,17 +248,17 @@ def read_solution(t: Tensor, clock: Tensor, trials: Path, dense: DenseOutput, pr
         status=outcome(trials, dense.end),
         stats=count_steps(trials, dense, location, probes),
         interpolant=Interpolant(trials.t[0], dense.end, dense),
-        events=occurrences(dense.path) if trials.watched else None,
+        events=occurrences(trials, dense.path) if trials.watched else None,
     )
 
 
-def occurrences(path: Path) -> Occurrences:
-    """The events along a path, for each sample."""
-    last, first = path.watched[-1], path.watched[0]
+def occurrences(trials: Path, path: Path) -> Occurrences:
+    """The events along a path, for each sample, and by which the trials that led to it failed."""
+    first = path.watched[0]
     rows = [watched for watched in path.watched if watched.t is not None]
     which = torch.stack([first.which, *(row.which for row in rows)], 1)  # (B, N), of the start nothing
-    ok = torch.stack([first.which, *(row.status for row in rows)], 1) <= Status.OK
-    happened = ok & (which >= 0)
+    status = torch.stack([first.which, *(row.status for row in rows)], 1)
+    happened = (which >= 0) & (status <= Status.OK)
     order = (~happened).int().sort(dim=1, stable=True).indices[:, : int(happened.sum(1).max())]
 
     def listed(entries: list[Tensor], padding: float) -> Tensor:
@@ -271,8 +271,8 @@ def occurrences(path: Path) -> Occurrences:
         before=listed([path.y[0], *(row.before for row in rows)], torch.nan),
         after=listed([path.y[0], *(row.after for row in rows)], torch.nan),
         which=listed([first.which, *(row.which for row in rows)], -1),
-        counts=last.counts.T.contiguous(),
-        failed=torch.where(ok, -1, which).amax(1),
+        counts=trials.watched[-1].counts.T.contiguous(),
+        failed=torch.stack([torch.where(each.status > Status.OK, each.which, -1) for each in trials.watched]).amax(0),
     )
 
 
