@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 
 from helpers.arguments import check_one_of, check_returns_like, check_whole_number, kind, refuse_where
 from helpers.odes.arguments import check_returns_parts
-from helpers.odes.controller import EPSILON, all_finite
+from helpers.odes.controller import EPSILON
 from helpers.odes.interpolation import dense_weights, interpolate
 from helpers.odes.loop import (
     Controller,
@@ -149,7 +149,9 @@ class Events:
         """A number of each event (E, 1)."""
         return torch.tensor([[of(event)] for event in self.events], device=device)
 
-    def watch(self, control: Controller, stepper: Stepper, state: State, end: Tensor) -> tuple["Watch", State]:
+    def watch(
+        self, control: Controller, stepper: Stepper, state: State, end: Tensor
+    ) -> tuple["Watch", State]:
         """The controller that looks for them, and the state before the first step."""
         return Watch(self, control, stepper), replace(state, watched=self.first_look(state, end))
 

@@ -210,9 +210,7 @@ def only_state(solution: Solution) -> Solution:
 def in_parts(parts: Parts, solution: Solution) -> Solution:
     """The solution as a tuple or dict of tensors (B, T, ...)."""
     interpolant, events = replace(solution.interpolant, parts=parts), solution.events
-    events = events and replace(
-        events, before=parts.split(events.before), after=parts.split(events.after)
-    )
+    events = events and replace(events, before=parts.split(events.before), after=parts.split(events.after))
     return replace(solution, y=parts.split(solution.y), interpolant=interpolant, events=events)
 
 
@@ -272,7 +270,9 @@ def occurrences(trials: Path, path: Path) -> Occurrences:
         after=listed([path.y[0], *(row.after for row in rows)], torch.nan),
         which=listed([first.which, *(row.which for row in rows)], -1),
         counts=trials.watched[-1].counts.T.contiguous(),
-        failed=torch.stack([torch.where(each.status > Status.OK, each.which, -1) for each in trials.watched]).amax(0),
+        failed=torch.stack(
+            [torch.where(each.status > Status.OK, each.which, -1) for each in trials.watched]
+        ).amax(0),
     )
 
 
@@ -298,7 +298,9 @@ def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: in
     if tableau.dense_a:
         evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
     if trials.watched:
-        further = len(tableau.dense_a) * accepted + dense.stepper.reuses_slope * trials.watched[-1].counts.sum(0)
+        further = len(tableau.dense_a) * accepted + dense.stepper.reuses_slope * trials.watched[
+            -1
+        ].counts.sum(0)
         evaluations = evaluations + further
     return Stats(accepted, tried - accepted, evaluations)
 
@@ -368,6 +370,8 @@ STIFF = "if the system is stiff see chapter 09, otherwise "
 OR_SINGULAR = "loosen rtol or check the field for a singularity"
 OR_PATIENCE = "raise max_steps or loosen rtol"
 LONGER_STEPS = "raise max_steps or allow a longer step"
-CHATTERING = "if it chatters, let its reset lead farther away from g = 0, or end the solution; else raise most"
+CHATTERING = (
+    "if it chatters, let its reset lead farther away from g = 0, or end the solution; else raise most"
+)
 SINGULAR_EVENT = "check it for a singularity, or its parameters for NaN"
 SINGULAR = "check the field there for a singularity, or its parameters for NaN"
