@@ -12,18 +12,18 @@ where dg is the change of g at the constant time t*. `pass_through` writes this 
 values change nothing and whose derivatives are these.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from helpers.arguments import check_one_of, check_returns_like, check_whole_number, kind, refuse_where
 from helpers.odes.arguments import check_returns_parts
 from helpers.odes.controller import EPSILON
-from helpers.odes.interpolation import dense_weights, interpolate
+from helpers.odes.interpolation import dense_weights
 from helpers.odes.loop import (
     Controller,
     Field,
@@ -191,9 +191,21 @@ class Within:
         """t + θ h (B,)."""
         return torch.lerp(self.t, self.t_next, theta)
 
-    def state(self, theta: Tensor) -> Tensor:
-        """y(t + θ h) (B, ...)."""
-        return interpolate(self.tableau, theta, self.y, self.increments)
+    def dense(self) -> Callable[[Tensor], Tensor]:
+        """The dense output from θ (B,) to y(t + θ h) (B, ...), as a polynomial: cheap when asked often.
+
+        Its arithmetic is of each entry alone, so that a sample's events do not depend on its batch.
+        """
+        columns = zip(*self.tableau.dense, strict=True)  # P_ij for each power j of θ
+        coefficients = [combination(column, self.increments, 0 * self.y) for column in columns]
+
+        def state(theta: Tensor) -> Tensor:
+            theta, total = unsqueeze_like(theta, self.y).to(self.y.dtype), 0.0
+            for coefficient in reversed(coefficients):
+                total = theta * (coefficient + total)
+            return self.y + total
+
+        return state
 
     def looks(self) -> list[tuple[Tensor, Tensor]]:
         """Times (B,) and states (B, ...) at the ends of M equal parts."""
@@ -328,13 +340,14 @@ class Watch:
         direction = self.events.numbers(lambda event: DIRECTIONS[event.direction], moved.device)
         sides, wanted = changes(watched.side, values, direction)
         looks = first_true(wanted & moved)  # (E, B)
-        roots = torch.stack([self.root(e, within, sides[:, e], look) for e, look in enumerate(looks)])
+        state = within.dense()
+        roots = torch.stack([self.root(e, within, state, sides[:, e], look) for e, look in enumerate(looks)])
         theta, by = roots.min(0)
         failed = bad.any(1).any(0) & (LOOKS * theta > first_true(bad.any(1)) + 1)
         short = failed | theta.isfinite()
         theta = torch.where(failed, 0.0, theta).clamp(max=1.0)
         by = torch.where(failed, bad.any(0).int().argmax(0), torch.where(short, by, -1))
-        at = self.events(within.time(theta), within.state(theta))
+        at = self.events(within.time(theta), state(theta))
         own = torch.arange(len(at), device=by.device)[:, None] == by
         together = ~own & (roots - theta <= RESOLUTION * resolution(within))
         before = sides.gather(0, last_look(theta).expand(1, *at.shape))[0]
@@ -345,8 +358,8 @@ class Watch:
         cut = Cut(short, theta, torch.where(status > Status.OK, -1, by), _own(side, by))
         return Found(cut, by, status, side, together, noise)
 
-    def root(self, e: int, within: Within, sides: Tensor, look: Tensor) -> Tensor:
-        """Where g first changes its sign between two looks (B,), as a fraction of the step; ∞ if it does not."""
+    def root(self, e: int, within: Within, state: Callable, sides: Tensor, look: Tensor) -> Tensor:
+        """Where g first changes its sign (B,), as a fraction of the step; ∞ where it does not."""
         changes = look < LOOKS
         if not changes.any():
             return torch.full_like(within.t, torch.inf)
@@ -354,7 +367,7 @@ class Watch:
         low = torch.where(changes, look, 0).double() / LOOKS
 
         def value(theta: Tensor) -> Tensor:
-            return (side * self.events.g(e, within.time(theta), within.state(theta))).double()
+            return (side * self.events.g(e, within.time(theta), state(theta))).double()
 
         high = torch.where(changes, low + 1 / LOOKS, low)
         root = first_root(value, low, high, resolution(within))
@@ -369,7 +382,7 @@ class Watch:
         return torch.where(failed, Status.NON_FINITE_EVENT, status)
 
     def chatters(self, within: Within, side: Tensor, roots: Tensor) -> Tensor:
-        """Which events (E, B) come again at once, though g moves away from zero: too soon for time to tell."""
+        """Which events (E, B) come again at once, though g leaves zero: sooner than time can tell."""
         at_once = (roots < 1) & (roots <= resolution(within))
         if not at_once.any():
             return at_once
@@ -398,7 +411,7 @@ class Watch:
 
     def pass_through(self, within: Within, cut: Cut) -> Passage:
         """The event of each sample; where there is none, nothing changes."""
-        t, y = within.time(cut.theta), within.state(cut.theta)
+        t, y = within.time(cut.theta), within.dense()(cut.theta)
         way = cut.sign * (within.t_next - within.t)
         passage = (t, y, y, y)
         for e in range(len(self.events.events)):
@@ -429,7 +442,7 @@ class Watch:
         """
         if not (torch.is_grad_enabled() and self.events.g(e, t, y).requires_grad):
             return t
-        rate = self.rates(t, y)[e]
+        rate = self.rate(e, t, y)
         grazing = own & ~(rate * way > 0)
         rate = torch.where(own & ~grazing, rate, 1.0)
         moment = t
@@ -440,15 +453,22 @@ class Watch:
             moment.register_hook(partial(refuse_grazing, e, t, grazing))
         return moment
 
-    @torch.no_grad()
+    def rate(self, e: int, t: Tensor, y: Tensor) -> Tensor:
+        """ġ = ∂g/∂t + ∂g/∂y f(t, y) (B,), a constant."""
+        with torch.no_grad():
+            slope = first_slope(self.stepper.field, t, y)
+        with torch.inference_mode(False), torch.enable_grad():
+            t, y = (each.detach().clone().requires_grad_() for each in (t, y))
+            with refuse_inference_tensors(e):
+                g = self.events.g(e, t, y)
+            if not g.requires_grad:
+                return torch.zeros_like(g)
+            by_t, by_y = torch.autograd.grad(g.sum(), (t, y), allow_unused=True, materialize_grads=True)
+        return by_t + (by_y * slope).flatten(1).sum(1)
+
     def rates(self, t: Tensor, y: Tensor) -> Tensor:
-        """ġ = ∂g/∂t + ∂g/∂y f(t, y) of all events (E, B), by automatic differentiation forwards; constants."""
-        slope = first_slope(self.stepper.field, t, y)
-        with torch.inference_mode(False), forward_ad.dual_level():
-            t, y, slope = (each.detach().clone() for each in (t, y, slope))
-            moving = forward_ad.make_dual(t, torch.ones_like(t)), forward_ad.make_dual(y, slope)
-            g, rates = forward_ad.unpack_dual(self.events(*moving))
-        return torch.zeros_like(g) if rates is None else rates.detach()
+        """ġ of all events (E, B)."""
+        return torch.stack([self.rate(e, t, y) for e in range(len(self.events.events))])
 
     @torch.no_grad()
     def side_after(self, found: Found, t: Tensor, y: Tensor, h: Tensor) -> Tensor:
@@ -465,8 +485,8 @@ class Watch:
         side = torch.where(reset & ~at_zero, g.sign(), found.side)
         if not at_zero.any():
             return side
-        rates = h * self.rates(t, y)
-        return torch.where(at_zero & ~found.together & (rates != 0), rates.sign().to(y.dtype), side)
+        turns = (h * self.rates(t, y)).sign()
+        return torch.where(at_zero & ~found.together & (turns != 0), turns.to(y.dtype), side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -526,7 +546,7 @@ def _nothing(watched: Watched) -> Watched:
 
 
 def _own(numbers: Tensor, which: Tensor) -> Tensor:
-    """Of each event's numbers (E, B) or (E, 1) the one that is each sample's own (B,); any where it has none."""
+    """Of numbers (E, B) or (E, 1) that of each sample's own event (B,); any where it has none."""
     return numbers.expand(-1, len(which)).gather(0, which.clamp(min=0)[None])[0]
 
 
@@ -561,7 +581,7 @@ def resolution(within: Within) -> Tensor:
 
 
 def round_off(values: Tensor, at: Tensor) -> Tensor:
-    """What |g| (E, B) may be by round-off alone, from its values (M, E, B) along the step and at the event."""
+    """What |g| (E, B) may be by round-off alone, from its values (M, E, B) in the step and at the event."""
     return ROUND_OFF * (at.abs() + torch.finfo(at.dtype).eps * values.abs().amax(0))
 
 
@@ -613,6 +633,20 @@ def choose(mask: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
 def stand_in(mask: Tensor, values: Tensor) -> Tensor:
     """What the chosen samples have, and for each other what the first of these has."""
     return choose(mask, values, values[mask.int().argmax()].detach()[None])
+
+
+@contextmanager
+def refuse_inference_tensors(e: int) -> Iterator[None]:
+    """Refuse a g that is made of tensors of which autograd must not know, where its slope is asked for."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Inference tensors" not in str(error):
+            raise
+        raise ValueError(
+            f"events[{e}].g must have a slope where a reset leads to g = 0: got tensors made in "
+            "torch.inference_mode; make them outside, or use torch.no_grad"
+        ) from None
 
 
 def refuse_grazing(e: int, t: Tensor, grazing: Tensor, gradient: Tensor) -> None:

@@ -1,6 +1,5 @@
 """The dense output: the solution between the steps."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -78,9 +77,11 @@ class DenseOutput:
         rows = (shape[0] * location.trial + batch).flatten()  # (B T,) of (N + 1) B
         y = _rows(path.y, rows)
         nothing = torch.zeros_like(path.y[-1])  # is what a trial after the last would add
+        weights = dense_weights(self.stepper.tableau, location.theta.flatten()).to(y.dtype)
         stages = zip(*self._increments(location), strict=True)
-        gathered = (_rows([*stage, nothing], rows) for stage in stages)
-        y = interpolate(self.stepper.tableau, location.theta.flatten(), y, gathered)
+        for row, weight, stage in zip(self.stepper.tableau.dense, weights, stages, strict=False):
+            if any(row):
+                y = torch.addcmul(y, unsqueeze_like(weight, y), _rows([*stage, nothing], rows))
         y = y.reshape(*shape, *y.shape[1:])
         if self.stepper.compiled and y.requires_grad:
             y.register_hook(refuse_second_derivatives)
@@ -113,15 +114,6 @@ def refuse_second_derivatives(gradient: Tensor) -> None:
         raise ValueError(
             "compile must be False for second derivatives (create_graph=True): got compile = True"
         )
-
-
-def interpolate(tableau: Tableau, theta: Tensor, y: Tensor, increments: Iterable[Tensor]) -> Tensor:
-    """y + Σ_i b_i(θ) h k_i of each sample at its own fraction θ (B,) of its step."""
-    weights = dense_weights(tableau, theta).to(y.dtype)
-    for row, weight, increment in zip(tableau.dense, weights, increments, strict=False):
-        if any(row):
-            y = torch.addcmul(y, unsqueeze_like(weight, y), increment)
-    return y
 
 
 def dense_weights(tableau: Tableau, theta: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
 from helpers.odes.gradient import follow
 from helpers.odes.interpolation import DenseOutput, Location
-from helpers.odes.loop import Path, Several, Stepper
+from helpers.odes.loop import Path, Several, Stepper, Watched
 
 
 class Status(IntEnum):
@@ -270,10 +270,13 @@ def occurrences(trials: Path, path: Path) -> Occurrences:
         after=listed([path.y[0], *(row.after for row in rows)], torch.nan),
         which=listed([first.which, *(row.which for row in rows)], -1),
         counts=trials.watched[-1].counts.T.contiguous(),
-        failed=torch.stack(
-            [torch.where(each.status > Status.OK, each.which, -1) for each in trials.watched]
-        ).amax(0),
+        failed=_failed_by(trials.watched),
     )
+
+
+def _failed_by(watched: list[Watched]) -> Tensor:
+    """The event (B,) by which each sample failed; -1 where none did."""
+    return torch.stack([torch.where(each.status > Status.OK, each.which, -1) for each in watched]).amax(0)
 
 
 def outcome(trials: Path, end: Tensor) -> Tensor:
@@ -298,10 +301,8 @@ def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: in
     if tableau.dense_a:
         evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
     if trials.watched:
-        further = len(tableau.dense_a) * accepted + dense.stepper.reuses_slope * trials.watched[
-            -1
-        ].counts.sum(0)
-        evaluations = evaluations + further
+        evaluations = evaluations + len(tableau.dense_a) * accepted
+        evaluations = evaluations + dense.stepper.reuses_slope * trials.watched[-1].counts.sum(0)
     return Stats(accepted, tried - accepted, evaluations)
 
 
@@ -370,8 +371,6 @@ STIFF = "if the system is stiff see chapter 09, otherwise "
 OR_SINGULAR = "loosen rtol or check the field for a singularity"
 OR_PATIENCE = "raise max_steps or loosen rtol"
 LONGER_STEPS = "raise max_steps or allow a longer step"
-CHATTERING = (
-    "if it chatters, let its reset lead farther away from g = 0, or end the solution; else raise most"
-)
+CHATTERING = "if it chatters, let its reset lead farther away from g = 0, or end the solution; or raise most"
 SINGULAR_EVENT = "check it for a singularity, or its parameters for NaN"
 SINGULAR = "check the field there for a singularity, or its parameters for NaN"

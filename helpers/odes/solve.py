@@ -182,7 +182,7 @@ def solve(
 def as_batch(
     f: Field, y0: Tensor | Several, rtol: Tolerance, atol: Tolerance, events: "Events | None"
 ) -> tuple:
-    """Field, states (B, ...), tolerances and events as they are solved with, and how to hand out a solution."""
+    """Field, states (B, ...), tolerances and events as they are solved with; how to hand out a solution."""
     if isinstance(y0, tuple | dict):
         check_parts(y0)
         parts = parts_of(y0)
