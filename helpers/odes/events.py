@@ -314,20 +314,6 @@ class Watch:
             increments += self.stepper.dense_stages(state.t, state.y, state.h, increments)
         return Within(tableau, state.t, state.t_next, state.y, increments, step.y)
 
-    def retrace(self, stepper: Stepper, path: Path, order: Tensor) -> "Retrace":
-        """The controller that takes trials `order` (B, M) of a path once more, its events with them."""
-        real, trial = order < path.trials, order.clamp(max=path.trials - 1)
-        last, watched = path.t[-1][:, None], path.watched[1:]
-        failed = torch.stack([each.status for each in watched], 1) > Status.OK
-        which = torch.stack([each.which for each in watched], 1).masked_fill(failed, -1).gather(1, trial)
-        return Retrace(
-            replace(self, stepper=stepper),
-            times=torch.cat((path.times().gather(1, order), last), 1),
-            ends=torch.where(real, torch.stack(path.t_next, 1).gather(1, trial), last),
-            which=torch.where(real, which, -1),
-            sign=torch.stack([each.sign for each in watched], 1).gather(1, trial),
-        )
-
     # Where events are.
 
     @torch.no_grad()
@@ -487,54 +473,6 @@ class Watch:
             return side
         turns = (h * self.rates(t, y)).sign()
         return torch.where(at_zero & ~found.together & (turns != 0), turns.to(y.dtype), side)
-
-
-@dataclass(frozen=True, eq=False)
-class Retrace:
-    """A controller of M steps that were accepted before, each sample its own, and of the events in them.
-
-    Parameters
-    ----------
-    watch : Watch
-        The events.
-    times : Tensor (B, M + 1), float64
-        Where each step begins, and where the last ends.
-    ends : Tensor (B, M), float64
-        Where each should have ended, had no event come before.
-    which : Tensor (B, M), integer
-        The event at its end, -1 where there is none.
-    sign : Tensor (B, M)
-        The sign of that event's g right after.
-    """
-
-    watch: Watch
-    times: Tensor
-    ends: Tensor
-    which: Tensor
-    sign: Tensor
-
-    def __call__(self, state: State, step: Step, trial: int) -> State:
-        """The state after this step."""
-        t, which = self.times[:, trial + 1], self.which[:, trial]
-        short = (which >= 0) | (t != state.t_next)
-        theta = torch.where(short, (t - state.t) / state.h, 1.0)
-        y = choose(state.goes_on, step.y, state.y)
-        after, passage = replace(state, t=t, y=y, slope=step.slope, watched=_nothing(state.watched)), None
-        if short.any():
-            cut = Cut(short, theta, which, self.sign[:, trial])
-            after, passage = self.watch.go_on(after, self.watch.within(state, step), cut)
-            marks = {"which": which, "sign": cut.sign, "t": passage.t}
-            watched = replace(state.watched, **marks, before=passage.before, after=passage.after)
-            after = replace(after, watched=watched)
-        return replace(after, t_next=self.end_of_trial(trial + 1))
-
-    def end_of_trial(self, trial: int) -> Tensor:
-        """Where a trial shall end (B,), the first being 0; beyond the last, where that ended."""
-        return self.ends[:, trial] if trial < self.ends.shape[1] else self.times[:, -1]
-
-    def steps_left(self, state: State, trial: int) -> float:
-        """All that are left."""
-        return self.ends.shape[1] - trial
 
 
 def _nothing(watched: Watched) -> Watched:

@@ -42,7 +42,7 @@ def direct(
     """
     trials = integrate(stepper, control, state, max_steps)
     if trials.trials and trials.y[-1].requires_grad and needs_replay(trials, end):
-        return trials, replay_accepted(stepper, control, trials, end)
+        return trials, replay_accepted(stepper, trials, end)
     return trials, DenseOutput(stepper, trials, end)
 
 
@@ -66,7 +66,7 @@ def follow(field: Field, y: Tensor, begin: Tensor, end: Tensor) -> Tensor:
     return torch.where(finite, moved, y)
 
 
-def replay_accepted(stepper: Stepper, control: Controller, path: Path, end: Tensor) -> DenseOutput:
+def replay_accepted(stepper: Stepper, path: Path, end: Tensor) -> DenseOutput:
     """Take the accepted steps of a path once more, and no others.
 
     Where a sample failed, its field may have neither value nor derivative. While it waits for the others the
@@ -77,14 +77,9 @@ def replay_accepted(stepper: Stepper, control: Controller, path: Path, end: Tens
     t = torch.where(moves, path.t[0], path.t[0][stand_in])
     y = torch.where(unsqueeze_like(moves, path.y[0]), path.y[0], path.y[0][stand_in])
     safe = SafeStepper(stepper, t, y)
-    order = _accepted_trials(accepted)
-    if path.watched:
-        again = control.retrace(safe, path, order)
-    else:
-        again = FixedGrid(torch.cat((path.times().gather(1, order), path.t[-1][:, None]), dim=1))
-    start = initial_state(path.t[0], again.end_of_trial(0), path.y[0], first_slope(stepper.field, t, y))
-    start = replace(start, watched=path.watched[0] if path.watched else None)
-    return DenseOutput(safe, integrate(safe, again, start, order.shape[1]), end)
+    grid = FixedGrid(_accepted_times(path.times(), accepted))
+    start = initial_state(path.t[0], grid.end_of_trial(0), path.y[0], first_slope(stepper.field, t, y))
+    return DenseOutput(safe, integrate(safe, grid, start, grid.times.shape[1] - 1), end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +137,9 @@ class SafeStepper:
         return torch.where(goes_on, t, self.t), torch.where(unsqueeze_like(goes_on, y), y, self.y)
 
 
-def _accepted_trials(accepted: Tensor) -> Tensor:
-    """Each sample's accepted trials (B, M) among all (B, N), in order; N where it has fewer."""
+def _accepted_times(times: Tensor, accepted: Tensor) -> Tensor:
+    """Each sample's times (B, M + 1) between its accepted steps; the last repeated if it took fewer."""
     trials = accepted.shape[1]
     order = torch.where(accepted, torch.arange(trials, device=accepted.device), trials).sort(1).values
-    return order[:, : int(accepted.sum(1).max())]
+    order = order[:, : int(accepted.sum(1).max())]
+    return torch.cat((times.gather(1, order), times[:, -1:]), dim=1)
