@@ -18,6 +18,7 @@ from helpers.odes.loop import (
     State,
     Step,
     Stepper,
+    Tally,
     initial_state,
     integrate,
     unsqueeze_like,
@@ -30,8 +31,13 @@ LARGEST_HARMLESS_RATIO = 100.0
 
 
 def direct(
-    stepper: Stepper, control: Controller, state: State, end: Tensor, max_steps: int
-) -> tuple[Path, DenseOutput]:
+    stepper: Stepper,
+    control: Controller,
+    state: State,
+    end: Tensor,
+    max_steps: int,
+    wanted: object = None,
+) -> tuple[Tally, DenseOutput]:
     """Integrate such that autograd differentiates through the steps; their sizes are constants to it.
 
     A rejected trial has weight 0 in the answer, but 0 · ∞ = NaN: one that met an infinite derivative would
@@ -42,8 +48,8 @@ def direct(
     """
     trials = integrate(stepper, control, state, max_steps)
     if trials.trials and trials.y[-1].requires_grad and needs_replay(trials, end):
-        return trials, replay_accepted(stepper, trials, end)
-    return trials, DenseOutput(stepper, trials, end)
+        return replace(trials.tally(), retaken=True), replay_accepted(stepper, trials, end)
+    return trials.tally(), DenseOutput(stepper, trials, end)
 
 
 def needs_replay(path: Path, end: Tensor) -> bool:

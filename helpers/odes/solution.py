@@ -12,8 +12,8 @@ from torch import Tensor
 from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
 from helpers.odes.gradient import follow
-from helpers.odes.interpolation import DenseOutput, Location
-from helpers.odes.loop import Path, Several, Stepper
+from helpers.odes.interpolation import AdjointReport, Dense, Location
+from helpers.odes.loop import Several, Stepper, Tally
 
 
 class Status(IntEnum):
@@ -98,7 +98,7 @@ class Interpolant:
     ----------
     first, last : Tensor (B,), float64
         The times solved for.
-    dense : DenseOutput
+    dense : Dense
         The solution between the steps.
     one_state : bool
         Whether there is but one sample, and no batch axis.
@@ -108,7 +108,7 @@ class Interpolant:
 
     first: Tensor
     last: Tensor
-    dense: DenseOutput = field(repr=False)
+    dense: Dense = field(repr=False)
     one_state: bool = False
     parts: Parts | None = None
 
@@ -145,6 +145,8 @@ class Solution:
         Steps and evaluations.
     interpolant : Interpolant
         The states at any time between.
+    adjoint_report : AdjointReport or None
+        What the last backward pass took; None before it, and with `gradient="direct"`.
     """
 
     t: Tensor
@@ -153,9 +155,14 @@ class Solution:
     stats: Stats
     interpolant: Interpolant = field(repr=False)
 
+    @property
+    def adjoint_report(self) -> AdjointReport | None:
+        """What the last backward pass took."""
+        return self.interpolant.dense.report
+
     def __deepcopy__(self, memo: dict) -> "Solution":
         """A copy, of a solution without a graph."""
-        if any(y.requires_grad for y in self.interpolant.dense.path.y):
+        if self.interpolant.dense.requires_grad:
             raise ValueError(
                 "a solution with a graph must not be copied, for torch cannot copy the graph: "
                 "solve under torch.no_grad(), or copy what you need of it, solution.y.detach().clone()"
@@ -194,43 +201,39 @@ class SolveError(RuntimeError):
         return type(self), (str(self), self.solution)
 
 
-def read_solution(t: Tensor, clock: Tensor, trials: Path, dense: DenseOutput, probes: int) -> Solution:
+def read_solution(t: Tensor, clock: Tensor, trials: Tally, dense: Dense, probes: int) -> Solution:
     """The solution at its times, t as given and (B, T), from the trials and what they led to.
 
     `probes` counts the evaluations beside the steps.
     """
     times = clock.detach()
     location = dense.locate(times[:, 1:].contiguous())
-    y = torch.cat((dense.path.y[0][:, None], dense(location)), dim=1)
+    y = torch.cat((dense.start[:, None], dense(location)), dim=1)
     return Solution(
         t=t,
         y=follow(dense.stepper.field, y, times, clock) if clock.requires_grad else y,
         status=outcome(trials, dense.end),
         stats=count_steps(trials, dense, location, probes),
-        interpolant=Interpolant(trials.t[0], dense.end, dense),
+        interpolant=Interpolant(times[:, 0].contiguous(), dense.end, dense),
     )
 
 
-def outcome(trials: Path, end: Tensor) -> Tensor:
+def outcome(trials: Tally, end: Tensor) -> Tensor:
     """The `Status` (B,) of each sample: where the path ended early, its last trial tells why."""
-    h = trials.step_sizes()
-    tried = (h[:, :-1] != 0).sum(1, keepdim=True)
-    ratio = torch.nn.functional.pad(trials.error_ratios(), (1, 0), value=torch.nan).gather(1, tried)[:, 0]
-    early = torch.where(ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
-    early = torch.where(h[:, -1] != 0, Status.STEP_LIMIT, early)
-    return torch.where(trials.t[-1] == end, Status.OK, early)
+    early = torch.where(trials.last_ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
+    early = torch.where(trials.h != 0, Status.STEP_LIMIT, early)
+    return torch.where(trials.t == end, Status.OK, early)
 
 
-def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: int) -> Stats:
+def count_steps(trials: Tally, dense: Dense, location: Location, probes: int) -> Stats:
     """Count steps, and evaluations: for the first step's size, in steps, and for the outputs between them."""
-    tried, accepted = trials.tried().sum(1), trials.accepted().sum(1)
     tableau = dense.stepper.tableau
-    evaluations = (probes + _evaluations(dense.stepper, tried)).clamp(min=probes + 1)
-    if dense.path is not trials:
-        evaluations = evaluations + _evaluations(dense.stepper, accepted)
+    evaluations = (probes + _evaluations(dense.stepper, trials.tried)).clamp(min=probes + 1)
+    if trials.retaken:
+        evaluations = evaluations + _evaluations(dense.stepper, trials.accepted)
     if tableau.dense_a:
-        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
-    return Stats(accepted, tried - accepted, evaluations)
+        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.steps)
+    return Stats(trials.accepted, trials.tried - trials.accepted, evaluations)
 
 
 def _evaluations(stepper: Stepper, steps: Tensor) -> Tensor:
@@ -245,14 +248,12 @@ def _steps_with_outputs(location: Location, trials: int) -> Tensor:
     return outputs.scatter_add(1, location.trial, (location.theta > 0).long()).clamp(max=1).sum(1)
 
 
-def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:
+def failure_message(solution: Solution, trials: Tally, adaptive: bool, max_steps: int) -> str:
     """What happened to the first sample that failed, where, and what to try; the others are counted."""
     failed = solution.status.nonzero()[:, 0].tolist()
     sample, others = failed[0], len(failed) - 1
     accepted, rejected = solution.stats.accepted[sample].item(), solution.stats.rejected[sample].item()
-    sizes = trials.step_sizes()[sample].abs()
-    tried = sizes[accepted + rejected - 1].item() if accepted + rejected else 0.0
-    y = trials.y[-1][sample].detach()
+    tried, y = trials.last_size[sample].item(), trials.y[sample].detach()
     what, advice = {
         Status.STEP_UNDERFLOW: (f"the step underflowed: it shrank to {tried:.2g}", STIFF + OR_SINGULAR),
         Status.NON_FINITE_FIELD: _not_finite(y, tried),
@@ -264,7 +265,7 @@ def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps:
     more = "" if not others else f" ({others} other {'sample' if others == 1 else 'samples'} failed too)"
     size = torch.linalg.vector_norm(y.double()).item()
     return (
-        f"sample {sample} failed at t = {trials.t[-1][sample].item():.6g}: {what} "
+        f"sample {sample} failed at t = {trials.t[sample].item():.6g}: {what} "
         f"(state norm {size:.2g}, {accepted} accepted, {rejected} rejected); {advice}{more}"
     )
 
