@@ -4,6 +4,7 @@ Another way to differentiate is another function of the arguments of `direct` th
 every trial, and the dense output from which the answers and their gradients are read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,13 +31,35 @@ LARGEST_HARMLESS_RATIO = 100.0
 """A trial with a larger error, in tolerances, may have met states at which the field has no derivative."""
 
 
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What ways to differentiate other than `direct` have to know beforehand.
+
+    Attributes
+    ----------
+    times : Tensor (B, T), float64
+        Where answers are wanted.
+    field : callable
+        f, as the caller gave it.
+    params : list of Tensor, or None
+        What the caller wants gradients of, beside y₀ and times.
+    checkpoints : int
+        How many states may be kept.
+    """
+
+    times: Tensor
+    field: Callable
+    params: list[Tensor] | None
+    checkpoints: int
+
+
 def direct(
     stepper: Stepper,
     control: Controller,
     state: State,
     end: Tensor,
     max_steps: int,
-    wanted: object = None,
+    wanted: Wanted | None = None,
 ) -> tuple[Tally, DenseOutput]:
     """Integrate such that autograd differentiates through the steps; their sizes are constants to it.
 

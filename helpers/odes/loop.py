@@ -148,7 +148,6 @@ class Path:
         """Which samples (B, N) each trial led on."""
         return self.times().diff(dim=1) != 0
 
-
     def tally(self) -> "Tally":
         """What is told of the trials when they are over; a sample's trials are the first ones."""
         sizes, tried = self.step_sizes(), self.tried().sum(1)

@@ -1,6 +1,6 @@
 """Solve y' = f(t, y) for a batch of initial states, or for one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_one_of, check_returns_like
+from helpers.odes import replay
 from helpers.odes.arguments import (
     check_breaks,
     check_clock,
     check_method,
     check_options,
+    check_params,
     check_parts,
     check_slopes,
     check_state,
@@ -23,7 +25,7 @@ from helpers.odes.arguments import (
     refuse_vmap,
 )
 from helpers.odes.controller import PIController, fixed_grid, insert_breaks
-from helpers.odes.gradient import direct, follow
+from helpers.odes.gradient import Wanted, direct, follow
 from helpers.odes.loop import Field, Several, initial_state
 from helpers.odes.solution import (
     Parts,
@@ -39,7 +41,7 @@ from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between, first_
 
 Tolerance = float | Tensor | tuple | dict
 
-GRADIENTS = {"direct": direct}
+GRADIENTS = {"direct": direct, "replay": replay.replay}
 """The ways to differentiate, by name."""
 
 
@@ -53,6 +55,8 @@ def solve(
     rtol: Tolerance = 1e-6,
     atol: Tolerance = 1e-9,
     gradient: str = "direct",
+    params: Iterable[Tensor] | None = None,
+    checkpoints: int = 64,
     per_sample: bool = True,
     max_steps: int = 10_000,
     first_step: float | None = None,
@@ -138,6 +142,7 @@ def solve(
     tolerances = check_tolerance("rtol", rtol, y0), check_tolerance("atol", atol, y0)
     check_options(max_steps, on_failure)
     check_one_of("gradient", gradient, GRADIENTS)
+    params = check_params(params, checkpoints)
     check_step_sizes(tableau, times, first_step, max_step, step)
 
     breaks = find_breaks(f, breaks, y0)
@@ -161,7 +166,8 @@ def solve(
         t_next = control.end_of_trial(0)
 
     state = initial_state(start, t_next, y0, slope)
-    trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps)
+    wanted = Wanted(times, original(f), params, checkpoints)
+    trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps, wanted)
     probes = int(tableau.adaptive and first_step is None) + int(breaks is not None)
     solution = read_solution(t, clock, trials, dense, probes)
     if on_failure == "raise" and solution.status.any():
@@ -223,9 +229,14 @@ def start_of(f: Field, clock: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Tenso
     return start, y, slope.clone()  # a field may write every slope into the same memory
 
 
+def original(f: Field) -> Callable:
+    """The field as the caller gave it."""
+    return f.field if isinstance(f, OneState | OfParts) else f
+
+
 def find_breaks(f: Field, given: Tensor | None, y0: Tensor) -> Breaks | None:
     """The breaks (B, K) that were given, and those that the field itself knows of as its `breaks`."""
-    known = getattr(f.field if isinstance(f, OneState | OfParts) else f, "breaks", None)
+    known = getattr(original(f), "breaks", None)
     found = {"breaks": given, "f.breaks": known}
     found = {name: breaks for name, breaks in found.items() if breaks is not None}
     times = [check_breaks(name, breaks, y0) for name, breaks in found.items()]
