@@ -129,7 +129,7 @@ class DenseOutput:
         y = _rows(path.y, rows)
         nothing = torch.zeros_like(path.y[-1])  # is what a trial after the last would add
         weights = dense_weights(self.stepper.tableau, location.theta.flatten()).to(y.dtype)
-        stages = zip(*self._increments(location), strict=True)
+        stages = zip(*self.all_increments(location), strict=True)
         for row, weight, stage in zip(self.stepper.tableau.dense, weights, stages, strict=False):
             if any(row):
                 y = torch.addcmul(y, unsqueeze_like(weight, y), _rows([*stage, nothing], rows))
@@ -139,7 +139,7 @@ class DenseOutput:
         beyond = location.beyond.reshape(*shape, *[1] * (y.ndim - 2))
         return y.masked_fill(beyond, torch.nan) if beyond.any() else y
 
-    def _increments(self, location: Location) -> list[tuple[Tensor, ...]]:
+    def all_increments(self, location: Location) -> list[tuple[Tensor, ...]]:
         """h k_i of all stages of every trial; zeros for dense stages of trials that no time lies in."""
         path, tableau = self.path, self.stepper.tableau
         if not tableau.dense_a:

@@ -154,7 +154,7 @@ class _Readings(TorchFunctionMode):
         super().__init__()
         self.tensors: dict[int, Tensor] = {}
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         for tensor in _tensors_in((args, kwargs)):
             if tensor.requires_grad:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_one_of, check_returns_like
-from helpers.odes import replay
+from helpers.odes import adjoint, replay
 from helpers.odes.arguments import (
     check_breaks,
     check_clock,
@@ -41,7 +41,12 @@ from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between, first_
 
 Tolerance = float | Tensor | tuple | dict
 
-GRADIENTS = {"direct": direct, "replay": replay.replay}
+GRADIENTS = {
+    "direct": direct,
+    "replay": replay.replay,
+    "adjoint": adjoint.adjoint,
+    "backsolve": adjoint.backsolve,
+}
 """The ways to differentiate, by name."""
 
 
