@@ -19,7 +19,6 @@ from torch import Tensor
 
 from helpers.odes.controller import (
     FixedGrid,
-    PIController,
     direction,
     fixed_grid,
     insert_breaks,
@@ -33,7 +32,7 @@ from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between
 
 GAUSS = {
     1: ((0.0,), (2.0,)),
-    2: ((-(1 / 3) ** 0.5, (1 / 3) ** 0.5), (1.0, 1.0)),
+    2: ((-((1 / 3) ** 0.5), (1 / 3) ** 0.5), (1.0, 1.0)),
     3: ((-(0.6**0.5), 0.0, 0.6**0.5), (5 / 9, 8 / 9, 5 / 9)),
     4: (
         (-0.8611363115940526, -0.3399810435848563, 0.3399810435848563, 0.8611363115940526),
@@ -111,7 +110,6 @@ class Trajectory:
         for weight, stage in zip(weights, self.increments, strict=True):
             y = torch.addcmul(y, weight[:, None], stage[rows].reshape(len(t), -1))
         return y.reshape(self.shape)
-
 
     def within(self, n: int, theta: float) -> Tensor:
         """The states (B, ...) at θ of trial n; of a sample that was rejected, where it stood."""
@@ -219,7 +217,7 @@ class Jumps:
         return self.control.steps_left(state, trial)
 
     def jump(self, t: Tensor, unknown: Tensor, among: Tensor) -> Tensor:
-        """The unknown (B, ...) after the answers at t (B,), for some of the samples (B,); y is theirs then."""
+        """The unknown after the answers at t (B,), for some of the samples (B,); y is theirs then."""
         here = (self.t == t[:, None]) & among[:, None]  # (B, T)
         if not here.any():
             return unknown
@@ -280,7 +278,7 @@ class Adjoint:
     def pull_back(
         self, location: Location, y: Tensor, gradient: Tensor
     ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        """From the gradient of the answers (B, T, ...) at some places to those of y₀ and of each parameter."""
+        """From the gradient of answers (B, T, ...) at some places to those of y₀ and of each parameter."""
         path, beyond = self.dense.path, location.beyond
         gradient = gradient.flatten(2).masked_fill(beyond[..., None], 0.0)
         times, sizes = path.times(), path.step_sizes()

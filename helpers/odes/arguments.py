@@ -251,9 +251,8 @@ def check_options(max_steps: int, on_failure: str) -> None:
     check_one_of("on_failure", on_failure, ON_FAILURE)
 
 
-def check_params(params: Iterable[Tensor] | None, checkpoints: int) -> list[Tensor] | None:
-    """Refuse what are no tensors, and too few checkpoints; return the tensors in a list."""
-    check_whole_number("checkpoints", checkpoints, least=2)
+def check_params(params: Iterable[Tensor] | None) -> list[Tensor] | None:
+    """Refuse what are no tensors; return them in a list."""
     if params is None:
         return None
     if isinstance(params, Tensor):

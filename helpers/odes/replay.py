@@ -227,7 +227,7 @@ class Replay:
         return attach(partial(self.pull_back, location), y, self.start, self.parameters)
 
     def read(self, location: Location) -> Tensor:
-        """Take the steps again, from one checkpoint to the next, for answers that were not asked for before."""
+        """Answers that were not asked for before: take the steps again, between checkpoints."""
         wanted, states = set(location.trial.unique().tolist()), self.checkpoints.all_states()
         shape = (*location.trial.shape, *[1] * (self.start.ndim - 1))
         y = self.last[:, None].expand(*location.trial.shape, *self.last.shape[1:])
@@ -275,7 +275,7 @@ class Replay:
         return (after[0], after[1] if self.stepper.reuses_slope else None), increments
 
     def pull_back(self, location: Location, gradient: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        """From the gradient of the answers (B, T, ...) at some places to those of y₀ and of each parameter."""
+        """From the gradient of answers (B, T, ...) at some places to those of y₀ and of each parameter."""
         answers = Cotangents(self, location, gradient)
         states, total = self.checkpoints.all_states(), [None] * len(self.parameters.tensors)
         a, a_slope = answers.at_the_end(), None
