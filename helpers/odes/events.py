@@ -23,18 +23,23 @@ from torch import Tensor
 from helpers.arguments import check_one_of, check_returns_like, check_whole_number, kind, refuse_where
 from helpers.odes.arguments import check_returns_parts
 from helpers.odes.controller import EPSILON
-from helpers.odes.interpolation import dense_weights
+from helpers.odes.gradient import Wanted, direct, needs_replay
+from helpers.odes.interpolation import Dense, DenseOutput, dense_weights
 from helpers.odes.loop import (
     Controller,
     Field,
+    Occurrences,
     Path,
     Several,
     State,
     Step,
     Stepper,
+    Tally,
     Watched,
+    integrate,
     unsqueeze_like,
 )
+from helpers.odes.pieces import Pieces, TimesOnly
 from helpers.odes.solution import Parts, Status
 from helpers.odes.stepper import combination, first_slope, take_step
 from helpers.odes.tableau import MIDPOINT, Tableau
@@ -149,11 +154,36 @@ class Events:
         """A number of each event (E, 1)."""
         return torch.tensor([[of(event)] for event in self.events], device=device)
 
-    def watch(
-        self, control: Controller, stepper: Stepper, state: State, end: Tensor
-    ) -> tuple["Watch", State]:
-        """The controller that looks for them, and the state before the first step."""
-        return Watch(self, control, stepper), replace(state, watched=self.first_look(state, end))
+    def along(self, way: Callable) -> Callable:
+        """A way to differentiate, of `solve`, as one that heeds the events."""
+        return partial(self.integrate, way)
+
+    def integrate(
+        self,
+        way: Callable,
+        stepper: Stepper,
+        control: Controller,
+        state: State,
+        end: Tensor,
+        max_steps: int,
+        wanted: Wanted,
+    ) -> tuple[Tally, Dense]:
+        """What `way` returns of a solution with events.
+
+        `direct` differentiates the loop, events and all. Another way differentiates the pieces of the
+        solution between two events, which are then solved for once more, one after the other.
+        """
+        watch = Watch(self, control, stepper)
+        state, graph = replace(state, watched=self.first_look(state, end)), torch.is_grad_enabled()
+        if way is direct or not graph:
+            path = integrate(stepper, watch, state, max_steps)
+            if not (path.trials and path.y[-1].requires_grad and needs_replay(path, end)):
+                return tally(path, path.watched), DenseOutput(stepper, path, end)
+        with torch.no_grad():
+            path = integrate(stepper, watch, state, max_steps, TimesOnly())
+        found, pieces = tally(path, path.watched), Pieces(way, stepper, control, end, max_steps, wanted)
+        watched = pieces.solve(state, path.t[-1], found.events, watch.pass_through)
+        return replace(tally(path, watched), retaken=True), pieces
 
     @torch.no_grad()
     def first_look(self, state: State, end: Tensor) -> Watched:
@@ -387,21 +417,20 @@ class Watch:
 
     def go_on(self, after: State, within: Within, cut: Cut) -> tuple[State, Passage]:
         """The state after a step that is cut short, and what happened there."""
-        passage = self.pass_through(within, cut)
-        t = torch.where(cut.short, within.time(cut.theta), after.t)
+        way = cut.sign * (within.t_next - within.t)
+        passage = self.pass_through(within.time(cut.theta), within.dense()(cut.theta), cut.which, way)
+        t = torch.where(cut.short, passage.t.detach(), after.t)
         y, slope = choose(cut.short, passage.y, after.y), after.slope
         if self.stepper.reuses_slope and cut.short.any():
             start = stand_in(cut.short, t), stand_in(cut.short, y)
             slope = choose(cut.short, first_slope(self.stepper.field, *start), slope)
         return replace(after, t=t, y=y, slope=slope), passage
 
-    def pass_through(self, within: Within, cut: Cut) -> Passage:
-        """The event of each sample; where there is none, nothing changes."""
-        t, y = within.time(cut.theta), within.dense()(cut.theta)
-        way = cut.sign * (within.t_next - within.t)
+    def pass_through(self, t: Tensor, y: Tensor, which: Tensor, way: Tensor) -> Passage:
+        """The event of each sample at t (B,), whose g has then the sign `way` in time; or nothing."""
         passage = (t, y, y, y)
         for e in range(len(self.events.events)):
-            own = cut.which == e
+            own = which == e
             if own.any():
                 new = self.pass_one(e, stand_in(own, t), stand_in(own, y), own, way)
                 passage = [choose(own, *each) for each in zip(new, passage, strict=True)]
@@ -473,6 +502,37 @@ class Watch:
             return side
         turns = (h * self.rates(t, y)).sign()
         return torch.where(at_zero & ~found.together & (turns != 0), turns.to(y.dtype), side)
+
+
+def tally(path: Path, watched: list[Watched]) -> Tally:
+    """What is told of the trials on a path, and of the events in them, or as they were solved for again."""
+    last, first = path.watched[-1], path.watched[0]
+    rows = [each for each in watched if each.t is not None]
+    which = torch.stack([first.which, *(row.which for row in rows)], 1)  # (B, N), of the start nothing
+    status = torch.stack([first.which, *(row.status for row in rows)], 1)
+    happened = (which >= 0) & (status <= Status.OK)
+    order = (~happened).int().sort(dim=1, stable=True).indices[:, : int(happened.sum(1).max())]
+
+    def listed(entries: list[Tensor], padding: float) -> Tensor:
+        values = torch.stack(entries, 1)[torch.arange(len(order), device=order.device)[:, None], order]
+        there = happened.gather(1, order)
+        return values.masked_fill(~there.reshape(*there.shape, *[1] * (values.ndim - 2)), padding)
+
+    events = Occurrences(
+        t=listed([path.t[0], *(row.t for row in rows)], torch.nan),
+        before=listed([path.y[0], *(row.before for row in rows)], torch.nan),
+        after=listed([path.y[0], *(row.after for row in rows)], torch.nan),
+        which=listed([first.which, *(row.which for row in rows)], -1),
+        sign=listed([first.which, *(row.sign.long() for row in rows)], 0),
+        counts=last.counts.T.contiguous(),
+        failed=torch.stack([_failed_by(each) for each in path.watched]).amax(0),
+    )
+    return replace(path.tally(), events=events, by_event=last.status)
+
+
+def _failed_by(watched: Watched) -> Tensor:
+    """The event (B,) by which a sample failed in this trial; -1 where none did."""
+    return torch.where(watched.status > Status.OK, watched.which, -1)
 
 
 def _nothing(watched: Watched) -> Watched:

@@ -1,11 +1,12 @@
 """The loop, and all that the four parts hand to each other: states, steps, and the path they leave."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from helpers.odes.tableau import Tableau
 
@@ -188,6 +189,94 @@ class Path:
         """Which samples (B, N) each trial led on."""
         return self.times().diff(dim=1) != 0
 
+    def tally(self) -> "Tally":
+        """What is told of the trials when they are over; a sample's trials are the first ones."""
+        sizes, tried = self.step_sizes(), self.tried().sum(1)
+        last = tried[:, None]
+        return Tally(
+            t=self.t[-1],
+            h=sizes[:, -1],
+            y=self.y[-1],
+            tried=tried,
+            accepted=self.accepted().sum(1),
+            last_ratio=pad(self.error_ratios(), (1, 0), value=torch.nan).gather(1, last)[:, 0],
+            last_size=pad(sizes[:, :-1].abs(), (1, 0)).gather(1, last)[:, 0],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrences:
+    """The events that happened, of each sample its own in the order of time, K at most; the rest is padding.
+
+    Attributes
+    ----------
+    t : Tensor (B, K), float64
+        When; NaN in padding.
+    before, after : Tensor (B, K, ...), or a tuple or dict of them
+        The states at the end of the solution before it and at the start of that after it; NaN in padding.
+    which : Tensor (B, K), integer
+        Which event, counted from 0; -1 in padding.
+    sign : Tensor (B, K), integer
+        1 where its g rose through zero, -1 where it fell; 0 in padding.
+    counts : Tensor (B, E), integer
+        How often each.
+    failed : Tensor (B,), integer
+        The event by which a sample failed; -1 where none did.
+    """
+
+    t: Tensor
+    before: Tensor | Several
+    after: Tensor | Several
+    which: Tensor
+    sign: Tensor
+    counts: Tensor
+    failed: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """What is told of the trials when they are over.
+
+    Attributes
+    ----------
+    t, h : Tensor (B,), float64
+        Where each sample got, and the step that it would take next; 0 if it arrived or failed.
+    y : Tensor (B, ...)
+        Its state there.
+    tried, accepted : Tensor (B,), integer
+        Trials that it took part in, and those that led it on.
+    last_ratio, last_size : Tensor (B,), float64
+        Error, in units of its tolerance, and length of its last trial; NaN and 0 without any.
+    retaken : bool
+        Whether the accepted steps were taken a second time.
+    events : Occurrences, optional
+        The events that happened.
+    by_event : Tensor (B,), integer, optional
+        How an event ended the solution of a sample; -1 where none did.
+    """
+
+    t: Tensor
+    h: Tensor
+    y: Tensor
+    tried: Tensor
+    accepted: Tensor
+    last_ratio: Tensor
+    last_size: Tensor
+    retaken: bool = False
+    events: Occurrences | None = None
+    by_event: Tensor | None = None
+
+    def followed_by(self, later: "Tally") -> "Tally":
+        """Of both, one after the other."""
+        tried_later = later.tried > 0
+        return replace(
+            later,
+            tried=self.tried + later.tried,
+            accepted=self.accepted + later.accepted,
+            last_ratio=torch.where(tried_later, later.last_ratio, self.last_ratio),
+            last_size=torch.where(tried_later, later.last_size, self.last_size),
+        )
+
 
 class Stepper(Protocol):
     """From a state to one step of every sample."""
@@ -224,14 +313,18 @@ class Controller(Protocol):
 LONGEST_POLL_INTERVAL, POLLS_TO_THE_END = 8, 4
 
 
-def integrate(stepper: Stepper, control: Controller, state: State, max_steps: int) -> Path:
+def integrate(
+    stepper: Stepper, control: Controller, state: State, max_steps: int, path: Path | None = None
+) -> Path:
     """Try steps until every sample has arrived or failed, but no more than `max_steps`.
+
+    They are added to `path`, a new one if none is given; what has its `begin` and `append` will do.
 
     Asking whether any sample goes on makes the host wait for the device. It does so after a quarter of the
     steps that are left at their present size, after eight at most: before each step close to the end, so that
     hardly a step is taken in vain.
     """
-    path = Path()
+    path = Path() if path is None else path
     path.begin(state)
     next_poll = 0
     for trial in range(max_steps):

@@ -12,8 +12,8 @@ from torch import Tensor
 from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
 from helpers.odes.gradient import follow
-from helpers.odes.interpolation import DenseOutput, Location
-from helpers.odes.loop import Path, Several, Stepper, Watched
+from helpers.odes.interpolation import AdjointReport, Dense, Location
+from helpers.odes.loop import Occurrences, Several, Stepper, Tally
 
 
 class Status(IntEnum):
@@ -104,7 +104,7 @@ class Interpolant:
     ----------
     first, last : Tensor (B,), float64
         The times solved for.
-    dense : DenseOutput
+    dense : Dense
         The solution between the steps.
     one_state : bool
         Whether there is but one sample, and no batch axis.
@@ -114,7 +114,7 @@ class Interpolant:
 
     first: Tensor
     last: Tensor
-    dense: DenseOutput = field(repr=False)
+    dense: Dense = field(repr=False)
     one_state: bool = False
     parts: Parts | None = None
 
@@ -136,32 +136,6 @@ class Interpolant:
 
 
 @dataclass(frozen=True, eq=False)
-class Occurrences:
-    """The events that happened, of each sample its own in the order of time, K at most; the rest is padding.
-
-    Attributes
-    ----------
-    t : Tensor (B, K), float64
-        When; NaN in padding.
-    before, after : Tensor (B, K, ...), or a tuple or dict of them
-        The states at the end of the solution before it and at the start of that after it; NaN in padding.
-    which : Tensor (B, K), integer
-        Which event, counted from 0; -1 in padding.
-    counts : Tensor (B, E), integer
-        How often each.
-    failed : Tensor (B,), integer
-        The event by which a sample failed; -1 where none did.
-    """
-
-    t: Tensor
-    before: Tensor | Several
-    after: Tensor | Several
-    which: Tensor
-    counts: Tensor
-    failed: Tensor
-
-
-@dataclass(frozen=True, eq=False)
 class Solution:
     """The solution of an initial value problem.
 
@@ -179,6 +153,8 @@ class Solution:
         The states at any time between.
     events : Occurrences, optional
         The events that happened, where any were to be looked for.
+    adjoint_report : AdjointReport or None
+        What the last backward pass took; None before it, and with `gradient="direct"`.
     """
 
     t: Tensor
@@ -188,10 +164,15 @@ class Solution:
     interpolant: Interpolant = field(repr=False)
     events: Occurrences | None = field(default=None, repr=False)
 
+    @property
+    def adjoint_report(self) -> AdjointReport | None:
+        """What the last backward pass took."""
+        return self.interpolant.dense.report
+
     def __deepcopy__(self, memo: dict) -> "Solution":
         """A copy, of a solution without a graph."""
         times = [] if self.events is None else [self.events.t]
-        if any(part.requires_grad for part in (*times, *self.interpolant.dense.path.y)):
+        if self.interpolant.dense.requires_grad or any(each.requires_grad for each in times):
             raise ValueError(
                 "a solution with a graph must not be copied, for torch cannot copy the graph: "
                 "solve under torch.no_grad(), or copy what you need of it, solution.y.detach().clone()"
@@ -232,78 +213,44 @@ class SolveError(RuntimeError):
         return type(self), (str(self), self.solution)
 
 
-def read_solution(t: Tensor, clock: Tensor, trials: Path, dense: DenseOutput, probes: int) -> Solution:
+def read_solution(t: Tensor, clock: Tensor, trials: Tally, dense: Dense, probes: int) -> Solution:
     """The solution at its times, t as given and (B, T), from the trials and what they led to.
 
     `probes` counts the evaluations beside the steps.
     """
     times = clock.detach()
     location = dense.locate(times[:, 1:].contiguous())
-    y = torch.cat((dense.path.y[0][:, None], dense(location)), dim=1)
+    y = torch.cat((dense.start[:, None], dense(location)), dim=1)
     return Solution(
         t=t,
         y=follow(dense.stepper.field, y, times, clock) if clock.requires_grad else y,
         status=outcome(trials, dense.end),
         stats=count_steps(trials, dense, location, probes),
-        interpolant=Interpolant(trials.t[0], dense.end, dense),
-        events=occurrences(trials, dense.path) if trials.watched else None,
+        interpolant=Interpolant(times[:, 0].contiguous(), dense.end, dense),
+        events=trials.events,
     )
 
 
-def occurrences(trials: Path, path: Path) -> Occurrences:
-    """The events along a path, for each sample, and by which the trials that led to it failed."""
-    first = path.watched[0]
-    rows = [watched for watched in path.watched if watched.t is not None]
-    which = torch.stack([first.which, *(row.which for row in rows)], 1)  # (B, N), of the start nothing
-    status = torch.stack([first.which, *(row.status for row in rows)], 1)
-    happened = (which >= 0) & (status <= Status.OK)
-    order = (~happened).int().sort(dim=1, stable=True).indices[:, : int(happened.sum(1).max())]
-
-    def listed(entries: list[Tensor], padding: float) -> Tensor:
-        values = torch.stack(entries, 1)[torch.arange(len(order), device=order.device)[:, None], order]
-        there = happened.gather(1, order)
-        return values.masked_fill(~there.reshape(*there.shape, *[1] * (values.ndim - 2)), padding)
-
-    return Occurrences(
-        t=listed([path.t[0], *(row.t for row in rows)], torch.nan),
-        before=listed([path.y[0], *(row.before for row in rows)], torch.nan),
-        after=listed([path.y[0], *(row.after for row in rows)], torch.nan),
-        which=listed([first.which, *(row.which for row in rows)], -1),
-        counts=trials.watched[-1].counts.T.contiguous(),
-        failed=_failed_by(trials.watched),
-    )
-
-
-def _failed_by(watched: list[Watched]) -> Tensor:
-    """The event (B,) by which each sample failed; -1 where none did."""
-    return torch.stack([torch.where(each.status > Status.OK, each.which, -1) for each in watched]).amax(0)
-
-
-def outcome(trials: Path, end: Tensor) -> Tensor:
+def outcome(trials: Tally, end: Tensor) -> Tensor:
     """The `Status` (B,) of each sample: where the path ended early, an event or its last trial tells why."""
-    h = trials.step_sizes()
-    tried = (h[:, :-1] != 0).sum(1, keepdim=True)
-    ratio = torch.nn.functional.pad(trials.error_ratios(), (1, 0), value=torch.nan).gather(1, tried)[:, 0]
-    early = torch.where(ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
-    early = torch.where(h[:, -1] != 0, Status.STEP_LIMIT, early)
-    early = torch.where(trials.t[-1] == end, Status.OK, early)
-    by_event = trials.watched[-1].status if trials.watched else torch.full_like(early, -1)
-    return torch.where(by_event < 0, early, by_event)
+    early = torch.where(trials.last_ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
+    early = torch.where(trials.h != 0, Status.STEP_LIMIT, early)
+    early = torch.where(trials.t == end, Status.OK, early)
+    return early if trials.by_event is None else torch.where(trials.by_event < 0, early, trials.by_event)
 
 
-def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: int) -> Stats:
+def count_steps(trials: Tally, dense: Dense, location: Location, probes: int) -> Stats:
     """Count steps, and evaluations: for the first step's size, in steps, and for the outputs between them."""
-    tried, accepted = trials.tried().sum(1), trials.accepted().sum(1)
     tableau = dense.stepper.tableau
-    evaluations = (probes + _evaluations(dense.stepper, tried)).clamp(min=probes + 1)
-    if dense.path is not trials:
-        evaluations = evaluations + _evaluations(dense.stepper, accepted)
+    evaluations = (probes + _evaluations(dense.stepper, trials.tried)).clamp(min=probes + 1)
+    if trials.retaken:
+        evaluations = evaluations + _evaluations(dense.stepper, trials.accepted)
     if tableau.dense_a:
-        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
-    if trials.watched:
-        evaluations = evaluations + len(tableau.dense_a) * accepted
-        evaluations = evaluations + dense.stepper.reuses_slope * trials.watched[-1].counts.sum(0)
-    return Stats(accepted, tried - accepted, evaluations)
+        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.steps)
+    if trials.events is not None:
+        evaluations = evaluations + len(tableau.dense_a) * trials.accepted
+        evaluations = evaluations + dense.stepper.reuses_slope * trials.events.counts.sum(1)
+    return Stats(trials.accepted, trials.tried - trials.accepted, evaluations)
 
 
 def _evaluations(stepper: Stepper, steps: Tensor) -> Tensor:
@@ -318,14 +265,12 @@ def _steps_with_outputs(location: Location, trials: int) -> Tensor:
     return outputs.scatter_add(1, location.trial, (location.theta > 0).long()).clamp(max=1).sum(1)
 
 
-def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:
+def failure_message(solution: Solution, trials: Tally, adaptive: bool, max_steps: int) -> str:
     """What happened to the first sample that failed, where, and what to try; the others are counted."""
     failed = solution.status.nonzero()[:, 0].tolist()
     sample, others = failed[0], len(failed) - 1
     accepted, rejected = solution.stats.accepted[sample].item(), solution.stats.rejected[sample].item()
-    sizes = trials.step_sizes()[sample].abs()
-    tried = sizes[accepted + rejected - 1].item() if accepted + rejected else 0.0
-    y = trials.y[-1][sample].detach()
+    tried, y = trials.last_size[sample].item(), trials.y[sample].detach()
     what, advice = {
         Status.STEP_UNDERFLOW: (f"the step underflowed: it shrank to {tried:.2g}", STIFF + OR_SINGULAR),
         Status.NON_FINITE_FIELD: _not_finite(y, tried),
@@ -333,12 +278,12 @@ def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps:
             f"max_steps = {max_steps} was reached with steps of {tried:.2g}",
             STIFF + OR_PATIENCE if adaptive else LONGER_STEPS,
         ),
-        **_failures_by_event(solution.events, sample, trials.t[-1][sample].item()),
+        **_failures_by_event(solution.events, sample, trials.t[sample].item()),
     }[solution.status[sample].item()]
     more = "" if not others else f" ({others} other {'sample' if others == 1 else 'samples'} failed too)"
     size = torch.linalg.vector_norm(y.double()).item()
     return (
-        f"sample {sample} failed at t = {trials.t[-1][sample].item():.6g}: {what} "
+        f"sample {sample} failed at t = {trials.t[sample].item():.6g}: {what} "
         f"(state norm {size:.2g}, {accepted} accepted, {rejected} rejected); {advice}{more}"
     )
 
