@@ -294,9 +294,9 @@ def _failures_by_event(events: Occurrences | None, sample: int, t: float) -> dic
     if e < 0:
         return {}
     count, times = events.counts[sample, e].item(), events.t[sample][events.which[sample] == e].tolist()
-    gap = f", now {abs(t - times[-1]):.2g} after the last," if times else ""
+    gap = f", the last {abs(t - times[-1]):.2g} before" if times else ""
     return {
-        Status.EVENT_LIMIT: (f"events[{e}] happened {count} times and would{gap} once more", CHATTERING),
+        Status.EVENT_LIMIT: (f"events[{e}] would happen once more ({count} so far{gap})", CHATTERING),
         Status.NON_FINITE_EVENT: (f"g of events[{e}] is not finite in the next step", SINGULAR_EVENT),
     }
 
@@ -316,6 +316,6 @@ STIFF = "if the system is stiff see chapter 09, otherwise "
 OR_SINGULAR = "loosen rtol or check the field for a singularity"
 OR_PATIENCE = "raise max_steps or loosen rtol"
 LONGER_STEPS = "raise max_steps or allow a longer step"
-CHATTERING = "if it chatters, let its reset lead farther away from g = 0, or end the solution; or raise most"
+CHATTERING = "if it chatters, let its reset lead farther from g = 0 or make it terminal, otherwise raise most"
 SINGULAR_EVENT = "check it for a singularity, or its parameters for NaN"
 SINGULAR = "check the field there for a singularity, or its parameters for NaN"
