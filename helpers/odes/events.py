@@ -15,7 +15,7 @@ values change nothing and whose derivatives are these.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ from helpers.odes.loop import (
 from helpers.odes.pieces import Pieces, TimesOnly
 from helpers.odes.solution import Parts, Status
 from helpers.odes.stepper import combination, first_slope, take_step
-from helpers.odes.tableau import MIDPOINT, Tableau
+from helpers.odes.tableau import MIDPOINT, Row, Tableau
 
 DIRECTIONS = {"rising": 1, "falling": -1, "both": 0}
 
@@ -239,33 +239,15 @@ class Within:
 
     def looks(self) -> list[tuple[Tensor, Tensor]]:
         """Times (B,) and states (B, ...) at the ends of M equal parts."""
-        parts = torch.arange(1, LOOKS, dtype=self.t.dtype) / LOOKS
-        weights = dense_weights(self.tableau, parts).T.tolist()
-        inside = [combination(row, self.increments, self.y) for row in weights]
+        inside = [combination(row, self.increments, self.y) for row in weights_of_looks(self.tableau)]
         times = [torch.lerp(self.t, self.t_next, k / LOOKS) for k in range(1, LOOKS)]
         return [*zip(times, inside, strict=True), (self.t_next, self.y_next)]
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """Where a step of each sample ends early, and what happens to it there.
-
-    Attributes
-    ----------
-    short : Tensor (B,), bool
-        Which samples get no further than `theta`.
-    theta : Tensor (B,), float64
-        The fraction of the step; 1 in the others.
-    which : Tensor (B,), integer
-        The event that happens there; -1 where none does.
-    sign : Tensor (B,)
-        That of its g right after.
-    """
-
-    short: Tensor
-    theta: Tensor
-    which: Tensor
-    sign: Tensor
+@cache
+def weights_of_looks(tableau: Tableau) -> list[Row]:
+    """b_i(θ) at the looks within a step."""
+    return dense_weights(tableau, torch.arange(1, LOOKS, dtype=torch.float64) / LOOKS).T.tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,10 +256,12 @@ class Found:
 
     Attributes
     ----------
-    cut : Cut
-        Where the step ends: at the first event, or where it began if a g is not finite.
+    short : Tensor (B,), bool
+        Which samples get no further in it than `theta`.
+    theta : Tensor (B,), float64
+        The fraction of the step: where the first event is, 0 if a g is not finite, and 1 in the others.
     by : Tensor (B,), integer
-        The event by which it does, happening or failing; -1 where none.
+        The event by which it ends, happening or failing; -1 where none.
     status : Tensor (B,), integer
         The `Status` with which a sample ends there; -1 where it does not.
     side : Tensor (E, B)
@@ -288,12 +272,23 @@ class Found:
         What each |g| may be there by round-off alone.
     """
 
-    cut: Cut
+    short: Tensor
+    theta: Tensor
     by: Tensor
     status: Tensor
     side: Tensor
     together: Tensor
     noise: Tensor
+
+    @property
+    def which(self) -> Tensor:
+        """The event (B,) that happens; -1 where none does."""
+        return torch.where(self.status > Status.OK, -1, self.by)
+
+    @property
+    def sign(self) -> Tensor:
+        """That of its g right after (B,)."""
+        return _own(self.side, self.by)
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +325,7 @@ class Watch:
             after = replace(after, watched=_nothing(state.watched))
         else:
             after = self.stop(state, after, within, found)
-        t_next = self.control.resume(after, None if found is None else found.cut.short, state.h)
+        t_next = self.control.resume(after, None if found is None else found.short, state.h)
         return replace(after, t_next=torch.where(after.watched.status < 0, t_next, after.t))
 
     def steps_left(self, state: State, trial: int) -> float:
@@ -355,24 +350,21 @@ class Watch:
             return None
         direction = self.events.numbers(lambda event: DIRECTIONS[event.direction], moved.device)
         sides, wanted = changes(watched.side, values, direction)
-        looks = first_true(wanted & moved)  # (E, B)
-        state = within.dense()
+        looks, state = first_true(wanted & moved), within.dense()
         roots = torch.stack([self.root(e, within, state, sides[:, e], look) for e, look in enumerate(looks)])
         theta, by = roots.min(0)
         failed = bad.any(1).any(0) & (LOOKS * theta > first_true(bad.any(1)) + 1)
-        short = failed | theta.isfinite()
+        by = torch.where(failed, bad.any(0).int().argmax(0), torch.where(theta.isfinite(), by, -1))
+        status = self.status(watched, by, failed, self.chatters(within, watched.side, roots))
         theta = torch.where(failed, 0.0, theta).clamp(max=1.0)
-        by = torch.where(failed, bad.any(0).int().argmax(0), torch.where(short, by, -1))
         at = self.events(within.time(theta), state(theta))
         own = torch.arange(len(at), device=by.device)[:, None] == by
         together = ~own & (roots - theta <= RESOLUTION * resolution(within))
         before = sides.gather(0, last_look(theta).expand(1, *at.shape))[0]
-        crossed = own | (before * at <= 0) & (direction == before)
-        side = torch.where(short, torch.where(crossed, -before, before), sides[-1])
+        crossed = own | (before * at <= 0) & (direction == before)  # or as is not wanted
+        side = torch.where(by >= 0, torch.where(crossed, -before, before), sides[-1])
         noise = round_off(values, torch.where(own | together, at, 0.0))
-        status = self.status(watched, by, failed, self.chatters(within, watched.side, roots))
-        cut = Cut(short, theta, torch.where(status > Status.OK, -1, by), _own(side, by))
-        return Found(cut, by, status, side, together, noise)
+        return Found(by >= 0, theta, by, status, side, together, noise)
 
     def root(self, e: int, within: Within, state: Callable, sides: Tensor, look: Tensor) -> Tensor:
         """Where g first changes its sign (B,), as a fraction of the step; ∞ where it does not."""
@@ -408,23 +400,17 @@ class Watch:
 
     def stop(self, state: State, after: State, within: Within, found: Found) -> State:
         """The state after a trial in which an event was found, or only a sign that changed."""
-        after, passage = self.go_on(after, within, found.cut)
-        happens = (found.cut.which >= 0).long()[None]
-        counts = state.watched.counts.scatter_add(0, found.by.clamp(min=0)[None], happens)
-        side = self.side_after(found, after.t, after.y, state.h)
-        marks = (side, counts, found.status, found.by, found.cut.sign)
-        return replace(after, watched=Watched(*marks, passage.t, passage.before, passage.after))
-
-    def go_on(self, after: State, within: Within, cut: Cut) -> tuple[State, Passage]:
-        """The state after a step that is cut short, and what happened there."""
-        way = cut.sign * (within.t_next - within.t)
-        passage = self.pass_through(within.time(cut.theta), within.dense()(cut.theta), cut.which, way)
-        t = torch.where(cut.short, passage.t.detach(), after.t)
-        y, slope = choose(cut.short, passage.y, after.y), after.slope
-        if self.stepper.reuses_slope and cut.short.any():
-            start = stand_in(cut.short, t), stand_in(cut.short, y)
-            slope = choose(cut.short, first_slope(self.stepper.field, *start), slope)
-        return replace(after, t=t, y=y, slope=slope), passage
+        which, short = found.which, found.short
+        t, way = within.time(found.theta), found.sign * state.h
+        passage = self.pass_through(t, within.dense()(found.theta), which, way)
+        t, y, slope = torch.where(short, t, after.t), choose(short, passage.y, after.y), after.slope
+        if self.stepper.reuses_slope and short.any():
+            start = stand_in(short, t), stand_in(short, y)
+            slope = choose(short, first_slope(self.stepper.field, *start), slope)
+        counts = state.watched.counts.scatter_add(0, found.by.clamp(min=0)[None], (which >= 0).long()[None])
+        marks = (self.side_after(found, t, y, state.h), counts, found.status, found.by, found.sign)
+        watched = Watched(*marks, passage.t, passage.before, passage.after)
+        return replace(after, t=t, y=y, slope=slope, watched=watched)
 
     def pass_through(self, t: Tensor, y: Tensor, which: Tensor, way: Tensor) -> Passage:
         """The event of each sample at t (B,), whose g has then the sign `way` in time; or nothing."""
@@ -492,7 +478,7 @@ class Watch:
         From a state that lies on g = 0, as that of a ball that bounces, to the side to which it moves.
         """
         resets = self.events.numbers(lambda event: int(event.reset is not None), t.device)
-        reset = (found.cut.which >= 0) & (_own(resets, found.by) > 0)
+        reset = (found.which >= 0) & (_own(resets, found.by) > 0)
         if not reset.any():
             return found.side
         g = self.events(t, y)

@@ -137,8 +137,10 @@ def solve(
         Times at which f jumps or has a kink, shared or of each sample its own. Steps end there, and see f
         only from their own side. Those outside the times solved for do not count.
     events : Event or list of Event, optional
-        What happens where functions of time and state pass through zero: the solution of a sample ends, or
-        goes on from another state. An output at the time of an event is the state after it.
+        What happens where functions of time and state pass through zero: a sample's solution ends there, or
+        goes on from another state. An output at that time is the state after it. Gradients flow through the
+        times of events and to whatever they are made of; by ways other than `direct` the pieces between them
+        are solved for a second time, one by one, and `checkpoints` and `max_steps` hold for each.
     on_failure : str
         `raise` a `SolveError` that carries the solution if any sample fails, or `return` the solution.
     compile : bool

@@ -218,7 +218,7 @@ def _doses(y0: float, rate: float, low: float, dose: float, end: float) -> list[
 
 
 def solve_events(draw: Draw) -> Call:
-    """Doses at a threshold, forwards, in every way to differentiate: times, levels, and their sums' gradient."""
+    """Doses at a threshold, in every way to differentiate: counts, times, levels, and a gradient."""
     arguments = {
         "y0": draw.uniform(1.2, 3.0, 2, 1),
         "t": draw.times(3),

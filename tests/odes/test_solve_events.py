@@ -256,8 +256,9 @@ def test_a_sample_that_chatters_leaves_the_others_alone():
 
 def test_a_ball_that_comes_to_rest_is_told_to_chatter():
     message = (
-        r"sample 1 failed at t = 0\.9\d+: events\[0\] would happen once more \(\d+ so far, the last \S+ before\)"
-        r" .*; if it chatters, let its reset lead farther from g = 0 or make it terminal, otherwise raise most$"
+        r"sample 1 failed at t = 0\.9\d+: events\[0\] would happen once more "
+        r"\(\d+ so far, the last \S+ before\) .*; "
+        r"if it chatters, let its reset lead farther from g = 0 or make it terminal, otherwise raise most$"
     )
     with pytest.raises(SolveError, match=message) as failure:
         solve(fall, double([20.0, 0.0], [1.0, 0.0]), double(0, 2), events=bounce(0.35, most=100))
