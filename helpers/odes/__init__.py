@@ -12,8 +12,8 @@
 - The *dense output* (`interpolation`) reads the answers, at whatever times, from the path that the loop
   leaves. An adaptive method shortens no step for an output, but the last.
 - The *gradient* decides how the loop is run, and how the answers' gradient finds its way back: through the
-  steps as autograd kept them (`gradient`), through the steps taken again (`replay`, from `checkpoints`), or by
-  the adjoint equation (`adjoint`). How the last two tell autograd is in `pullback`.
+  steps as autograd kept them (`gradient`), through the steps taken again (`replay`, from `checkpoints`), or
+  by the adjoint equation (`adjoint`). How the last two tell autograd is in `pullback`.
 
 The loop itself is a dozen lines (`integrate` in `loop`, beside State, Step and Path). Everything in it is
 done for all samples at once, each with its own time and step (B,) in float64, whatever the states' dtype. A

@@ -105,9 +105,10 @@ def walk(roots: Iterable[Node | None], stops: set) -> tuple[set, list[Tensor]]:
             reached.add(edge)
         elif edge[0] is not None and edge[0] not in seen:
             seen.add(edge[0])
-            if hasattr(edge[0], "variable"):
+            before = edge[0].next_functions
+            if not before and hasattr(edge[0], "variable"):
                 leaves.append(edge[0].variable)
-            waiting += edge[0].next_functions
+            waiting += before
     return reached, leaves
 
 
