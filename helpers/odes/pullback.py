@@ -76,7 +76,7 @@ class Parameters:
         if not pairs:
             return [torch.zeros_like(state) for state in states]
         outputs, cotangents = zip(*pairs, strict=True)
-        self._refuse_unlisted(outputs, states, place)
+        self.refuse_unlisted(outputs, states, place)
         inputs = (*states, *self.tensors)
         found = torch.autograd.grad(outputs, inputs, cotangents, retain_graph=True, allow_unused=True)
         for k, gradient in enumerate(found[len(states) :]):
@@ -85,7 +85,8 @@ class Parameters:
         by_states = zip(states, found, strict=False)
         return [torch.zeros_like(state) if each is None else each for state, each in by_states]
 
-    def _refuse_unlisted(self, outputs: Sequence[Tensor], states: Sequence[Tensor], place: str) -> None:
+    def refuse_unlisted(self, outputs: Sequence[Tensor], states: Sequence[Tensor], place: str) -> None:
+        """Refuse outputs of f that depend on a tensor that requires a gradient and is no parameter."""
         for leaf in walk((output.grad_fn for output in outputs), self.edges)[1]:
             if not any(leaf is state for state in states):
                 raise ValueError(

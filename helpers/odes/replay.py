@@ -290,7 +290,7 @@ class Replay:
                     states[k + 1] = state
             most, taken = max(most, len(states)), taken + n - begin + 1
             a, a_slope, y_next = self._reverse(n, state, (a, a_slope), answers, total)
-            drift = torch.maximum(drift, (y_next - after).abs().amax() / after.abs().amax().clamp(min=1e-30))
+            drift = torch.maximum(drift, self._difference(n, y_next, after))
             after = state[0]
             states.pop(n, None)
         self._finish(drift, taken, most)
@@ -315,6 +315,14 @@ class Replay:
         place = f"t = {self.times[n, 0].item():g}"
         a, *a_slope = self.parameters.pull(outputs, leaves, pulled, total, place)
         return a + by_y if dense else a, a_slope[0] if a_slope else None, y.detach()
+
+    def _difference(self, n: int, y: Tensor, known: Tensor) -> Tensor:
+        """Largest relative difference of states after step n; of samples that took part."""
+        change, size = y - known, known
+        if self.some_wait[n]:
+            moved = unsqueeze_like((self.times[n] != self.times[n + 1]).expand(len(y)), y)
+            change, size = (torch.where(moved, each, 0.0) for each in (change, size))
+        return change.abs().amax() / size.abs().amax().clamp(min=torch.finfo(y.dtype).tiny)
 
     def _finish(self, drift: Tensor, taken: int, most: int) -> None:
         if not drift <= LARGEST_DRIFT:
