@@ -133,12 +133,15 @@ class OnDenseOutput:
     ----------
     field : callable
         f.
-    y_at : callable
+    y_at : Trajectory
         From t (B,) to y(t) (B, ...).
+    parameters : Parameters
+        What else f may depend on.
     """
 
     field: Callable[[Tensor, Tensor], Tensor]
-    y_at: Callable[[Tensor], Tensor]
+    y_at: Trajectory
+    parameters: Parameters
 
     def __call__(self, t: Tensor, a: Tensor) -> Tensor:
         """a' (B, D)."""
@@ -151,7 +154,8 @@ class OnDenseOutput:
             slope = self.field(t, leaf.clone())
         if not slope.requires_grad:
             return slope.flatten(1), torch.zeros_like(a)
-        (pulled,) = torch.autograd.grad(slope, leaf, a.reshape_as(slope), allow_unused=True)
+        self.parameters.refuse_unlisted([slope], [leaf], f"t = {t[0].item():g}")
+        (pulled,) = torch.autograd.grad(slope, leaf, a.reshape_as(slope), True, allow_unused=True)
         return slope.detach().flatten(1), torch.zeros_like(a) if pulled is None else pulled.flatten(1)
 
     @staticmethod
@@ -272,6 +276,8 @@ class Adjoint:
         """The states (B, T, ...) there; NaN where a sample did not get so far."""
         with torch.no_grad():
             y = self.dense(location)
+        if not y.shape[1]:
+            return y
         back = partial(self.pull_back, location, y.flatten(2))
         return attach(back, y, self.start, self.parameters)
 
@@ -285,7 +291,7 @@ class Adjoint:
         t = times.gather(1, location.trial) + location.theta * sizes.gather(1, location.trial)
         t = torch.where(beyond, times[:, :1], t)
         trajectory = Trajectory(self.dense)
-        field = self.equation(self.stepper.field, trajectory)
+        field = self.equation(self.stepper.field, trajectory, self.parameters)
         jumps = Jumps(self._reversed_control(t, y, gradient), field, t, y, gradient)
         backwards, solved = self._solve_back(jumps, trajectory)
         total = self._by_parameters(field, solved, trajectory)
@@ -352,7 +358,8 @@ class Adjoint:
             t_next = control.end_of_trial(0)
         else:
             t_next = control.end_of_first_step(stepper.field_between(begin, end), unknown, slope, None)
-        path = integrate(stepper, jumps, initial_state(begin, t_next, unknown, slope), self.max_steps)
+        most = self.max_steps + jumps.t.shape[1]  # every jump ends a step
+        path = integrate(stepper, jumps, initial_state(begin, t_next, unknown, slope), most)
         self._refuse_failure(path)
         return jumps.equation.split(end, path.y[-1])[1], DenseOutput(stepper, path, end)
 

@@ -76,7 +76,7 @@ class Parameters:
         if not pairs:
             return [torch.zeros_like(state) for state in states]
         outputs, cotangents = zip(*pairs, strict=True)
-        self._refuse_unlisted(outputs, states, place)
+        self.refuse_unlisted(outputs, states, place)
         inputs = (*states, *self.tensors)
         found = torch.autograd.grad(outputs, inputs, cotangents, retain_graph=True, allow_unused=True)
         for k, gradient in enumerate(found[len(states) :]):
@@ -85,7 +85,8 @@ class Parameters:
         by_states = zip(states, found, strict=False)
         return [torch.zeros_like(state) if each is None else each for state, each in by_states]
 
-    def _refuse_unlisted(self, outputs: Sequence[Tensor], states: Sequence[Tensor], place: str) -> None:
+    def refuse_unlisted(self, outputs: Sequence[Tensor], states: Sequence[Tensor], place: str) -> None:
+        """Refuse outputs of f that depend on a tensor that requires a gradient and is no parameter."""
         for leaf in walk((output.grad_fn for output in outputs), self.edges)[1]:
             if not any(leaf is state for state in states):
                 raise ValueError(
@@ -105,9 +106,10 @@ def walk(roots: Iterable[Node | None], stops: set) -> tuple[set, list[Tensor]]:
             reached.add(edge)
         elif edge[0] is not None and edge[0] not in seen:
             seen.add(edge[0])
-            if hasattr(edge[0], "variable"):
+            before = edge[0].next_functions
+            if not before and hasattr(edge[0], "variable"):
                 leaves.append(edge[0].variable)
-            waiting += edge[0].next_functions
+            waiting += before
     return reached, leaves
 
 

@@ -19,7 +19,7 @@ from helpers.odes.loop import Controller, Path, State, Step, Stepper, Tally, int
 from helpers.odes.pullback import Parameters, attach, find_parameters
 from helpers.odes.stepper import first_slope
 
-LONGEST_BLOCK = 8
+LONGEST_BLOCK = 16
 """Trials that are kept whole, until their answers are read."""
 
 LARGEST_DRIFT = 1e-4
@@ -116,11 +116,11 @@ class Recorder:
     def read_block(self) -> None:
         """Read the answers within the block, write down when its steps began, keep states; forget it."""
         self._read_answers()
-        accepted = self.block.accepted()
+        accepted = self.block.accepted().any(0)
         slopes = self.slopes if self.stepper.reuses_slope else [None] * len(self.slopes)
-        for n in accepted.any(0).nonzero()[:, 0].tolist():
+        for n in accepted.nonzero()[:, 0].tolist():
             self.checkpoints.offer((self.block.y[n], slopes[n]))
-        self._write_down(self.block.times()[:, :-1][:, accepted.any(0)])
+        self._write_down(self.block.times()[:, :-1][:, accepted])
         tally = self.block.tally()
         self.tally = self.tally.followed_by(tally) if self.tally else tally
         self.begin(self.state)
@@ -138,8 +138,10 @@ class Recorder:
                 torch.where(inside, found.theta, 0.0),
             )
             read = dense(Location(trial, theta, torch.zeros_like(inside)))
-            inside = inside.reshape(*inside.shape, *[1] * (read.ndim - 2))
-            self.answers[:, columns] = torch.where(inside, read, self.answers[:, columns])
+            if not inside.all():
+                inside = inside.reshape(*inside.shape, *[1] * (read.ndim - 2))
+                read = torch.where(inside, read, self.answers[:, columns])
+            self.answers[:, columns] = read
             self.unread &= ~within
 
     def _write_down(self, times: Tensor) -> None:
@@ -288,7 +290,7 @@ class Replay:
                     states[k + 1] = state
             most, taken = max(most, len(states)), taken + n - begin + 1
             a, a_slope, y_next = self._reverse(n, state, (a, a_slope), answers, total)
-            drift = torch.maximum(drift, (y_next - after).abs().amax() / after.abs().amax().clamp(min=1e-30))
+            drift = torch.maximum(drift, self._difference(n, y_next, after))
             after = state[0]
             states.pop(n, None)
         self._finish(drift, taken, most)
@@ -314,6 +316,14 @@ class Replay:
         a, *a_slope = self.parameters.pull(outputs, leaves, pulled, total, place)
         return a + by_y if dense else a, a_slope[0] if a_slope else None, y.detach()
 
+    def _difference(self, n: int, y: Tensor, known: Tensor) -> Tensor:
+        """Largest relative difference of states after step n; of samples that took part."""
+        change, size = y - known, known
+        if self.some_wait[n]:
+            moved = unsqueeze_like((self.times[n] != self.times[n + 1]).expand(len(y)), y)
+            change, size = (torch.where(moved, each, 0.0) for each in (change, size))
+        return change.abs().amax() / size.abs().amax().clamp(min=torch.finfo(y.dtype).tiny)
+
     def _finish(self, drift: Tensor, taken: int, most: int) -> None:
         if not drift <= LARGEST_DRIFT:
             raise ValueError(
@@ -338,7 +348,9 @@ class Cotangents:
         self.ends = [0, *counts.cumsum(0).tolist()]
         self.sample = order // location.trial.shape[1]
         self.gradient = gradient.flatten(0, 1)[order]
-        self.weights = dense_weights(self.tableau, location.theta.flatten()[order]).to(gradient.dtype)
+        weights = dense_weights(self.tableau, location.theta.flatten()[order]).to(gradient.dtype)
+        self.stages = [i for i, row in enumerate(self.tableau.dense) if any(row)]
+        self.weights = torch.cat((torch.ones_like(weights[:1]), weights[self.stages])).T  # (R, 1 + stages)
 
     def any_within(self, n: int) -> bool:
         """Whether any answer lies within step n."""
@@ -346,7 +358,7 @@ class Cotangents:
 
     def at_the_end(self) -> Tensor:
         """Of the state where each sample got."""
-        return self._of_samples(slice(self.ends[self.steps], None))
+        return self._of_samples(slice(self.ends[self.steps], None))[:, 0]
 
     def within(self, n: int) -> tuple[Tensor, dict[int, Tensor]]:
         """Of the state from which step n starts, and by their numbers of the stages' h k_i.
@@ -355,12 +367,12 @@ class Cotangents:
 
             y(t_n + θh) = y_n + Σ_i b_i(θ) h k_i
         """
-        rows = slice(self.ends[n], self.ends[n + 1])
-        stages = [i for i, row in enumerate(self.tableau.dense) if any(row)]
-        return self._of_samples(rows), {i: self._of_samples(rows, self.weights[i, rows]) for i in stages}
+        by_y, *by_stages = self._of_samples(slice(self.ends[n], self.ends[n + 1])).unbind(1)
+        return by_y, dict(zip(self.stages, by_stages, strict=True))
 
-    def _of_samples(self, rows: slice, weights: Tensor | None = None) -> Tensor:
-        gradient = self.gradient[rows]
-        if weights is not None:
-            gradient = unsqueeze_like(weights, gradient) * gradient
-        return torch.zeros_like(self.start).index_add(0, self.sample[rows], gradient)
+    def _of_samples(self, rows: slice) -> Tensor:
+        """The sums of each sample's weighted gradients (B, 1 + stages, ...)."""
+        weights, gradient = self.weights[rows], self.gradient[rows]
+        weighted = weights.reshape(*weights.shape, *[1] * (gradient.ndim - 1)) * gradient[:, None]
+        nothing = self.start.new_zeros(len(self.start), *weighted.shape[1:])
+        return nothing.index_add_(0, self.sample[rows], weighted)
