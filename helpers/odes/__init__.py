@@ -15,6 +15,9 @@
   steps as autograd kept them (`gradient`), through the steps taken again (`replay`, from `checkpoints`), or
   by the adjoint equation (`adjoint`). How the last two tell autograd is in `pullback`.
 
+*Events* (`events`) are a controller around the controller, which ends a step where one happens in it. The
+ways back other than `direct` go from one event to the next (`pieces`).
+
 The loop itself is a dozen lines (`integrate` in `loop`, beside State, Step and Path). Everything in it is
 done for all samples at once, each with its own time and step (B,) in float64, whatever the states' dtype. A
 sample that has arrived or failed has the step h = 0, which keeps it where it is while the others go on.
