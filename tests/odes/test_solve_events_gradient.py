@@ -232,3 +232,22 @@ def test_the_gradient_of_a_sample_is_its_own(gradient):
     sizes = torch.exp(2 * rate.detach())
     expected = double(sizes[0] / 2 - math.log(2) / 0.81, 2 * sizes[1], 0.0)
     torch.testing.assert_close(by_rate, expected, rtol=1e-6, atol=1e-12)
+
+
+def leak_gradient(first_step):
+    """Of y' = 1 - θ √y, refilled at 2: for its two starts and for θ; and how often."""
+    y0, leak = double([4.0], [9.0]).requires_grad_(), double(1.0).squeeze().requires_grad_()
+    event = Event(lambda t, y: y[:, 0] - 2, "falling", reset=lambda t, y: y + 2)
+    how = {"rtol": 1e-9, "atol": 1e-9, "first_step": first_step}
+    solution = solve(lambda t, y: 1 - leak * y.sqrt(), y0, double(0.0, 10.0), events=event, **how)
+    total = solution.y[:, -1].sum() + solution.events.t.nan_to_num().sum()
+    return torch.autograd.grad(total, (y0, leak)), solution
+
+
+def test_a_rejected_step_that_overflowed_does_not_spoil_the_gradient():
+    """A trial of one step from 0 to 10 leaves the domain of √y; the pieces between the events do not."""
+    rash, solution = leak_gradient(first_step=10.0)
+    careful, plain = leak_gradient(first_step=1e-3)
+    assert solution.stats.rejected.gt(0).all() and solution.events.counts.gt(0).all()
+    torch.testing.assert_close(solution.events.t, plain.events.t, rtol=1e-7, atol=0, equal_nan=True)
+    torch.testing.assert_close(rash, careful, rtol=1e-5, atol=1e-6)
