@@ -239,7 +239,7 @@ def solve_events(draw: Draw) -> Call:
                 lambda t, y: -rate[:, None] * y, y0, t, events=event, rtol=1e-9, atol=1e-11, **how
             )
             at = solution.events.t.nan_to_num()
-            by_rate = torch.autograd.grad(at.sum() + 0 * solution.y.sum(), rate)[0]
+            (by_rate,) = torch.autograd.grad(at.sum() + 0 * solution.y.sum(), rate, materialize_grads=True)
             return solution.events.counts, at.detach(), solution.y[:, -1].detach(), by_rate
 
     def oracle(given, answer):
