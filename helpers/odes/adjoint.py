@@ -287,6 +287,8 @@ class Adjoint:
         """From the gradient of answers (B, T, ...) at some places to those of y₀ and of each parameter."""
         path, beyond = self.dense.path, location.beyond
         gradient = gradient.flatten(2).masked_fill(beyond[..., None], 0.0)
+        lost = ~gradient.isfinite().flatten(1).all(1)  # these samples' gradients are NaN, and no others
+        gradient = torch.where(lost[:, None, None], 0.0, gradient)
         times, sizes = path.times(), path.step_sizes()
         t = times.gather(1, location.trial) + location.theta * sizes.gather(1, location.trial)
         t = torch.where(beyond, times[:, :1], t)
@@ -294,7 +296,8 @@ class Adjoint:
         field = self.equation(self.stepper.field, trajectory, self.parameters)
         jumps = Jumps(self._reversed_control(t, y, gradient), field, t, y, gradient)
         backwards, solved = self._solve_back(jumps, trajectory)
-        total = self._by_parameters(field, solved, trajectory)
+        backwards = backwards.masked_fill(lost[:, None], torch.nan)
+        total = self._by_parameters(field, solved, lost)
         kept = self.steps * len(self.stepper.tableau.b) if self.equation is OnDenseOutput else 0
         nodes = len(GAUSS[self._nodes()][0]) if self.parameters.tensors else 0
         each = len(self.stepper.tableau.c) + nodes
@@ -377,9 +380,7 @@ class Adjoint:
     def _nodes(self) -> int:
         return min((self.stepper.tableau.order + 1) // 2, 4)
 
-    def _by_parameters(
-        self, field: OnDenseOutput, solved: DenseOutput, trajectory: Trajectory
-    ) -> list[Tensor | None]:
+    def _by_parameters(self, field: OnDenseOutput, solved: DenseOutput, lost: Tensor) -> list[Tensor | None]:
         """∫ (∂f/∂θ)ᵀ a dt, in every step by Gauss's rule."""
         total: list[Tensor | None] = [None] * len(self.parameters.tensors)
         if not total:
@@ -394,7 +395,7 @@ class Adjoint:
                 with torch.enable_grad():
                     slope = f(t.to(y.dtype), y.detach().clone())
                 h = (begin - end).to(a.dtype)[:, None]
-                pulled = (weight / 2 * h * a).reshape_as(slope)
+                pulled = (weight / 2 * h * a).masked_fill(lost[:, None], torch.nan).reshape_as(slope)
                 self.parameters.pull([slope], [], [pulled], total, f"t = {t[0].item():g}")
         return total
 

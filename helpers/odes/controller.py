@@ -345,6 +345,8 @@ def fixed_grid(t: Tensor, longest: float | None, epsilon: float, most: int) -> F
     are known to a relative precision `epsilon`: an interval that is longer than n steps by no more than their
     round-off is divided into n, not n + 1.
     """
+    if len(t) > 1 and (t == t[:1]).all():  # one grid for all samples takes the memory of one
+        return FixedGrid(fixed_grid(t[:1], longest, epsilon, most).times.expand(len(t), -1))
     longest = torch.inf if longest is None else longest
     lengths = t.diff()
     if not lengths.shape[1]:

@@ -61,7 +61,7 @@ def test_it_comes_close_to_direct_as_fast_as_the_tolerance_falls(gradient, metho
     inputs = (y0, *field.parameters())
     exact = gradients_of(inputs, "direct", field, y0, t, method="dopri8", rtol=1e-13, atol=1e-13)
     tolerances = {"heun": (1e-2, 1e-3, 1e-4), "bosh3": (1e-4, 1e-5, 1e-6)}
-    errors, rtols = [], tolerances.get(method, (1e-5, 1e-6, 1e-7, 1e-8))
+    errors, rtols = [], tolerances.get(method, (1e-6, 1e-7, 1e-8, 1e-9, 1e-10))
     for rtol in rtols:
         found = gradients_of(inputs, gradient, field, y0, t, method=method, rtol=rtol, atol=rtol)
         errors.append(max((a - b).abs().max().item() for a, b in zip(found, exact, strict=True)))
@@ -202,7 +202,7 @@ def test_each_variable_has_its_own_scale():
 
 
 def forgetting(gradient, rtol=1e-8):
-    """The gradient by λ = 100 of ∫ y dt for y' = -λ (y - cos t) from y(0) = cos 0, in closed form and found."""
+    """The gradient by λ = 100 of ∫ y dt for y' = -λ (y - cos t), y(0) = 1: found, and in closed form."""
     rate = double(100.0).requires_grad_()
 
     def field(t, state):
@@ -238,7 +238,7 @@ def test_backsolve_fails_where_a_system_forgets():
 def test_an_adjoint_that_does_not_come_back_says_so(gradient):
     """The field is finite, its derivative is not: ∞ · 0."""
     y0 = double([2.0]).requires_grad_()
-    y = solve(lambda t, y: -y + (1 - y).relu().sqrt(), y0, double(0.0, 0.1), gradient=gradient).y
+    y = solve(lambda t, y: -y + (0 * y).sqrt(), y0, double(0.0, 0.1), gradient=gradient).y
     message = r"the adjoint of sample 0 failed at t = 0\.1, on its way back to 0, after 0 steps.*replay"
     with pytest.raises(RuntimeError, match=message):
         y.sum().backward()

@@ -404,6 +404,34 @@ class TestParameters:
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             torch.autograd.grad(y.sum(), (y0, rate))
 
+    def test_a_gradient_that_is_not_finite_stays_with_its_sample(self, gradient):
+        """A loss that is NaN for one sample: its start and its own rate, as with `direct`."""
+        y0, rate = starts(), double([0.3], [0.4], [0.5]).requires_grad_()
+
+        def outcome(gradient):
+            y = solve(lambda t, y: -rate * y, y0, self.T, gradient=gradient, **self.HOW).y
+            return torch.autograd.grad(
+                (y[:, 1:] * double(1.0, float("nan"), 2.0)[:, None, None]).sum(), (y0, rate)
+            )
+
+        actual, expected = outcome(gradient), outcome("direct")
+        for ours, theirs in zip(actual, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, equal_nan=True, **self.NEAR)
+            assert ours.isnan().any(1).tolist() == [False, True, False]
+
+    def test_a_field_that_reads_its_own_start(self, gradient):
+        y0 = starts()
+        self.check(gradient, (y0,), lambda t, y: y0 - y, y0)
+
+    def test_torch_func_is_told_no(self, gradient):
+        """Its transforms need the graph of the steps."""
+
+        def loss(rate):
+            return solve(lambda t, y: -rate * y, starts().detach(), self.T, gradient=gradient).y.sum()
+
+        with pytest.raises((ValueError, RuntimeError), match="direct|functorch"):
+            torch.func.grad(loss)(double(0.5)[0])
+
     def test_the_scale_of_the_loss_does_not_matter(self, gradient):
         field, y0 = Pulsed(), starts()
         inputs = (y0, *field.parameters())
