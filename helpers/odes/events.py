@@ -362,7 +362,8 @@ class Watch:
         together = ~own & (roots - theta <= RESOLUTION * resolution(within))
         before = sides.gather(0, last_look(theta).expand(1, *at.shape))[0]
         crossed = own | (before * at <= 0) & (direction == before)  # or as is not wanted
-        side = torch.where(by >= 0, torch.where(crossed, -before, before), sides[-1])
+        last = torch.where(moved, sides[-1], watched.side)
+        side = torch.where(by >= 0, torch.where(crossed, -before, before), last)
         noise = round_off(values, torch.where(own | together, at, 0.0))
         return Found(by >= 0, theta, by, status, side, together, noise)
 

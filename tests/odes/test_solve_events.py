@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from ode_problems import ADAPTIVE, FIXED, double, times
+from scipy.integrate import solve_ivp
 
 from helpers.odes import Event, SolveError, Status, solve
 
@@ -198,6 +199,45 @@ def test_several_events_in_their_order():
     long, short = math.log(2), math.log(4 / 3)
     expected = double([short, long, long + short, 2 * long, 2 * long + short])
     torch.testing.assert_close(found.t, expected, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "dopri8"])
+def test_events_are_scipys(method):
+    """Of a predator and its prey, in a season; some steps are rejected that would have passed an event."""
+    generator = torch.Generator().manual_seed(12)
+    growth = 0.5 + torch.rand(3, generator=generator, dtype=torch.float64)
+    start = 0.5 + 2 * torch.rand(3, 2, generator=generator, dtype=torch.float64)
+    few = 0.8 + torch.rand(1, generator=generator, dtype=torch.float64).item()
+
+    def field(t, y):
+        prey, predator = y.unbind(-1)
+        season = 1 - 0.1 * torch.sin(3 * t)
+        return torch.stack((growth * prey - prey * predator, prey * predator - predator * season), -1)
+
+    def level(t, y):
+        return y[0] - few
+
+    def moving(t, y):
+        return y[1] - y[0] * math.cos(t)
+
+    moving.direction = 1
+    events = [
+        Event(lambda t, y: y[:, 0] - few),
+        Event(lambda t, y: y[:, 1] - y[:, 0] * torch.cos(t), "rising"),
+    ]
+    solution = solve(field, start, double(0, 15), events=events, method=method, rtol=1e-9, atol=1e-10)
+    found = solution.events
+    for b in range(3):
+
+        def alone(t, y, b=b):
+            state = torch.from_numpy(y)[None].expand(3, -1)
+            return field(torch.full((3,), t, dtype=torch.float64), state)[b].numpy()
+
+        how = {"rtol": 1e-11, "atol": 1e-12, "max_step": 0.05, "events": [level, moving]}
+        theirs = solve_ivp(alone, (0, 15), start[b].numpy(), "DOP853", **how).t_events
+        for e in range(2):
+            ours = found.t[b][found.which[b] == e]
+            torch.testing.assert_close(ours, torch.from_numpy(theirs[e]), rtol=0, atol=1e-6)
 
 
 def test_events_that_come_together_come_one_after_the_other():
