@@ -280,6 +280,46 @@ def test_a_sample_is_the_same_alone_in_a_crowd_and_in_another_order():
         assert alone.events.t[0].equal(crowd.events.t[b, :count])
 
 
+def hunted(which):
+    """Some of five predators and preys: caught prey is set free, predators are shot, a record is kept."""
+    generator = torch.Generator().manual_seed(103)
+    growth, level = (0.5 + torch.rand(2, 5, generator=generator, dtype=torch.float64))[:, which]
+    start = 0.5 + 2 * torch.rand(5, 2, generator=generator, dtype=torch.float64)[which]
+
+    def field(t, y):
+        prey, predator = y.unbind(-1)
+        return torch.stack(
+            (growth * prey - prey * predator, predator * (prey - 1 + torch.sin(3 * t) / 3)), -1
+        )
+
+    free, shoot = double(1.5, 1.0), double(1.0, 0.5)
+    events = [
+        Event(lambda t, y: y[:, 0] - level, "falling", reset=lambda t, y: y * free, most=6),
+        Event(lambda t, y: y[:, 1] - y[:, 0] * torch.cos(t), "rising"),
+        Event(lambda t, y: y[:, 1] - 2 * level, "rising", reset=lambda t, y: y * shoot, most=6),
+    ]
+    return field, start, events
+
+
+@pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8", "rk4"])
+def test_many_events_of_a_sample_are_the_same_to_the_bit_alone(method):
+    """With rejected steps, with failures by `most`, and with other samples' events in the same trial."""
+    how = {"step": 0.1} if method == "rk4" else {"rtol": 1e-5, "atol": 1e-7}
+
+    def solved(which):
+        field, start, events = hunted(which)
+        t = times(0, 12, 7)
+        return solve(field, start, t, events=events, method=method, on_failure="return", **how)
+
+    crowd = solved(slice(None))
+    assert crowd.events.counts.sum(0).gt(2).all()
+    for b in range(5):
+        alone, own = solved(slice(b, b + 1)), crowd.events.which[b] >= 0
+        assert alone.y[0].nan_to_num(-1.0).equal(crowd.y[b].nan_to_num(-1.0))
+        assert alone.events.t[0].equal(crowd.events.t[b, own])
+        assert alone.events.which[0].equal(crowd.events.which[b, own]) and alone.status == crowd.status[b]
+
+
 def test_a_sample_that_chatters_leaves_the_others_alone():
     """A ball bounces infinitely often before it comes to rest, here at 1.8."""
     t = times(0, 3, 4)

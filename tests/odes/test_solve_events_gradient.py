@@ -251,3 +251,34 @@ def test_a_rejected_step_that_overflowed_does_not_spoil_the_gradient():
     assert solution.stats.rejected.gt(0).all() and solution.events.counts.gt(0).all()
     torch.testing.assert_close(solution.events.t, plain.events.t, rtol=1e-7, atol=0, equal_nan=True)
     torch.testing.assert_close(rash, careful, rtol=1e-5, atol=1e-6)
+
+
+def switched_cell(gradient, per_sample=True, method="dopri5"):
+    """Supply from 1 on, division at a threshold, times and lengths of each: a loss and its gradients."""
+    rate, threshold = double(1.0).requires_grad_(), double(1.1).requires_grad_()
+    t = double([0.0, 0.8, 1.0, 2.3, 4.0], [0.0, 1.5, 2.0, 3.0, 3.5]).requires_grad_()
+    event = Event(lambda t, y: y[:, 0] - threshold, "rising", reset=lambda t, y: 0.2 * y)
+    solution = solve(
+        lambda t, y: torch.where(t < 1, 0.3, 2.0)[:, None] * rate - y,
+        torch.zeros(2, 1, dtype=torch.float64),
+        t,
+        lengths=torch.tensor([5, 4]),
+        breaks=double(1.0),
+        events=event,
+        gradient=gradient,
+        per_sample=per_sample,
+        method=method,
+        **({"step": 0.01} if method == "rk4" else {"rtol": 1e-10, "atol": 1e-11}),
+    )
+    assert solution.events.counts.flatten().tolist() == [4, 2]
+    loss = solution.y.sin().sum() + solution.events.t.nan_to_num().sum()
+    return loss, *torch.autograd.grad(loss, (rate, threshold, t))
+
+
+@pytest.mark.parametrize("per_sample", [True, False], ids=["own steps", "joint steps"])
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "dopri8"])
+@pytest.mark.parametrize("gradient", WAYS)
+def test_every_way_with_breaks_lengths_and_joint_steps(gradient, method, per_sample):
+    expected = switched_cell("direct")
+    for actual, right in zip(switched_cell(gradient, per_sample, method), expected, strict=True):
+        torch.testing.assert_close(actual, right, rtol=1e-8, atol=1e-8)
