@@ -26,8 +26,7 @@ from helpers.odes.controller import (
 from helpers.odes.gradient import Wanted, direct
 from helpers.odes.interpolation import AdjointReport, DenseOutput, Location, dense_weights
 from helpers.odes.loop import Controller, Path, State, Step, Stepper, Tally, initial_state, integrate
-from helpers.odes.pullback import Parameters, attach
-from helpers.odes.replay import tensors_at, without_graph
+from helpers.odes.pullback import Parameters, attach, find_parameters, without_graph
 from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between
 
 GAUSS = {
@@ -65,13 +64,13 @@ def _forwards(
     wanted: Wanted,
     equation: type,
 ) -> tuple[Tally, "Adjoint | DenseOutput"]:
-    first = tensors_at(stepper, wanted, [state]) if torch.is_grad_enabled() else None
+    first = find_parameters(stepper.field, wanted, [state]) if torch.is_grad_enabled() else None
     if first is None or not (first.tensors or state.y.requires_grad):
         return direct(stepper, control, state, end, max_steps, wanted)
     with torch.no_grad():
         path = integrate(stepper, control, without_graph(state), max_steps)
     last = replace(state, t=path.t[-1], y=path.y[-1])
-    parameters = tensors_at(stepper, wanted, [state, last])
+    parameters = find_parameters(stepper.field, wanted, [state, last])
     dense = DenseOutput(stepper, path, end)
     return path.tally(), Adjoint(dense, state.y, control, max_steps, parameters, equation)
 

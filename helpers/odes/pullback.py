@@ -1,7 +1,7 @@
 """A way back of our own: which tensors a field's gradient goes to, and how autograd is told of it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.autograd.graph import Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from helpers.odes.gradient import Wanted
-from helpers.odes.loop import Field
+from helpers.odes.loop import Field, State
 from helpers.odes.stepper import first_slope
 
 PullBack = Callable[[Tensor], tuple[Tensor, tuple[Tensor | None, ...]]]
@@ -113,24 +113,29 @@ def walk(roots: Iterable[Node | None], stops: set) -> tuple[set, list[Tensor]]:
     return reached, leaves
 
 
-def find_parameters(f: Field, wanted: Wanted, states: Iterable[tuple[Tensor, Tensor]]) -> Parameters:
-    """The tensors that were given; or those of the module that f is, and what f reads at some (t, y).
+def find_parameters(f: Field, wanted: Wanted, states: Iterable[State]) -> Parameters:
+    """The tensors that were given; or those of the module that f is, and what f reads at some states.
 
     Raises
     ------
     ValueError
         If one is computed from another, whose gradient would count twice.
     """
-    given, module = wanted.params, wanted.field
-    if given is None:
-        tensors = list(module.parameters()) if isinstance(module, nn.Module) else []
-        tensors += [tensor for t, y in states for tensor in tensors_read(f, t, y)]
-    else:
-        tensors = given
+    tensors = wanted.params
+    if tensors is None:
+        tensors = [tensor for state in states for tensor in tensors_read(f, state.t, state.y)]
+        earlier = walk((tensor.grad_fn for tensor in tensors), set())[1]  # get theirs by way of these
+        of_module = wanted.field.parameters() if isinstance(wanted.field, nn.Module) else ()
+        tensors += [each for each in of_module if not any(each is leaf for leaf in earlier)]
     different = {id(tensor): tensor for tensor in tensors if tensor.requires_grad}
     parameters = Parameters(tuple(different.values()), {_edge(tensor) for tensor in different.values()})
     _refuse_ancestors(parameters)
     return parameters
+
+
+def without_graph(state: State) -> State:
+    """The state cut off from what it was computed from."""
+    return replace(state, y=state.y.detach(), slope=None if state.slope is None else state.slope.detach())
 
 
 def _refuse_ancestors(parameters: Parameters) -> None:

@@ -5,7 +5,7 @@ Backwards the accepted steps are taken again one by one, the last first, from th
 the sizes they had; each is differentiated as soon as it is taken, and forgotten.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from helpers.odes.controller import FixedGrid, direction
 from helpers.odes.gradient import Wanted, direct
 from helpers.odes.interpolation import AdjointReport, DenseOutput, Location, dense_weights, locate
 from helpers.odes.loop import Controller, Path, State, Step, Stepper, Tally, integrate, unsqueeze_like
-from helpers.odes.pullback import Parameters, attach, find_parameters
+from helpers.odes.pullback import Parameters, attach, find_parameters, without_graph
 from helpers.odes.stepper import first_slope
 
 LONGEST_BLOCK = 16
@@ -30,7 +30,7 @@ def replay(
     stepper: Stepper, control: Controller, state: State, end: Tensor, max_steps: int, wanted: Wanted
 ) -> tuple[Tally, "Replay | DenseOutput"]:
     """Integrate without a graph; the answers' gradient takes the accepted steps again."""
-    first = tensors_at(stepper, wanted, [state]) if torch.is_grad_enabled() else None
+    first = find_parameters(stepper.field, wanted, [state]) if torch.is_grad_enabled() else None
     if first is None or not (first.tensors or state.y.requires_grad):
         return direct(stepper, control, state, end, max_steps, wanted)
     planned = control.times.shape[1] - 1 if isinstance(control, FixedGrid) else None
@@ -38,18 +38,8 @@ def replay(
     with torch.no_grad():
         integrate(stepper, control, without_graph(state), max_steps, recorder)
         recorder.read_block()
-    parameters = tensors_at(stepper, wanted, [state, recorder.state])
+    parameters = find_parameters(stepper.field, wanted, [state, recorder.state])
     return recorder.tally, Replay(stepper, end, state, recorder, parameters)
-
-
-def tensors_at(stepper: Stepper, wanted: Wanted, states: list[State]) -> Parameters:
-    """The tensors that the field's gradient goes to, as far as some states show."""
-    return find_parameters(stepper.field, wanted, [(state.t, state.y) for state in states])
-
-
-def without_graph(state: State) -> State:
-    """The state cut off from what it was computed from."""
-    return replace(state, y=state.y.detach(), slope=None if state.slope is None else state.slope.detach())
 
 
 # Forwards.
@@ -347,10 +337,8 @@ class Cotangents:
         counts = torch.bincount(trial, minlength=self.steps + 1)
         self.ends = [0, *counts.cumsum(0).tolist()]
         self.sample = order // location.trial.shape[1]
-        self.gradient = gradient.flatten(0, 1)[order]
-        weights = dense_weights(self.tableau, location.theta.flatten()[order]).to(gradient.dtype)
+        self.gradient, self.theta = gradient.flatten(0, 1)[order], location.theta.flatten()[order]
         self.stages = [i for i, row in enumerate(self.tableau.dense) if any(row)]
-        self.weights = torch.cat((torch.ones_like(weights[:1]), weights[self.stages])).T  # (R, 1 + stages)
 
     def any_within(self, n: int) -> bool:
         """Whether any answer lies within step n."""
@@ -358,7 +346,8 @@ class Cotangents:
 
     def at_the_end(self) -> Tensor:
         """Of the state where each sample got."""
-        return self._of_samples(slice(self.ends[self.steps], None))[:, 0]
+        rows = slice(self.ends[self.steps], None)
+        return torch.zeros_like(self.start).index_add_(0, self.sample[rows], self.gradient[rows])
 
     def within(self, n: int) -> tuple[Tensor, dict[int, Tensor]]:
         """Of the state from which step n starts, and by their numbers of the stages' h k_i.
@@ -367,12 +356,11 @@ class Cotangents:
 
             y(t_n + θh) = y_n + Σ_i b_i(θ) h k_i
         """
-        by_y, *by_stages = self._of_samples(slice(self.ends[n], self.ends[n + 1])).unbind(1)
-        return by_y, dict(zip(self.stages, by_stages, strict=True))
-
-    def _of_samples(self, rows: slice) -> Tensor:
-        """The sums of each sample's weighted gradients (B, 1 + stages, ...)."""
-        weights, gradient = self.weights[rows], self.gradient[rows]
+        rows = slice(self.ends[n], self.ends[n + 1])
+        gradient = self.gradient[rows]
+        weights = dense_weights(self.tableau, self.theta[rows])[self.stages].to(gradient.dtype)
+        weights = torch.cat((torch.ones_like(weights[:1]), weights)).T  # (rows, 1 + stages)
         weighted = weights.reshape(*weights.shape, *[1] * (gradient.ndim - 1)) * gradient[:, None]
         nothing = self.start.new_zeros(len(self.start), *weighted.shape[1:])
-        return nothing.index_add_(0, self.sample[rows], weighted)
+        by_y, *by_stages = nothing.index_add_(0, self.sample[rows], weighted).unbind(1)
+        return by_y, dict(zip(self.stages, by_stages, strict=True))

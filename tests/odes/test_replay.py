@@ -314,6 +314,21 @@ class TestParameters:
         self.check(gradient, (y0, weights, rates), lambda t, y: -rates * y, y0, params=[rates])
         self.check(gradient, (y0, weights), lambda t, y: -rates * y, y0, params=[weights])
 
+    def test_of_a_module_that_has_computed_something_from_its_parameters(self, gradient):
+        """An encoder within the module, whose output f reads, gets its gradient once."""
+
+        class Encoded(Pulsed):
+            def __init__(self):
+                super().__init__()
+                self.encoder = torch.nn.Parameter(double(0.3, -0.2))
+                self.context = self.encoder.exp()
+
+            def forward(self, t, y):
+                return super().forward(t, y) - self.context * y
+
+        field, y0 = Encoded(), starts()
+        self.check(gradient, (y0, *field.parameters()), field, y0)
+
     def test_unused_frozen_and_listed_ones(self, gradient):
         """One that f does not read has no gradient, as with autograd; a frozen one none either."""
         field, y0 = Pulsed(unused=True), starts()
