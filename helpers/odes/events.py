@@ -63,7 +63,8 @@ class Event:
     Without `terminal` and `reset` it is only recorded. One event at a time happens to a sample: of several
     that come together the first given comes first, the next right after it. A reset that leads across
     another event's zero is not that event. The sign of g is looked at four times in each step: where it
-    changes twice between two looks, nothing is seen, and a smaller `max_step` shows more.
+    changes twice between two looks, nothing is seen, and a smaller `max_step` shows more. Where g jumps
+    across zero there is an event, too, but no gradient of its time.
 
     Parameters
     ----------
