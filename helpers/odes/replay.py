@@ -191,26 +191,32 @@ class Replay:
         self.checkpoints, self.last = recorder.checkpoints, recorder.state.y.detach()
         self.times = recorder.all_times().T.contiguous()  # (N + 1, R)
         self.steps = len(self.times) - 1
-        self.some_wait = (self.times.diff(dim=0) == 0).any(1).tolist()
+        waiting = (self.times.diff(dim=0) == 0).any(1)
+        self.some_wait = set(waiting.nonzero()[:, 0].tolist())  # numbers of steps
         self.asked, self.answers = recorder.t, recorder.all_answers()
-        self.found = locate(self._times_of_all(), self.asked, end)
+        self.found = self._find(self.asked)
         self.rest = (first.accepted, first.error_ratio, first.memory)
         self._choose_safe_states()
 
-    def _times_of_all(self) -> Tensor:
-        return self.times.T.expand(len(self.end), -1).contiguous()  # (B, N + 1)
+    def _find(self, t: Tensor) -> Location:
+        """Find each time (B, T) on the path; times that all samples share are not repeated for it."""
+        if self.times.shape[1] == len(t) or not self.steps:
+            return locate(self.times.T.expand(len(t), -1).contiguous(), t, self.end)
+        found = locate(self.times.T.contiguous(), t.reshape(1, -1), self.end[:1])
+        return Location(*(each.reshape(t.shape) for each in (found.trial, found.theta, found.beyond)))
 
     def _choose_safe_states(self) -> None:
         """Where the field is evaluated for samples that wait: the first state, of a sample that moved."""
-        times, y = self._times_of_all(), self.start.detach()
-        self.moves = times[:, 0] != times[:, -1]
+        y = self.start.detach()
+        first, last = (self.times[k].expand(len(y)) for k in (0, -1))
+        self.moves = first != last
         stand_in = self.moves.int().argmax()
-        self.safe_t = torch.where(self.moves, times[:, 0], times[stand_in, 0])
+        self.safe_t = torch.where(self.moves, first, first[stand_in])
         self.safe_y = torch.where(unsqueeze_like(self.moves, y), y, y[stand_in])
 
     def locate(self, t: Tensor) -> Location:
         """Find each time (B, T) on the path."""
-        return self.found if torch.equal(t, self.asked) else locate(self._times_of_all(), t, self.end)
+        return self.found if torch.equal(t, self.asked) else self._find(t)
 
     def __call__(self, location: Location) -> Tensor:
         """The states (B, T, ...) there; NaN where a sample did not get so far."""
@@ -249,7 +255,7 @@ class Replay:
             start = y if self.moves.all() else torch.where(unsqueeze_like(self.moves, y), y, self.safe_y)
             slope = first_slope(self.stepper.field, self.safe_t, start)
         before = (y, slope)
-        if self.some_wait[n]:
+        if n in self.some_wait:
             goes_on = t != t_next
             among = unsqueeze_like(goes_on, y)
             t, t_next = (torch.where(goes_on, each, self.safe_t) for each in (t, t_next))
@@ -259,7 +265,7 @@ class Replay:
         increments, after = step.increments, (step.y, step.slope)
         if dense and self.stepper.tableau.dense_a:
             increments += self.stepper.dense_stages(t, y, t_next - t, increments)
-        if self.some_wait[n]:
+        if n in self.some_wait:
             after = tuple(
                 None if old is None else torch.where(among, new, old)
                 for new, old in zip(after, before, strict=True)
@@ -309,7 +315,7 @@ class Replay:
     def _difference(self, n: int, y: Tensor, known: Tensor) -> Tensor:
         """Largest relative difference of states after step n; of samples that took part."""
         change, size = y - known, known
-        if self.some_wait[n]:
+        if n in self.some_wait:
             moved = unsqueeze_like((self.times[n] != self.times[n + 1]).expand(len(y)), y)
             change, size = (torch.where(moved, each, 0.0) for each in (change, size))
         return change.abs().amax() / size.abs().amax().clamp(min=torch.finfo(y.dtype).tiny)
@@ -334,19 +340,21 @@ class Cotangents:
         gradient = gradient.masked_fill(location.beyond.reshape(shape), 0.0)
         trial = torch.where(location.beyond, self.steps, location.trial).flatten()
         order = trial.argsort(stable=True)
-        counts = torch.bincount(trial, minlength=self.steps + 1)
-        self.ends = [0, *counts.cumsum(0).tolist()]
+        numbers, counts = trial[order].unique_consecutive(return_counts=True)
+        ends = counts.cumsum(0)
+        pieces = zip(numbers.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
+        self.rows = {n: slice(first, last) for n, first, last in pieces}
         self.sample = order // location.trial.shape[1]
         self.gradient, self.theta = gradient.flatten(0, 1)[order], location.theta.flatten()[order]
         self.stages = [i for i, row in enumerate(self.tableau.dense) if any(row)]
 
     def any_within(self, n: int) -> bool:
         """Whether any answer lies within step n."""
-        return self.ends[n] < self.ends[n + 1]
+        return n in self.rows
 
     def at_the_end(self) -> Tensor:
         """Of the state where each sample got."""
-        rows = slice(self.ends[self.steps], None)
+        rows = self.rows.get(self.steps, slice(0))
         return torch.zeros_like(self.start).index_add_(0, self.sample[rows], self.gradient[rows])
 
     def within(self, n: int) -> tuple[Tensor, dict[int, Tensor]]:
@@ -356,7 +364,7 @@ class Cotangents:
 
             y(t_n + θh) = y_n + Σ_i b_i(θ) h k_i
         """
-        rows = slice(self.ends[n], self.ends[n + 1])
+        rows = self.rows[n]
         gradient = self.gradient[rows]
         weights = dense_weights(self.tableau, self.theta[rows])[self.stages].to(gradient.dtype)
         weights = torch.cat((torch.ones_like(weights[:1]), weights)).T  # (rows, 1 + stages)
