@@ -1,9 +1,12 @@
 """What `solve` and its interpolant ask of their arguments."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from helpers.arguments import (
+    as_list,
     check_finite,
     check_floating,
     check_lengths,
@@ -13,6 +16,7 @@ from helpers.arguments import (
     check_positive_number,
     check_returns_like,
     check_same,
+    check_tensor,
     check_whole_number,
     entry,
     is_finite_number,
@@ -73,13 +77,13 @@ def check_same_parts(name: str, parts: Several, y: Several) -> None:
         raise ValueError(f"{name} must be a {kind(y)} of {', '.join(expected)}: got {got}")
 
 
-def check_slopes(slopes: Several, y: Several, t: Tensor) -> None:
-    """Refuse slopes that are not, part by part, like the states; saying when."""
+def check_returns_parts(function: str, result: Several, y: Several, t: Tensor) -> None:
+    """Refuse slopes or states that are not, part by part, like the states; saying when."""
     try:
-        check_same_parts("f(t, y)", slopes, y)
-        found = named_parts("y", slopes)
+        check_same_parts(f"{function}(t, y)", result, y)
+        found = named_parts("y", result)
         for name, part in named_parts("y", y).items():
-            check_returns_like("f", found[name], name, part)
+            check_returns_like(function, found[name], name, part)
     except ValueError as error:
         raise ValueError(f"{error}, at t = {t[0].item():g}") from None
 
@@ -245,6 +249,18 @@ def check_options(max_steps: int, on_failure: str) -> None:
     """Refuse counts and names that do not make sense."""
     check_whole_number("max_steps", max_steps)
     check_one_of("on_failure", on_failure, ON_FAILURE)
+
+
+def check_params(params: Iterable[Tensor] | None) -> list[Tensor] | None:
+    """Refuse what are no tensors; return them in a list."""
+    if params is None:
+        return None
+    if isinstance(params, Tensor):
+        raise ValueError(f"params must be several tensors, as (theta,): got {kind(params)}")
+    tensors = as_list("params", params, "several tensors")
+    for k, tensor in enumerate(tensors):
+        check_tensor(f"params[{k}]", tensor)
+    return tensors
 
 
 def check_step_sizes(

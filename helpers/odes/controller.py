@@ -102,11 +102,11 @@ class PIController:
 
     def next_stop(self, t: Tensor) -> Tensor:
         """The first time (B,) after t that no step leads across."""
-        if self.stops is None:
-            return self.end
-        way = direction(self.start, self.end)[:, None]
-        index = torch.searchsorted(way * self.stops, way * t[:, None], right=True)
-        return self.stops.gather(1, index.clamp(max=self.stops.shape[1] - 1))[:, 0]
+        return self.end if self.stops is None else first_after(t, self.stops)
+
+    def resume(self, state: State, cut: Tensor | None, h: Tensor) -> Tensor:
+        """Where the next step ends (B,), if events have `cut` short some samples' last, which was to be h."""
+        return state.t_next if cut is None else torch.where(cut, self.end_of_step(state.t, h), state.t_next)
 
     def smallest_step(self, t: Tensor) -> Tensor:
         """The shortest step (B,) that is tried at t."""
@@ -325,6 +325,10 @@ class FixedGrid:
         """Where a trial ends (B,), the first being 0; beyond the grid, at its end."""
         return self.times[:, min(trial + 1, self.times.shape[1] - 1)]
 
+    def resume(self, state: State, cut: Tensor | None, h: Tensor) -> Tensor:
+        """Where the next step ends (B,): after events have cut some short, samples lag behind the grid."""
+        return torch.where(state.goes_on, first_after(state.t, self.times), state.t)
+
     def steps_left(self, state: State, trial: int) -> float:
         """Steps up to the grid's end; 0 when all samples have arrived or failed. A poll."""
         return self.times.shape[1] - 1 - trial if state.goes_on.any() else 0
@@ -341,6 +345,8 @@ def fixed_grid(t: Tensor, longest: float | None, epsilon: float, most: int) -> F
     are known to a relative precision `epsilon`: an interval that is longer than n steps by no more than their
     round-off is divided into n, not n + 1.
     """
+    if len(t) > 1 and (t == t[:1]).all():  # one grid for all samples takes the memory of one
+        return FixedGrid(fixed_grid(t[:1], longest, epsilon, most).times.expand(len(t), -1))
     longest = torch.inf if longest is None else longest
     lengths = t.diff()
     if not lengths.shape[1]:
@@ -364,6 +370,13 @@ def fixed_grid(t: Tensor, longest: float | None, epsilon: float, most: int) -> F
 def direction(start: Tensor, end: Tensor) -> Tensor:
     """1 forwards and -1 backwards in time."""
     return torch.where(end < start, -1.0, 1.0).to(start.dtype)
+
+
+def first_after(t: Tensor, times: Tensor) -> Tensor:
+    """The first (B,) of each sample's times (B, N) after t (B,), in the order that they have; or the last."""
+    way = direction(times[:, :1], times[:, -1:])
+    index = torch.searchsorted(way * times, way * t[:, None], right=True)
+    return times.gather(1, index.clamp(max=times.shape[1] - 1))[:, 0]
 
 
 def insert_breaks(times: Tensor, breaks: Tensor) -> Tensor:

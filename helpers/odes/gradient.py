@@ -4,6 +4,7 @@ Another way to differentiate is another function of the arguments of `direct` th
 every trial, and the dense output from which the answers and their gradients are read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +19,7 @@ from helpers.odes.loop import (
     State,
     Step,
     Stepper,
+    Tally,
     initial_state,
     integrate,
     unsqueeze_like,
@@ -29,9 +31,36 @@ LARGEST_HARMLESS_RATIO = 100.0
 """A trial with a larger error, in tolerances, may have met states at which the field has no derivative."""
 
 
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What ways to differentiate other than `direct` have to know beforehand.
+
+    Attributes
+    ----------
+    times : Tensor (B, T), float64
+        Where answers are wanted.
+    field : callable
+        f, as the caller gave it.
+    params : list of Tensor, or None
+        What the caller wants gradients of, beside y₀ and times.
+    checkpoints : int
+        How many states may be kept.
+    """
+
+    times: Tensor
+    field: Callable
+    params: list[Tensor] | None
+    checkpoints: int
+
+
 def direct(
-    stepper: Stepper, control: Controller, state: State, end: Tensor, max_steps: int
-) -> tuple[Path, DenseOutput]:
+    stepper: Stepper,
+    control: Controller,
+    state: State,
+    end: Tensor,
+    max_steps: int,
+    wanted: Wanted | None = None,
+) -> tuple[Tally, DenseOutput]:
     """Integrate such that autograd differentiates through the steps; their sizes are constants to it.
 
     A rejected trial has weight 0 in the answer, but 0 · ∞ = NaN: one that met an infinite derivative would
@@ -42,8 +71,8 @@ def direct(
     """
     trials = integrate(stepper, control, state, max_steps)
     if trials.trials and trials.y[-1].requires_grad and needs_replay(trials, end):
-        return trials, replay_accepted(stepper, trials, end)
-    return trials, DenseOutput(stepper, trials, end)
+        return replace(trials.tally(), retaken=True), replay_accepted(stepper, trials, end)
+    return trials.tally(), DenseOutput(stepper, trials, end)
 
 
 def needs_replay(path: Path, end: Tensor) -> bool:

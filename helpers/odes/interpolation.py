@@ -1,9 +1,11 @@
 """The dense output: the solution between the steps."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from helpers.odes.controller import direction
 from helpers.odes.loop import Path, Stepper, unsqueeze_like
@@ -27,6 +29,44 @@ class Location:
     trial: Tensor
     theta: Tensor
     beyond: Tensor
+
+
+@dataclass(frozen=True)
+class AdjointReport:
+    """What a backward pass took, of `gradient` other than `direct`.
+
+    Attributes
+    ----------
+    evaluations : int
+        Of the field, and as often of its derivative where it was needed.
+    steps : int
+        Of the backward pass: with `replay` those taken again, otherwise those of the adjoint.
+    stored_states : int
+        States that were kept at the same time, at most.
+    """
+
+    evaluations: int
+    steps: int
+    stored_states: int
+
+
+class Dense(Protocol):
+    """The solution at any time on a path, with its gradient."""
+
+    stepper: Stepper
+    end: Tensor
+    start: Tensor
+    steps: int
+    requires_grad: bool
+    report: AdjointReport | None
+
+    def locate(self, t: Tensor) -> Location:
+        """Find each time (B, T) on the path."""
+        ...
+
+    def __call__(self, location: Location) -> Tensor:
+        """The states (B, T, ...) there; NaN where a sample did not get so far."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +97,29 @@ class DenseOutput:
     end: Tensor
     dense_stages: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
-    def locate(self, t: Tensor) -> Location:
-        """Find each time (B, T) on the path; a time where two steps meet belongs to the second.
+    @property
+    def start(self) -> Tensor:
+        """y₀ (B, ...)."""
+        return self.path.y[0]
 
-        A rejected trial ends where it began, so that no time lies in it.
-        """
-        times, step_sizes = self.path.times(), self.path.step_sizes()
-        way = direction(self.path.t[0], self.end)[:, None]
-        ends = way * times
-        trial = torch.searchsorted(ends[:, 1:].contiguous(), way * t, right=True)
-        theta = (t - times.gather(1, trial)) / step_sizes.gather(1, trial)
-        theta = torch.where(trial == self.path.trials, 0.0, theta)
-        return Location(trial, theta, way * t > ends[:, -1:])
+    @property
+    def steps(self) -> int:
+        """N."""
+        return self.path.trials
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether any state has a graph."""
+        return any(y.requires_grad for y in self.path.y)
+
+    @property
+    def report(self) -> None:
+        """None: autograd goes its own way back."""
+        return None
+
+    def locate(self, t: Tensor) -> Location:
+        """Find each time (B, T) on the path."""
+        return locate(self.path.times(), t, self.end, self.path.step_sizes())
 
     def __call__(self, location: Location) -> Tensor:
         """The states (B, T, ...) there; NaN where a sample did not get so far."""
@@ -78,7 +129,7 @@ class DenseOutput:
         y = _rows(path.y, rows)
         nothing = torch.zeros_like(path.y[-1])  # is what a trial after the last would add
         weights = dense_weights(self.stepper.tableau, location.theta.flatten()).to(y.dtype)
-        stages = zip(*self._increments(location), strict=True)
+        stages = zip(*self.all_increments(location), strict=True)
         for row, weight, stage in zip(self.stepper.tableau.dense, weights, stages, strict=False):
             if any(row):
                 y = torch.addcmul(y, unsqueeze_like(weight, y), _rows([*stage, nothing], rows))
@@ -88,7 +139,7 @@ class DenseOutput:
         beyond = location.beyond.reshape(*shape, *[1] * (y.ndim - 2))
         return y.masked_fill(beyond, torch.nan) if beyond.any() else y
 
-    def _increments(self, location: Location) -> list[tuple[Tensor, ...]]:
+    def all_increments(self, location: Location) -> list[tuple[Tensor, ...]]:
         """h k_i of all stages of every trial; zeros for dense stages of trials that no time lies in."""
         path, tableau = self.path, self.stepper.tableau
         if not tableau.dense_a:
@@ -106,6 +157,21 @@ class DenseOutput:
         """The stages that only the dense output needs, of trial n."""
         t, t_next, y = self.path.t[n], self.path.t_next[n], self.path.y[n]
         return self.stepper.dense_stages(t, y, t_next - t, self.path.increments[n])
+
+
+def locate(times: Tensor, t: Tensor, end: Tensor, sizes: Tensor | None = None) -> Location:
+    """Find each time t (B, T) among those (B, N + 1) at which steps begin and end, on the way to `end` (B,).
+
+    A time where two steps meet belongs to the second. A rejected trial ends where it began, so that no time
+    lies in it. The steps' `sizes` (B, N + 1) are those between the times, if none are given.
+    """
+    way = direction(times[:, 0], end)[:, None]
+    ends = way * times
+    trial = torch.searchsorted(ends[:, 1:].contiguous(), way * t, right=True)
+    sizes = pad(times.diff(dim=1), (0, 1), value=1.0) if sizes is None else sizes
+    theta = (t - times.gather(1, trial)) / sizes.gather(1, trial)
+    theta = torch.where(trial == times.shape[1] - 1, 0.0, theta)
+    return Location(trial, theta, way * t > ends[:, -1:])
 
 
 def refuse_second_derivatives(gradient: Tensor) -> None:

@@ -1,11 +1,12 @@
 """The loop, and all that the four parts hand to each other: states, steps, and the path they leave."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from helpers.odes.tableau import Tableau
 
@@ -38,6 +39,8 @@ class State:
         Error of the last trial in units of its tolerance; NaN or inf where it was not finite.
     memory : Tensor (B,), float64
         What the controller remembers of the last accepted trial.
+    watched : Watched, optional
+        What became of the events that are looked for.
     """
 
     t: Tensor
@@ -47,6 +50,7 @@ class State:
     accepted: Tensor
     error_ratio: Tensor
     memory: Tensor
+    watched: "Watched | None" = None
 
     @property
     def h(self) -> Tensor:
@@ -88,6 +92,38 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class Watched:
+    """What became of E events after a trial, and those that happened in it, one at most in each sample.
+
+    Attributes
+    ----------
+    side : Tensor (E, B)
+        1 or -1, the sign that each event's g has left last.
+    counts : Tensor (E, B), integer
+        How often each has happened.
+    status : Tensor (B,), integer
+        How an event ended the solution of a sample; -1 where none did.
+    which : Tensor (B,), integer
+        The event that happened in this trial, or by which the sample failed; -1 where none did.
+    sign : Tensor (B,)
+        That of its g right after.
+    t : Tensor (B,), float64, optional
+        When: where this trial ended, as a function of all that it depends on.
+    before, after : Tensor (B, ...), optional
+        The states there.
+    """
+
+    side: Tensor
+    counts: Tensor
+    status: Tensor
+    which: Tensor
+    sign: Tensor
+    t: Tensor | None = None
+    before: Tensor | None = None
+    after: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Path:
     """Every trial of the loop; not every sample took part in each, nor was it accepted for all that did.
 
@@ -101,6 +137,9 @@ class Path:
         h k_i of each stage.
     error_ratio : list of N Tensor (B,), float64
         Errors in units of their tolerance.
+    watched : list of N + 1 Watched
+        Their events; empty where none are looked for. A trial in which one happened ended at its time, before
+        `t_next`.
     """
 
     t: list[Tensor] = field(default_factory=list)
@@ -108,12 +147,15 @@ class Path:
     y: list[Tensor] = field(default_factory=list)
     increments: list[tuple[Tensor, ...]] = field(default_factory=list)
     error_ratio: list[Tensor] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
 
     def begin(self, state: State) -> None:
         """Add where the next trial starts, or the path ends."""
         self.t.append(state.t)
         self.t_next.append(state.t_next)
         self.y.append(state.y)
+        if state.watched is not None:
+            self.watched.append(state.watched)
 
     def append(self, step: Step, state: State) -> None:
         """Add a trial and the state after it."""
@@ -146,6 +188,94 @@ class Path:
     def accepted(self) -> Tensor:
         """Which samples (B, N) each trial led on."""
         return self.times().diff(dim=1) != 0
+
+    def tally(self) -> "Tally":
+        """What is told of the trials when they are over; a sample's trials are the first ones."""
+        sizes, tried = self.step_sizes(), self.tried().sum(1)
+        last = tried[:, None]
+        return Tally(
+            t=self.t[-1],
+            h=sizes[:, -1],
+            y=self.y[-1],
+            tried=tried,
+            accepted=self.accepted().sum(1),
+            last_ratio=pad(self.error_ratios(), (1, 0), value=torch.nan).gather(1, last)[:, 0],
+            last_size=pad(sizes[:, :-1].abs(), (1, 0)).gather(1, last)[:, 0],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrences:
+    """The events that happened, of each sample its own in the order of time, K at most; the rest is padding.
+
+    Attributes
+    ----------
+    t : Tensor (B, K), float64
+        When; NaN in padding.
+    before, after : Tensor (B, K, ...), or a tuple or dict of them
+        The states at the end of the solution before it and at the start of that after it; NaN in padding.
+    which : Tensor (B, K), integer
+        Which event, counted from 0; -1 in padding.
+    sign : Tensor (B, K), integer
+        1 where its g rose through zero, -1 where it fell; 0 in padding.
+    counts : Tensor (B, E), integer
+        How often each.
+    failed : Tensor (B,), integer
+        The event by which a sample failed; -1 where none did.
+    """
+
+    t: Tensor
+    before: Tensor | Several
+    after: Tensor | Several
+    which: Tensor
+    sign: Tensor
+    counts: Tensor
+    failed: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """What is told of the trials when they are over.
+
+    Attributes
+    ----------
+    t, h : Tensor (B,), float64
+        Where each sample got, and the step that it would take next; 0 if it arrived or failed.
+    y : Tensor (B, ...)
+        Its state there.
+    tried, accepted : Tensor (B,), integer
+        Trials that it took part in, and those that led it on.
+    last_ratio, last_size : Tensor (B,), float64
+        Error, in units of its tolerance, and length of its last trial; NaN and 0 without any.
+    retaken : bool
+        Whether the accepted steps were taken a second time.
+    events : Occurrences, optional
+        The events that happened.
+    by_event : Tensor (B,), integer, optional
+        How an event ended the solution of a sample; -1 where none did.
+    """
+
+    t: Tensor
+    h: Tensor
+    y: Tensor
+    tried: Tensor
+    accepted: Tensor
+    last_ratio: Tensor
+    last_size: Tensor
+    retaken: bool = False
+    events: Occurrences | None = None
+    by_event: Tensor | None = None
+
+    def followed_by(self, later: "Tally") -> "Tally":
+        """Of both, one after the other."""
+        tried_later = later.tried > 0
+        return replace(
+            later,
+            tried=self.tried + later.tried,
+            accepted=self.accepted + later.accepted,
+            last_ratio=torch.where(tried_later, later.last_ratio, self.last_ratio),
+            last_size=torch.where(tried_later, later.last_size, self.last_size),
+        )
 
 
 class Stepper(Protocol):
@@ -183,14 +313,18 @@ class Controller(Protocol):
 LONGEST_POLL_INTERVAL, POLLS_TO_THE_END = 8, 4
 
 
-def integrate(stepper: Stepper, control: Controller, state: State, max_steps: int) -> Path:
+def integrate(
+    stepper: Stepper, control: Controller, state: State, max_steps: int, path: Path | None = None
+) -> Path:
     """Try steps until every sample has arrived or failed, but no more than `max_steps`.
+
+    They are added to `path`, a new one if none is given; what has its `begin` and `append` will do.
 
     Asking whether any sample goes on makes the host wait for the device. It does so after a quarter of the
     steps that are left at their present size, after eight at most: before each step close to the end, so that
     hardly a step is taken in vain.
     """
-    path = Path()
+    path = Path() if path is None else path
     path.begin(state)
     next_poll = 0
     for trial in range(max_steps):

@@ -12,27 +12,33 @@ from torch import Tensor
 from helpers.odes.arguments import check_times_within
 from helpers.odes.controller import near_overflow
 from helpers.odes.gradient import follow
-from helpers.odes.interpolation import DenseOutput, Location
-from helpers.odes.loop import Path, Several, Stepper
+from helpers.odes.interpolation import AdjointReport, Dense, Location
+from helpers.odes.loop import Occurrences, Several, Stepper, Tally
 
 
 class Status(IntEnum):
     """How the solution of one sample ended.
 
     OK
-        It reached its last time.
+        It reached its last time, or a terminal event.
     STEP_UNDERFLOW
         Its error was too large even with the shortest step that changes t.
     NON_FINITE_FIELD
         Its field was not finite, or its state outgrew the numbers of its dtype.
     STEP_LIMIT
         It needed more than `max_steps` trials.
+    EVENT_LIMIT
+        An event happened more often than it may, or sooner after the last than its time can tell.
+    NON_FINITE_EVENT
+        The g of an event was not finite.
     """
 
     OK = 0
     STEP_UNDERFLOW = 1
     NON_FINITE_FIELD = 2
     STEP_LIMIT = 3
+    EVENT_LIMIT = 4
+    NON_FINITE_EVENT = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +104,7 @@ class Interpolant:
     ----------
     first, last : Tensor (B,), float64
         The times solved for.
-    dense : DenseOutput
+    dense : Dense
         The solution between the steps.
     one_state : bool
         Whether there is but one sample, and no batch axis.
@@ -108,7 +114,7 @@ class Interpolant:
 
     first: Tensor
     last: Tensor
-    dense: DenseOutput = field(repr=False)
+    dense: Dense = field(repr=False)
     one_state: bool = False
     parts: Parts | None = None
 
@@ -145,6 +151,10 @@ class Solution:
         Steps and evaluations.
     interpolant : Interpolant
         The states at any time between.
+    events : Occurrences, optional
+        The events that happened, where any were to be looked for.
+    adjoint_report : AdjointReport or None
+        What the last backward pass took; None before it, and with `gradient="direct"`.
     """
 
     t: Tensor
@@ -152,10 +162,17 @@ class Solution:
     status: Tensor
     stats: Stats
     interpolant: Interpolant = field(repr=False)
+    events: Occurrences | None = field(default=None, repr=False)
+
+    @property
+    def adjoint_report(self) -> AdjointReport | None:
+        """What the last backward pass took."""
+        return self.interpolant.dense.report
 
     def __deepcopy__(self, memo: dict) -> "Solution":
         """A copy, of a solution without a graph."""
-        if any(y.requires_grad for y in self.interpolant.dense.path.y):
+        times = [] if self.events is None else [self.events.t]
+        if self.interpolant.dense.requires_grad or any(each.requires_grad for each in times):
             raise ValueError(
                 "a solution with a graph must not be copied, for torch cannot copy the graph: "
                 "solve under torch.no_grad(), or copy what you need of it, solution.y.detach().clone()"
@@ -166,14 +183,16 @@ class Solution:
 def only_state(solution: Solution) -> Solution:
     """The solution of a batch of one, without the batch axis."""
     stats = Stats(*(getattr(solution.stats, part.name)[0] for part in fields(Stats)))
-    interpolant = replace(solution.interpolant, one_state=True)
-    return Solution(solution.t, solution.y[0], solution.status[0], stats, interpolant)
+    interpolant, events = replace(solution.interpolant, one_state=True), solution.events
+    events = events and Occurrences(*(getattr(events, part.name)[0] for part in fields(Occurrences)))
+    return Solution(solution.t, solution.y[0], solution.status[0], stats, interpolant, events)
 
 
 def in_parts(parts: Parts, solution: Solution) -> Solution:
     """The solution as a tuple or dict of tensors (B, T, ...)."""
-    interpolant = replace(solution.interpolant, parts=parts)
-    return replace(solution, y=parts.split(solution.y), interpolant=interpolant)
+    interpolant, events = replace(solution.interpolant, parts=parts), solution.events
+    events = events and replace(events, before=parts.split(events.before), after=parts.split(events.after))
+    return replace(solution, y=parts.split(solution.y), interpolant=interpolant, events=events)
 
 
 class SolveError(RuntimeError):
@@ -194,43 +213,44 @@ class SolveError(RuntimeError):
         return type(self), (str(self), self.solution)
 
 
-def read_solution(t: Tensor, clock: Tensor, trials: Path, dense: DenseOutput, probes: int) -> Solution:
+def read_solution(t: Tensor, clock: Tensor, trials: Tally, dense: Dense, probes: int) -> Solution:
     """The solution at its times, t as given and (B, T), from the trials and what they led to.
 
     `probes` counts the evaluations beside the steps.
     """
     times = clock.detach()
     location = dense.locate(times[:, 1:].contiguous())
-    y = torch.cat((dense.path.y[0][:, None], dense(location)), dim=1)
+    y = torch.cat((dense.start[:, None], dense(location)), dim=1)
     return Solution(
         t=t,
         y=follow(dense.stepper.field, y, times, clock) if clock.requires_grad else y,
         status=outcome(trials, dense.end),
         stats=count_steps(trials, dense, location, probes),
-        interpolant=Interpolant(trials.t[0], dense.end, dense),
+        interpolant=Interpolant(times[:, 0].contiguous(), dense.end, dense),
+        events=trials.events,
     )
 
 
-def outcome(trials: Path, end: Tensor) -> Tensor:
-    """The `Status` (B,) of each sample: where the path ended early, its last trial tells why."""
-    h = trials.step_sizes()
-    tried = (h[:, :-1] != 0).sum(1, keepdim=True)
-    ratio = torch.nn.functional.pad(trials.error_ratios(), (1, 0), value=torch.nan).gather(1, tried)[:, 0]
-    early = torch.where(ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
-    early = torch.where(h[:, -1] != 0, Status.STEP_LIMIT, early)
-    return torch.where(trials.t[-1] == end, Status.OK, early)
+def outcome(trials: Tally, end: Tensor) -> Tensor:
+    """The `Status` (B,) of each sample: where the path ended early, an event or its last trial tells why."""
+    early = torch.where(trials.last_ratio.isfinite(), Status.STEP_UNDERFLOW, Status.NON_FINITE_FIELD)
+    early = torch.where(trials.h != 0, Status.STEP_LIMIT, early)
+    early = torch.where(trials.t == end, Status.OK, early)
+    return early if trials.by_event is None else torch.where(trials.by_event < 0, early, trials.by_event)
 
 
-def count_steps(trials: Path, dense: DenseOutput, location: Location, probes: int) -> Stats:
+def count_steps(trials: Tally, dense: Dense, location: Location, probes: int) -> Stats:
     """Count steps, and evaluations: for the first step's size, in steps, and for the outputs between them."""
-    tried, accepted = trials.tried().sum(1), trials.accepted().sum(1)
     tableau = dense.stepper.tableau
-    evaluations = (probes + _evaluations(dense.stepper, tried)).clamp(min=probes + 1)
-    if dense.path is not trials:
-        evaluations = evaluations + _evaluations(dense.stepper, accepted)
+    evaluations = (probes + _evaluations(dense.stepper, trials.tried)).clamp(min=probes + 1)
+    if trials.retaken:
+        evaluations = evaluations + _evaluations(dense.stepper, trials.accepted)
     if tableau.dense_a:
-        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.path.trials)
-    return Stats(accepted, tried - accepted, evaluations)
+        evaluations = evaluations + len(tableau.dense_a) * _steps_with_outputs(location, dense.steps)
+    if trials.events is not None:
+        evaluations = evaluations + len(tableau.dense_a) * trials.accepted
+        evaluations = evaluations + dense.stepper.reuses_slope * trials.events.counts.sum(1)
+    return Stats(trials.accepted, trials.tried - trials.accepted, evaluations)
 
 
 def _evaluations(stepper: Stepper, steps: Tensor) -> Tensor:
@@ -245,14 +265,12 @@ def _steps_with_outputs(location: Location, trials: int) -> Tensor:
     return outputs.scatter_add(1, location.trial, (location.theta > 0).long()).clamp(max=1).sum(1)
 
 
-def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps: int) -> str:
+def failure_message(solution: Solution, trials: Tally, adaptive: bool, max_steps: int) -> str:
     """What happened to the first sample that failed, where, and what to try; the others are counted."""
     failed = solution.status.nonzero()[:, 0].tolist()
     sample, others = failed[0], len(failed) - 1
     accepted, rejected = solution.stats.accepted[sample].item(), solution.stats.rejected[sample].item()
-    sizes = trials.step_sizes()[sample].abs()
-    tried = sizes[accepted + rejected - 1].item() if accepted + rejected else 0.0
-    y = trials.y[-1][sample].detach()
+    tried, y = trials.last_size[sample].item(), trials.y[sample].detach()
     what, advice = {
         Status.STEP_UNDERFLOW: (f"the step underflowed: it shrank to {tried:.2g}", STIFF + OR_SINGULAR),
         Status.NON_FINITE_FIELD: _not_finite(y, tried),
@@ -260,17 +278,33 @@ def failure_message(solution: Solution, trials: Path, adaptive: bool, max_steps:
             f"max_steps = {max_steps} was reached with steps of {tried:.2g}",
             STIFF + OR_PATIENCE if adaptive else LONGER_STEPS,
         ),
+        **_failures_by_event(solution.events, sample, trials.t[sample].item()),
     }[solution.status[sample].item()]
     more = "" if not others else f" ({others} other {'sample' if others == 1 else 'samples'} failed too)"
     size = torch.linalg.vector_norm(y.double()).item()
     return (
-        f"sample {sample} failed at t = {trials.t[-1][sample].item():.6g}: {what} "
+        f"sample {sample} failed at t = {trials.t[sample].item():.6g}: {what} "
         f"(state norm {size:.2g}, {accepted} accepted, {rejected} rejected); {advice}{more}"
     )
 
 
+def _failures_by_event(events: Occurrences | None, sample: int, t: float) -> dict[Status, tuple[str, str]]:
+    """What happened and what to try, where a sample failed by an event."""
+    e = -1 if events is None else events.failed[sample].item()
+    if e < 0:
+        return {}
+    count, times = events.counts[sample, e].item(), events.t[sample][events.which[sample] == e].tolist()
+    gap = f", the last {abs(t - times[-1]):.2g} before" if times else ""
+    return {
+        Status.EVENT_LIMIT: (f"events[{e}] would happen once more ({count} so far{gap})", CHATTERING),
+        Status.NON_FINITE_EVENT: (f"g of events[{e}] is not finite in the next step", SINGULAR_EVENT),
+    }
+
+
 def _not_finite(y: Tensor, tried: float) -> tuple[str, str]:
     """What happened and what to try: the state is too large, or the field is not finite near it."""
+    if not y.isfinite().all():
+        return "the state after an event is not finite", "check the event's reset"
     if near_overflow(y[None]).item():
         largest = f"{str(y.dtype).removeprefix('torch.')} ends at {torch.finfo(y.dtype).max:.2g}"
         return f"the state outgrew its numbers: {largest}", "check what lets the field grow without bound"
@@ -282,4 +316,6 @@ STIFF = "if the system is stiff see chapter 09, otherwise "
 OR_SINGULAR = "loosen rtol or check the field for a singularity"
 OR_PATIENCE = "raise max_steps or loosen rtol"
 LONGER_STEPS = "raise max_steps or allow a longer step"
+CHATTERING = "if it chatters, let its reset lead farther from g = 0 or make it terminal, otherwise raise most"
+SINGULAR_EVENT = "check it for a singularity, or its parameters for NaN"
 SINGULAR = "check the field there for a singularity, or its parameters for NaN"

@@ -1,20 +1,22 @@
 """Solve y' = f(t, y) for a batch of initial states, or for one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_one_of, check_returns_like
+from helpers.arguments import check_one_of, check_returns_like, check_whole_number
+from helpers.odes import adjoint, replay
 from helpers.odes.arguments import (
     check_breaks,
     check_clock,
     check_method,
     check_options,
+    check_params,
     check_parts,
-    check_slopes,
+    check_returns_parts,
     check_state,
     check_step_sizes,
     check_times,
@@ -23,7 +25,8 @@ from helpers.odes.arguments import (
     refuse_vmap,
 )
 from helpers.odes.controller import PIController, fixed_grid, insert_breaks
-from helpers.odes.gradient import direct, follow
+from helpers.odes.events import Event, Events, check_events
+from helpers.odes.gradient import Wanted, direct, follow
 from helpers.odes.loop import Field, Several, initial_state
 from helpers.odes.solution import (
     Parts,
@@ -39,7 +42,12 @@ from helpers.odes.stepper import Breaks, ExplicitStepper, breaks_between, first_
 
 Tolerance = float | Tensor | tuple | dict
 
-GRADIENTS = {"direct": direct}
+GRADIENTS = {
+    "direct": direct,
+    "replay": replay.replay,
+    "adjoint": adjoint.adjoint,
+    "backsolve": adjoint.backsolve,
+}
 """The ways to differentiate, by name."""
 
 
@@ -53,24 +61,31 @@ def solve(
     rtol: Tolerance = 1e-6,
     atol: Tolerance = 1e-9,
     gradient: str = "direct",
+    params: Iterable[Tensor] | None = None,
+    checkpoints: int = 64,
     per_sample: bool = True,
     max_steps: int = 10_000,
     first_step: float | None = None,
     max_step: float | None = None,
     step: float | None = None,
     breaks: Tensor | None = None,
+    events: "Event | Sequence[Event] | None" = None,
     on_failure: str = "raise",
     compile: bool = False,
 ) -> Solution:
     """Solve y' = f(t, y), y(t₀) = y₀ for a batch of samples, each at its own pace.
 
     Gradients flow to y₀, to whatever f is made of, and to the times: of the steps as they were taken, whose
-    sizes are constants, and by the times those of the exact solution ::
+    sizes are constants (or by the adjoint equation), and by the times those of the exact solution ::
 
         ∂y(t_k)/∂t_k = f(t_k, y(t_k)),   ∂y(t_k)/∂t₀ = −∂y(t_k)/∂y₀ f(t₀, y₀)
 
+    An integral along the solution, such as a running loss ∫ r(y, θ, t) dt, is one more state: y0 = (y, 0),
+    and f returns (f, r).
+
     The solution keeps all stages of all steps: n steps of s stages take about n (s + 1) times the memory of
-    y₀.
+    y₀, and with a graph (`direct`) all that f computed in them. With `replay` it keeps `checkpoints` states,
+    and each step's time.
 
     Parameters
     ----------
@@ -94,7 +109,18 @@ def solve(
         Relative and absolute tolerance of one step's error, of adaptive methods: of all entries of a state,
         or of each its own; of the parts of a state a tuple or dict of these.
     gradient : str
-        `direct`: through the steps as they were taken.
+        How gradients are computed. `direct`: through the steps as autograd kept them; the fastest where
+        memory allows, and the only one with second derivatives and for torch.func. `replay`: the same
+        gradient, by taking the accepted steps again, the last first; for training where the graph of all
+        steps is too large. `adjoint`: by the adjoint equation along the solution, whose error the tolerances
+        bound. `backsolve`: the same, while the solution too is solved for backwards; right only if that is
+        stable.
+    params : tensors, optional
+        What `replay`, `adjoint` and `backsolve` give gradients to, beside y0 and t. Left out: the parameters
+        of f, if it is a module, and all tensors that require a gradient and that f reads at the first or the
+        last states. One that f turns out to read elsewhere, and that was not named, is an error.
+    checkpoints : int
+        How many states `replay` keeps, 2 or more: the fewer, the more often it takes steps again.
     per_sample : bool
         Whether each sample has its own steps. With False all take the same steps, if their times are the
         same: fewer evaluations, but a sample's answer depends on its batch.
@@ -110,16 +136,23 @@ def solve(
     breaks : Tensor (K,) or (B, K), optional
         Times at which f jumps or has a kink, shared or of each sample its own. Steps end there, and see f
         only from their own side. Those outside the times solved for do not count.
+    events : Event or list of Event, optional
+        What happens where functions of time and state pass through zero: a sample's solution ends there, or
+        goes on from another state. An output at that time is the state after it. Gradients flow through the
+        times of events and to whatever they are made of; by ways other than `direct` the pieces between them
+        are solved for a second time, one by one, and `checkpoints` and `max_steps` hold for each.
     on_failure : str
         `raise` a `SolveError` that carries the solution if any sample fails, or `return` the solution.
     compile : bool
         Compile the step with torch.compile, at the first call with each field, method, shape (the size of the
-        batch, too) and dtype, in about ten seconds. Gradients can then not be differentiated again.
+        batch, too) and dtype, in about ten seconds. Gradients can then not be differentiated again. The
+        adjoint equation is not compiled.
 
     Returns
     -------
     Solution
-        `y` (B, T, ...) or its parts, NaN from a sample's failure on; `status`, `stats`, and an `interpolant`.
+        `y` (B, T, ...) or its parts, NaN from a sample's failure or terminal event on; `status`, `stats`, an
+        `interpolant`, and what `events` there were.
 
     Raises
     ------
@@ -127,17 +160,19 @@ def solve(
         If an argument does not make sense, or f returns (at its first call) another shape, dtype or device
         than y has.
     SolveError
-        If a sample's step underflows, its field is not finite, or it needs more than `max_steps`.
+        If a sample's step underflows, its field or an event's g is not finite, or it needs more than
+        `max_steps`, or has more events than they allow.
 
     Source: Hairer, Nørsett and Wanner (1993), Solving ordinary differential equations I, 2nd edition, chapter
     II.
     """
-    f, y0, rtol, atol, hand_out = as_batch(f, y0, rtol, atol)
+    f, y0, rtol, atol, events, hand_out = as_batch(f, y0, rtol, atol, check_events(events))
     clock = check_times(t, lengths, y0)
     times, tableau = clock.detach(), check_method(method)
     tolerances = check_tolerance("rtol", rtol, y0), check_tolerance("atol", atol, y0)
     check_options(max_steps, on_failure)
     check_one_of("gradient", gradient, GRADIENTS)
+    check_whole_number("checkpoints", checkpoints, least=2)
     check_step_sizes(tableau, times, first_step, max_step, step)
 
     breaks = find_breaks(f, breaks, y0)
@@ -161,7 +196,9 @@ def solve(
         t_next = control.end_of_trial(0)
 
     state = initial_state(start, t_next, y0, slope)
-    trials, dense = GRADIENTS[gradient](stepper, control, state, end, max_steps)
+    wanted = Wanted(times, original(f), check_params(params), checkpoints)
+    way = events.along(GRADIENTS[gradient]) if events else GRADIENTS[gradient]
+    trials, dense = way(stepper, control, state, end, max_steps, wanted)
     probes = int(tableau.adaptive and first_step is None) + int(breaks is not None)
     solution = read_solution(t, clock, trials, dense, probes)
     if on_failure == "raise" and solution.status.any():
@@ -170,17 +207,21 @@ def solve(
     return hand_out(solution)
 
 
-def as_batch(f: Field, y0: Tensor | Several, rtol: Tolerance, atol: Tolerance) -> tuple:
-    """Field, states (B, ...) and tolerances as they are solved with, and how the solution is handed out."""
+def as_batch(
+    f: Field, y0: Tensor | Several, rtol: Tolerance, atol: Tolerance, events: "Events | None"
+) -> tuple:
+    """Field, states (B, ...), tolerances and events as they are solved with; how to hand out a solution."""
     if isinstance(y0, tuple | dict):
         check_parts(y0)
         parts = parts_of(y0)
         tolerances = (check_tolerance_of_parts(*each, y0) for each in (("rtol", rtol), ("atol", atol)))
-        return OfParts(f, parts), parts.join(y0), *tolerances, partial(in_parts, parts)
+        events = events and replace(events, parts=parts)
+        return OfParts(f, parts), parts.join(y0), *tolerances, events, partial(in_parts, parts)
     check_state(y0)
     if y0.ndim == 1:
-        return OneState(f), y0[None], rtol, atol, only_state
-    return f, y0, rtol, atol, lambda solution: solution
+        events = events and replace(events, one_state=True)
+        return OneState(f), y0[None], rtol, atol, events, only_state
+    return f, y0, rtol, atol, events, lambda solution: solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +234,7 @@ class OfParts:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """The slopes (B, D)."""
         slopes = self.field(t, self.parts.split(y))
-        check_slopes(slopes, self.parts.split(y), t)
+        check_returns_parts("f", slopes, self.parts.split(y), t)
         return self.parts.join(slopes)
 
 
@@ -223,9 +264,14 @@ def start_of(f: Field, clock: Tensor, y0: Tensor) -> tuple[Tensor, Tensor, Tenso
     return start, y, slope.clone()  # a field may write every slope into the same memory
 
 
+def original(f: Field) -> Callable:
+    """The field as the caller gave it."""
+    return f.field if isinstance(f, OneState | OfParts) else f
+
+
 def find_breaks(f: Field, given: Tensor | None, y0: Tensor) -> Breaks | None:
     """The breaks (B, K) that were given, and those that the field itself knows of as its `breaks`."""
-    known = getattr(f.field if isinstance(f, OneState | OfParts) else f, "breaks", None)
+    known = getattr(original(f), "breaks", None)
     found = {"breaks": given, "f.breaks": known}
     found = {name: breaks for name, breaks in found.items() if breaks is not None}
     times = [check_breaks(name, breaks, y0) for name, breaks in found.items()]

@@ -153,7 +153,9 @@ def solve_gradient(draw: Draw) -> Call:
         "y0": draw.uniform(0.5, 2.0, 2, 2),
         "t": draw.times(3) * draw.choice([1.0, -1.0]),
         "rate": draw.uniform(0.3, 1.0, 2),
-        "method": draw.choice(["dopri5", "tsit5", "dopri8", "bosh3"]),
+        "method": draw.choice(["dopri5", "tsit5", "dopri8"]),
+        "gradient": draw.choice(["direct", "replay", "adjoint", "backsolve"]),
+        "checkpoints": draw.whole(2, 4),
         "per_sample": draw.chance(0.5),
     }
 
@@ -184,6 +186,36 @@ def solve_gradient(draw: Draw) -> Call:
     return Call(function, arguments, oracle, also=("f",))
 
 
+def forward_sensitivity(draw: Draw) -> Call:
+    """By start and rate of y₀ exp(-r (t - t₀)), in closed form."""
+    arguments = {
+        "y0": draw.uniform(0.5, 2.0, 2, 2),
+        "t": draw.times(3) * draw.choice([1.0, -1.0]),
+        "rate": draw.uniform(0.3, 1.0, 2),
+        "method": draw.choice(["dopri5", "dopri8"]),
+    }
+
+    def function(y0, t, rate, **how):
+        rate = rate.detach().clone().requires_grad_()
+        found = odes.forward_sensitivity(lambda t, y: -rate * y, y0, t, [rate], rtol=1e-8, atol=1e-11, **how)
+        return found.y, found.by_y0, found.by_params[0]
+
+    def oracle(given, answer):
+        y0, t, rate = (given[name].double() for name in ("y0", "t", "rate"))
+        assert y0.ndim == 2 and t.ndim == 1 and rate.shape == (2,) and y0.shape[1] == 2
+        passed = (t - t[0])[None, :, None]
+        decay = torch.exp(-rate * passed).expand(len(y0), -1, -1)  # (B, T, 2)
+        y = y0[:, None] * decay
+        expected = (y, torch.diag_embed(decay), torch.diag_embed(-passed * y))
+        size = max(float(each.abs().max()) for each in expected)
+        names = ("y", "by y0", "by rate")
+        return first_complaint(
+            *(differs(*each, np.asarray(1e-4 * size)) for each in zip(names, answer, expected, strict=True))
+        )
+
+    return Call(function, arguments, oracle, also=("f", "params"))
+
+
 def solve_parts(draw: Draw) -> Call:
     """A dict of two parts, y' = -y and z' = mean y."""
 
@@ -207,6 +239,64 @@ def solve_parts(draw: Draw) -> Call:
 
     arguments = {"y": draw.normal(2, 3), "z": draw.normal(2), "t": draw.times(3), "rtol": 1e-6, "atol": 1e-9}
     return Call(function, arguments, oracle, also=("f", "y0"))
+
+
+def _doses(y0: float, rate: float, low: float, dose: float, end: float) -> list[float]:
+    """When y' = -r y falls to a level, at which a dose is added each time."""
+    found = [math.log(y0 / low) / rate]
+    while found[-1] < end:
+        found.append(found[-1] + math.log((low + dose) / low) / rate)
+    return found[:-1]
+
+
+def solve_events(draw: Draw) -> Call:
+    """Doses at a threshold, in every way to differentiate: counts, times, levels, and a gradient."""
+    arguments = {
+        "y0": draw.uniform(1.2, 3.0, 2, 1),
+        "t": draw.times(3),
+        "rate": draw.uniform(0.3, 1.0, 2),
+        "low": draw.uniform(0.4, 1.0),
+        "dose": draw.uniform(0.5, 2.0),
+        "method": draw.choice(["dopri5", "tsit5", "dopri8", "bosh3"]),
+        "gradient": draw.choice(["direct", "replay", "adjoint", "backsolve"]),
+        "per_sample": draw.chance(0.7),
+    }
+
+    def function(y0, t, rate, low, dose, **how):
+        with torch.inference_mode(False), torch.enable_grad():
+            low = torch.as_tensor(low, dtype=y0.dtype)
+            y0, rate, low = (each.detach().clone().requires_grad_() for each in (y0, rate, low))
+            event = odes.Event(lambda t, y: y[:, 0] - low, "falling", reset=lambda t, y: y + dose)
+            solution = odes.solve(
+                lambda t, y: -rate[:, None] * y, y0, t, events=event, rtol=1e-9, atol=1e-11, **how
+            )
+            at = solution.events.t.nan_to_num()
+            (by_rate,) = torch.autograd.grad(at.sum() + 0 * solution.y.sum(), rate, materialize_grads=True)
+            return solution.events.counts, at.detach(), solution.y[:, -1].detach(), by_rate
+
+    def oracle(given, answer):
+        y0, t, rate = (given[name].double().tolist() for name in ("y0", "t", "rate"))
+        low, dose = (float(given[name]) for name in ("low", "dose"))
+        assert given["y0"].shape == (2, 1) and given["t"].ndim == 1 and given["rate"].shape == (2,)
+        assert 0 < low < min(row[0] for row in y0) and dose > 0 and min(rate) > 0
+        each = [_doses(y[0], r, low, dose, t[-1] - t[0]) for y, r in zip(y0, rate, strict=True)]
+        last = [
+            (low + dose if times else y[0]) * math.exp(-r * (t[-1] - t[0] - (times[-1] if times else 0.0)))
+            for y, r, times in zip(y0, rate, each, strict=True)
+        ]
+        padded = np.zeros((2, max(map(len, each))))
+        for row, times in zip(padded, each, strict=True):
+            row[: len(times)] = np.add(times, t[0])
+        by_rate = [-sum(times) / r for times, r in zip(each, rate, strict=True)]
+        allowed = np.asarray(1e-5 * (1 + np.abs(by_rate).max()))
+        return first_complaint(
+            differs("counts", answer[0], [[len(times)] for times in each], 1e-9),
+            differs("times", answer[1], padded, allowed),
+            differs("y", answer[2], np.asarray(last)[:, None], allowed * (1 + np.abs(last).max())),
+            differs("by rate", answer[3], by_rate, allowed),
+        )
+
+    return Call(function, arguments, oracle, also=("f", "events", "params"), unread=("dose",))
 
 
 def mlp_field(draw: Draw) -> Call:
@@ -299,6 +389,8 @@ BUILDERS = {
     "solve lengths breaks interpolant": solve_options,
     "solve gradient": solve_gradient,
     "solve parts": solve_parts,
+    "solve events Event": solve_events,
+    "forward_sensitivity": forward_sensitivity,
     "MLPField": mlp_field,
     "QuadraticField": quadratic_field,
     "StoichiometricField": stoichiometric_field,

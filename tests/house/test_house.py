@@ -201,6 +201,7 @@ def test_no_two_test_files_share_a_name():
 def test_the_promises_are_those_of_the_design():
     most = {"Kalman filter": 3, "HMM, forward pass": 2, "recurrent cell": 2, "solver's step": 3, "`solve`": 8}
     most |= {"LSTM's step": 2, "GRU's step": 2, "LSTM, with its loop and its fast path": 3}
+    most |= {"its gradient, steps taken again": 9, "its gradient, adjoint equation": 8, "checkpoints": 1}
     assert {what: int(count) <= most[what] for what, _, count, _ in WALKS} == dict.fromkeys(most, True)
 
 

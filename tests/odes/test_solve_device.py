@@ -107,6 +107,25 @@ def test_compiled_states_of_several_parts(compiler):
         torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("gradient", ["replay", "adjoint"])
+def test_compiled_and_back_another_way(compiler, gradient):
+    rate = double([0.5], [1.0]).requires_grad_()
+
+    def answer(**how):
+        def field(t, y):
+            return rate * torch.cos(t)[:, None] - torch.tanh(y)
+
+        y0 = double([1.0, 0.2], [0.3, -0.7]).requires_grad_()
+        y = solve(field, y0, times(0.0, 2.0, 4), method="bosh3", rtol=1e-6, **how).y
+        return y, *torch.autograd.grad(y.square().sum(), (y0, rate))
+
+    within = 1e-11 if gradient == "replay" else 1e-4
+    for actual, expected in zip(answer(compile=True, gradient=gradient), answer(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=within, atol=within)
+
+
 def test_without_a_compiler_the_message_says_so():
     compile_function.cache_clear()
     missing = torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)})

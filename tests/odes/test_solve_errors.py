@@ -127,7 +127,9 @@ def test_unknown_method():
 
 
 def test_unknown_gradient():
-    refused(r"gradient must be one of direct: got 'adjoint'", gradient="adjoint")
+    refused(
+        r"gradient must be one of direct, replay, adjoint, backsolve: got 'symplectic'", gradient="symplectic"
+    )
 
 
 def test_unknown_way_to_fail():
