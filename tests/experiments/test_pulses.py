@@ -19,8 +19,9 @@ from helpers.experiments.pulses import (
     best_linear_filter,
     events,
     exact_filter,
-    gain_and_opening,
+    gain_of,
     kalman_gain,
+    opening_of,
     pulses_on_grid,
     run_seed,
     simulate_pulses,
@@ -117,7 +118,7 @@ def test_the_exact_filter_beats_the_linear_one_on_pulses():
 
 def test_a_gain_is_how_far_one_reading_moves_its_own_estimate():
     model, y = Estimator(generator()).double(), simulate_pulses(3, True, generator())[0].double()
-    gain, z = gain_and_opening(model, y)
+    gain, z = gain_of(model, y), opening_of(model, y)
     step = 1e-5
     for t in (0, 1, 70):
         up, down = y.clone(), y.clone()
@@ -127,7 +128,7 @@ def test_a_gain_is_how_far_one_reading_moves_its_own_estimate():
             slope = (model(up) - model(down))[:, t] / (2 * step)
         torch.testing.assert_close(gain[:, t], slope, atol=1e-7, rtol=1e-6)
     assert z.shape == (3, 144, UNITS)
-    first = torch.sigmoid(model.gru.project(y.unsqueeze(-1))[:, 0].chunk(3, -1)[1])
+    first = torch.sigmoid(model.cell.project(y.unsqueeze(-1))[:, 0].chunk(3, -1)[1])
     torch.testing.assert_close(z[:, 0], first)
 
 
@@ -195,3 +196,13 @@ def test_only_on_pulses_the_best_linear_filter_is_beaten(stored):
         assert error["exact"] < error["GRU"] < error["Kalman"] < error["reading"]
     for row in rows_of(stored, "twin"):
         assert row["error"]["Kalman"] < row["error"]["GRU"] < row["error"]["reading"]
+
+
+def test_a_network_without_gates_moves_its_gain_too_and_less_far():
+    found = load_results("pulses")["results"]
+    control, gated = found["without gates"], found["pulses"]["summary"]
+    spread = [
+        e - q for e, q in zip(control["gain_event"]["seeds"], control["gain_quiet"]["seeds"], strict=True)
+    ]
+    assert min(spread) > 0 and max(spread) < min(gated["gain_difference"]["seeds"])
+    assert control["error_to_kalman"]["interval"][1] < 1
